@@ -20,10 +20,10 @@ from workbell.adapters.http.notifications import routes as notifications
 from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import browser_sessions as browser
 from workbell.adapters.http.web import docs_pages as docs
-from workbell.adapters.http.web.dispatch import Dispatch, Verified
-from workbell.adapters.http.web.middleware import HttpMiddleware, HttpSettings, Problems
-from workbell.adapters.http.web.openapi import document
-from workbell.adapters.http.web.operations import AnyOperation, by_path
+from workbell.adapters.http.web.dispatch import Dispatcher, Verified
+from workbell.adapters.http.web.middleware import ErrorHandlers, HttpMiddleware, HttpSettings
+from workbell.adapters.http.web.openapi import make_document
+from workbell.adapters.http.web.operations import AnyOperation, group_by_path
 from workbell.adapters.http.web.query_params import QueryReader
 from workbell.adapters.http.web.request import BodyReader
 from workbell.adapters.observability.metrics import MetricsRegistry
@@ -99,7 +99,7 @@ class AppDependencies:
     rate_limits: RateLimiting | None = None
 
 
-def operations_of(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
+def make_operations(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
     """Return every operation except those that serve the documentation."""
     return (*_canonical(dependencies), *_compatible(dependencies))
 
@@ -150,7 +150,7 @@ def _compatible(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
         *_insighthub(dependencies),
         *_learnflow(dependencies),
         *datamanager.identity_operations(
-            datamanager.DataManagerIdentity(
+            datamanager.DataManagerUserRoutes(
                 identity=dependencies.identity,
                 signing_in=dependencies.signing_in,
                 profiles=dependencies.profiles,
@@ -162,23 +162,23 @@ def _compatible(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
 
 
 def _insighthub(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    own = insighthub.InsightHubIdentity(
+    own = insighthub.InsightHubAuthRoutes(
         identity=dependencies.identity, signing_in=dependencies.signing_in
     )
-    schedule_routes = insighthub.schedules_of(_schedules(dependencies))
+    schedule_routes = insighthub.make_schedule_routes(_schedules(dependencies))
     return (
         *insighthub.identity_operations(own, _people(dependencies)),
         *insighthub.task_operations(
-            insighthub.InsightHubTasks(definitions=dependencies.definitions)
+            insighthub.InsightHubTaskRoutes(definitions=dependencies.definitions)
         ),
         *insighthub.schedule_operations(
-            schedule_routes, insighthub.InsightHubSchedules(schedules=schedule_routes)
+            schedule_routes, insighthub.InsightHubScheduleRoutes(schedules=schedule_routes)
         ),
     )
 
 
 def _learnflow(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    own = learnflow.LearnFlowIdentity(
+    own = learnflow.LearnFlowAuthRoutes(
         identity=dependencies.identity,
         signing_in=dependencies.signing_in,
         people=dependencies.people,
@@ -191,13 +191,15 @@ def _learnflow(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
 
 
 def _jobprocessing(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    own = jobprocessing.JobProcessingIdentity(
+    own = jobprocessing.JobProcessingAuthRoutes(
         identity=dependencies.identity, signing_in=dependencies.signing_in
     )
-    job_routes = jobprocessing.jobs_of(_jobs(dependencies))
+    job_routes = jobprocessing.make_job_routes(_jobs(dependencies))
     return (
         *jobprocessing.identity_operations(own),
-        *jobprocessing.job_operations(job_routes, jobprocessing.JobProcessingJobs(jobs=job_routes)),
+        *jobprocessing.job_operations(
+            job_routes, jobprocessing.JobProcessingJobRoutes(jobs=job_routes)
+        ),
     )
 
 
@@ -229,22 +231,22 @@ def _progress(dependencies: AppDependencies) -> progress.ProgressRoutes:
     )
 
 
-def openapi_of(dependencies: AppDependencies, server: str) -> bytes:
+def make_openapi(dependencies: AppDependencies, server: str) -> bytes:
     """Return the OpenAPI document of the whole API on a server, as JSON."""
-    described = (*operations_of(dependencies), *docs.operations(docs.Docs.of(b"", "")))
+    described = (*make_operations(dependencies), *docs.operations(docs.DocsRoutes.of(b"", "")))
     return jsontext.dumps(
-        document(described, dependencies.serializer, dependencies.settings.version, server)
+        make_document(described, dependencies.serializer, dependencies.settings.version, server)
     )
 
 
 def build_app(dependencies: AppDependencies) -> FalconApp:
     """Return the application; what can be made once is made here."""
-    operations: Sequence[AnyOperation] = operations_of(dependencies)
+    operations: Sequence[AnyOperation] = make_operations(dependencies)
     if dependencies.settings.docs:
         # a reader of these pages calls the server that serves them, under any of its names
-        pages = docs.Docs.of(openapi_of(dependencies, "/"), "Workbell API")
+        pages = docs.DocsRoutes.of(make_openapi(dependencies, "/"), "Workbell API")
         operations = (*operations, *docs.operations(pages))
-    dispatch = Dispatch.of(
+    dispatch = Dispatcher.of(
         _browser(dependencies),
         BodyReader(dependencies.serializer, dependencies.settings.most_body_bytes),
         QueryReader(dependencies.serializer),
@@ -256,7 +258,7 @@ def build_app(dependencies: AppDependencies) -> FalconApp:
     app = falcon.App(middleware=[middleware], independent_middleware=True)
     app.req_options.strip_url_path_trailing_slash = True
     _add_error_handlers(app)
-    for path, methods in by_path(operations).items():
+    for path, methods in group_by_path(operations).items():
         responders = {
             f"on_{method.lower()}": dispatch.responder(one) for method, one in methods.items()
         }
@@ -273,7 +275,7 @@ def _server_options(req: falcon.Request, resp: falcon.Response, **_: object) -> 
 
 
 def _add_error_handlers(app: FalconApp) -> None:
-    problems = Problems()
+    problems = ErrorHandlers()
     app.add_error_handler(Exception, problems.unknown)
     app.add_error_handler(falcon.HTTPError, problems.of_http)
     app.add_error_handler(WorkbellError, problems.known)

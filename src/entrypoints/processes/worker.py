@@ -6,7 +6,7 @@ import os
 import structlog
 
 from workbell.adapters.dramatiq.runtime import Runtime
-from workbell.adapters.http.health.worker_process import Readiness, WorkerHealthApp, process_app
+from workbell.adapters.http.health.worker_process import Readiness, WorkerHealthRoutes, make_worker_health_app
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.errors import Invalid
 from workbell.entrypoints.bootstrap.application import Application
@@ -78,7 +78,7 @@ def _run(settings: Settings, part: str, *, threads: int) -> int:
 def _health(application: Application, runtime: Runtime) -> HttpServer:
     """Serve health and metrics on METRICS_PORT."""
     settings = application.settings
-    face = WorkerHealthApp(
+    face = WorkerHealthRoutes(
         readiness=Readiness(
             database=application.store,
             cache=application.check_cache,
@@ -90,6 +90,6 @@ def _health(application: Application, runtime: Runtime) -> HttpServer:
     )
     port = settings.metrics_port or 0
     listener = listen(settings.host, port)
-    server = HttpServer(process_app(face), listener, application.ids.new, threads=HEALTH_THREADS)
+    server = HttpServer(make_worker_health_app(face), listener, application.ids.new, threads=HEALTH_THREADS)
     server.start()
     return server

@@ -18,7 +18,7 @@ from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import LocalFileStore
-from workbell.adapters.http.app import AppDependencies, build_app, operations_of
+from workbell.adapters.http.app import AppDependencies, build_app, make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation
 from workbell.adapters.memory.store import MemoryStore
@@ -237,7 +237,7 @@ class World:
         return list(done.json["recovery_codes"])
 
     def operations(self) -> tuple[AnyOperation, ...]:
-        return operations_of(self.parts)
+        return make_operations(self.parts)
 
 
 def known_tasks() -> Tasks:

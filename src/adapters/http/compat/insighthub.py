@@ -10,17 +10,16 @@ from attrs import evolve, field, frozen
 from workbell.adapters.http.identity.auth import (
     AuthRoutes,
     Code,
-    PairBody,
     RefreshBody,
     Secret,
-    SettingValue,
+    ShortText,
+    TokenPairBody,
     UserBody,
     user_body,
 )
 from workbell.adapters.http.jobs.source_statuses import (
     INSIGHTHUB_STATUSES,
     InsightHubStatus,
-    statuses,
 )
 from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleQuery, ScheduleSearch
 from workbell.adapters.http.schedules.routes import ScheduleRoutes
@@ -48,7 +47,7 @@ from workbell.adapters.http.web.pagination import (
     PageNumber,
     PageQuery,
     PageSize,
-    ordering,
+    parse_ordering,
     single_page,
 )
 from workbell.domain.errors import Invalid, LimitReached
@@ -77,25 +76,25 @@ TOGGLED = {True: "Schedule activated.", False: "Schedule deactivated."}
 class InsightHubRegistrationBody:
     """What a new person tells of themselves."""
 
-    username: SettingValue
-    email: SettingValue
+    username: ShortText
+    email: ShortText
     password: Secret = field(repr=False)
     password_confirm: Secret = field(repr=False)
-    first_name: SettingValue = ""
-    last_name: SettingValue = ""
+    first_name: ShortText = ""
+    last_name: ShortText = ""
 
 
 @frozen(kw_only=True)
 class InsightHubLoginBody:
     """A username and its password, and a code if need be."""
 
-    username: SettingValue
+    username: ShortText
     password: Secret = field(repr=False)
     code: Code = field(default="", repr=False)
 
 
 @frozen(kw_only=True, slots=False)
-class InsightHubRegistered:
+class InsightHubRegistrationResponse:
     """The new person, and what to do next."""
 
     user: UserBody
@@ -103,7 +102,7 @@ class InsightHubRegistered:
 
 
 @frozen(kw_only=True, slots=False)
-class InsightHubSignedIn:
+class InsightHubLoginResponse:
     """An access and a refresh token, and whose they are."""
 
     access_token: str
@@ -148,79 +147,80 @@ def _task_body(definition: TaskDefinition) -> InsightHubTaskBody:
 
 
 @frozen(kw_only=True)
-class InsightHubIdentity:
+class InsightHubAuthRoutes:
     """Registering and signing in, in InsightHub's shapes."""
 
     identity: RegistrationService
     signing_in: LoginService
 
-    def register(self, call: ApiRequest[InsightHubRegistrationBody]) -> ApiResponse:
+    def register(self, request: ApiRequest[InsightHubRegistrationBody]) -> ApiResponse:
         """Give a person an account, and mail them a code."""
-        asked = call.body
+        data = request.body
         new = Registration(
-            username=asked.username,
-            email=asked.email,
-            password=asked.password,
-            password_confirm=asked.password_confirm,
-            first_name=asked.first_name,
-            last_name=asked.last_name,
+            username=data.username,
+            email=data.email,
+            password=data.password,
+            password_confirm=data.password_confirm,
+            first_name=data.first_name,
+            last_name=data.last_name,
         )
-        user = user_body(self.identity.register(new, call.origin))
+        user = user_body(self.identity.register(new, request.origin))
         return ApiResponse(
-            status=201, body=InsightHubRegistered(user=user, message="The user was registered.")
+            status=201,
+            body=InsightHubRegistrationResponse(user=user, message="The user was registered."),
         )
 
-    def login(self, call: ApiRequest[InsightHubLoginBody]) -> ApiResponse:
+    def login(self, request: ApiRequest[InsightHubLoginBody]) -> ApiResponse:
         """Sign somebody in."""
         found = self.signing_in.login(
-            call.body.username, call.body.password, call.origin, code=call.body.code
+            request.body.username, request.body.password, request.origin, code=request.body.code
         )
-        body = InsightHubSignedIn(
+        body = InsightHubLoginResponse(
             access_token=found.access, refresh_token=found.refresh, user=user_body(found.user)
         )
         return ApiResponse(body=body)
 
 
 @frozen(kw_only=True)
-class InsightHubTasks:
+class InsightHubTaskRoutes:
     """Task definitions, in the order of their ids."""
 
     definitions: TaskDefinitionService
 
-    def list(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
+    def list(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of all tasks."""
-        return self._page(call, self.definitions.all())
+        return self._page(request, self.definitions.all())
 
-    def list_available(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
+    def list_available(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the active tasks."""
-        return self._page(call, [one for one in self.definitions.all() if one.is_active])
+        return self._page(request, [one for one in self.definitions.all() if one.is_active])
 
     def _page(
-        self, call: ApiRequest[object, PageQuery], definitions: Sequence[TaskDefinition]
+        self, request: ApiRequest[object, PageQuery], definitions: Sequence[TaskDefinition]
     ) -> ApiResponse:
-        query = call.query
+        query = request.query
         return single_page(
-            call, [_task_body(one) for one in definitions], query.page, query.page_size
+            request, [_task_body(one) for one in definitions], query.page, query.page_size
         )
 
 
 @frozen(kw_only=True)
-class InsightHubSchedules:
+class InsightHubScheduleRoutes:
     """What InsightHub says of schedules in words of its own."""
 
     schedules: ScheduleRoutes
 
-    def search(self, call: ApiRequest[ScheduleSearch]) -> ApiResponse:
+    def search(self, request: ApiRequest[ScheduleSearch]) -> ApiResponse:
         """Return a page of the schedules that the body selects."""
-        asked = call.body
-        order = ordering(asked.ordering, ORDERINGS, "ordering")
+        data = request.body
+        order = parse_ordering(data.ordering, ORDERINGS, "ordering")
         return self.schedules.list_page(
-            call, asked.filters, order, asked.page, asked.page_size, "filters."
+            request, data.filters, order, data.page, data.page_size, "filters."
         )
 
-    def toggle(self, call: ApiRequest) -> ApiResponse:
+    def toggle(self, request: ApiRequest) -> ApiResponse:
         """Pause or resume a schedule, and say which."""
-        return evolve(self.schedules, show=_toggled).toggle(call)
+        return evolve(self.schedules, show=_toggled).toggle(request)
 
 
 def _toggled(view: ScheduleView) -> dict[str, Any]:
@@ -233,9 +233,9 @@ def with_insighthub_errors(
     """Return a handler whose errors read as InsightHub's do."""
 
     @wraps(handler)
-    def handle(call: ApiRequest[B, Q]) -> ApiResponse:
+    def handle(request: ApiRequest[B, Q]) -> ApiResponse:
         try:
-            return handler(call)
+            return handler(request)
         except LimitReached as error:
             text = LIMIT_TEXT.format(error.limit)
             raise LimitReached(text, used=error.used, limit=error.limit) from error
@@ -258,7 +258,7 @@ def _type_word(text: str) -> str:
     return text
 
 
-def schedules_of(schedules: ScheduleRoutes) -> ScheduleRoutes:
+def make_schedule_routes(schedules: ScheduleRoutes) -> ScheduleRoutes:
     """Return the canonical resource, showing schedules and runs as InsightHub does."""
     show_run: Callable[[Job, Any], Any] = insighthub_run_body
     return evolve(
@@ -271,39 +271,39 @@ def schedules_of(schedules: ScheduleRoutes) -> ScheduleRoutes:
     )
 
 
-def identity_operations(own: InsightHubIdentity, people: AuthRoutes) -> Sequence[AnyOperation]:
+def identity_operations(own: InsightHubAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/auth/."""
     style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     return (
         Operation(
             method="POST", path="/api/auth/register", name="insighthub_register", summary="Register.",
-            reveals=True,
-            handler=own.register, request=InsightHubRegistrationBody, answers={201: InsightHubRegistered},
-            errors=(503,), who=Access.ANYONE, **style,
+            discloses_accounts=True,
+            handler=own.register, request=InsightHubRegistrationBody, responses={201: InsightHubRegistrationResponse},
+            errors=(503,), access=Access.ANYONE, **style,
         ),
         Operation(
             method="POST", path="/api/auth/login", name="insighthub_login", summary="Sign in.",
-            handler=own.login, request=InsightHubLoginBody, answers={200: InsightHubSignedIn}, errors=(403,),
-            statuses={WrongCredentials: 400}, who=Access.ANYONE, **style,
+            handler=own.login, request=InsightHubLoginBody, responses={200: InsightHubLoginResponse}, errors=(403,),
+            statuses={WrongCredentials: 400}, access=Access.ANYONE, **style,
         ),
         Operation(
             method="POST", path="/api/auth/refresh", name="insighthub_refresh",
             summary="Exchange a refresh token for the next pair.", handler=people.refresh,
-            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE, limit=Route.GENERAL,
+            request=RefreshBody, responses={200: TokenPairBody}, errors=(401,), access=Access.ANYONE, limit=Route.GENERAL,
             **style,
         ),
         Operation(
             method="GET", path="/api/auth/profile", name="insighthub_profile", summary="Show who asks.",
-            handler=people.me, answers={200: UserBody}, who=Access.SELF, **style,
+            handler=people.me, responses={200: UserBody}, access=Access.SELF, **style,
         ),
     )  # fmt: skip
 
 
-def task_operations(tasks: InsightHubTasks) -> Sequence[AnyOperation]:
+def task_operations(tasks: InsightHubTaskRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/tasks/."""
     style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     page: dict[str, Any] = {
-        "query": PageQuery, "answers": {200: ListOf(InsightHubTaskBody)}, "errors": (404,), **style,
+        "query": PageQuery, "responses": {200: ListOf(InsightHubTaskBody)}, "errors": (404,), **style,
     }  # fmt: skip
     return (
         Operation(
@@ -318,7 +318,7 @@ def task_operations(tasks: InsightHubTasks) -> Sequence[AnyOperation]:
 
 
 def schedule_operations(
-    schedules: ScheduleRoutes, own: InsightHubSchedules
+    schedules: ScheduleRoutes, own: InsightHubScheduleRoutes
 ) -> Sequence[AnyOperation]:
     """Return the routes under /api/schedules/."""
     style: dict[str, Any] = {
@@ -326,63 +326,66 @@ def schedule_operations(
         "tag": "InsightHub",
         "statuses": {LimitReached: 400},
     }
-    return (*_of_all(schedules, own, style), *_of_one(schedules, own, style))
+    return (
+        *_collection_operations(schedules, own, style),
+        *_item_operations(schedules, own, style),
+    )
 
 
-def _of_all(
-    schedules: ScheduleRoutes, own: InsightHubSchedules, style: Mapping[str, Any]
+def _collection_operations(
+    schedules: ScheduleRoutes, own: InsightHubScheduleRoutes, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path=BASE, name="insighthub_list_schedules", summary="List schedules.",
-            handler=schedules.list, query=ScheduleQuery, answers={200: ListOf(InsightHubScheduleBody)},
+            handler=schedules.list, query=ScheduleQuery, responses={200: ListOf(InsightHubScheduleBody)},
             errors=(404,), **style,
         ),
         Operation(
             method="POST", path=BASE, name="insighthub_create_schedule", summary="Create a schedule.",
             handler=with_insighthub_errors(schedules.create), request=NewSchedule,
-            answers={201: InsightHubScheduleBody}, **style,
+            responses={201: InsightHubScheduleBody}, **style,
         ),
         Operation(
             method="POST", path=f"{BASE}/search", name="insighthub_search_schedules",
-            summary="List schedules by filters in the body.", handler=own.search, reads=True,
-            request=ScheduleSearch, answers={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
+            summary="List schedules by filters in the body.", handler=own.search, read_only=True,
+            request=ScheduleSearch, responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
         ),
     )  # fmt: skip
 
 
-def _of_one(
-    schedules: ScheduleRoutes, own: InsightHubSchedules, style: Mapping[str, Any]
+def _item_operations(
+    schedules: ScheduleRoutes, own: InsightHubScheduleRoutes, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
     shown: dict[int, type | ListOf | None] = {200: InsightHubScheduleBody}
     return (
         Operation(
             method="GET", path=ONE, name="insighthub_get_schedule", summary="Show a schedule.",
-            handler=schedules.get, answers=shown, etag=True, **style,
+            handler=schedules.get, responses=shown, etag=True, **style,
         ),
         PartialOperation(
             method="PUT", path=ONE, name="insighthub_replace_schedule", summary="Replace a schedule.",
             handler=with_insighthub_errors(schedules.replace), request=NewSchedule,
-            exists=schedules.exists, answers=shown, etag=True, **style,
+            exists=schedules.exists, responses=shown, etag=True, **style,
         ),
         PartialOperation(
             method="PATCH", path=ONE, name="insighthub_change_schedule", summary="Change a schedule.",
             handler=with_insighthub_errors(schedules.change), request=NewSchedule,
-            exists=schedules.exists, answers=shown, etag=True, **style,
+            exists=schedules.exists, responses=shown, etag=True, **style,
         ),
         Operation(
             method="DELETE", path=ONE, name="insighthub_delete_schedule", summary="Delete a schedule.",
-            handler=schedules.delete, answers={204: None}, etag=True, **style,
+            handler=schedules.delete, responses={204: None}, etag=True, **style,
         ),
         Operation(
             method="POST", path=f"{ONE}/toggle_active", name="insighthub_toggle_schedule",
             summary="Pause an active schedule, or resume a paused one.",
-            handler=with_insighthub_errors(own.toggle), answers={200: InsightHubToggledBody}, **style,
+            handler=with_insighthub_errors(own.toggle), responses={200: InsightHubToggledBody}, **style,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="insighthub_list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=schedules.runs,
             query=InsightHubRunsQuery, exists=schedules.exists,
-            answers={200: ListOf(InsightHubRunBody, history=True)}, **style,
+            responses={200: ListOf(InsightHubRunBody, history=True)}, **style,
         ),
     )  # fmt: skip

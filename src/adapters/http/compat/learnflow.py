@@ -7,16 +7,16 @@ from attrs import evolve, field, frozen
 
 from workbell.adapters.http.goals import progress, summaries
 from workbell.adapters.http.goals import routes as goals
+from workbell.adapters.http.identity.auth import AuthRoutes as AuthRoutes
 from workbell.adapters.http.identity.auth import (
-    Address,
     Code,
-    PairBody,
+    EmailAddress,
     RefreshBody,
     Secret,
-    SettingValue,
-    pair_body,
+    ShortText,
+    TokenPairBody,
+    token_pair_body,
 )
-from workbell.adapters.http.identity.auth import AuthRoutes as PeopleRoutes
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -39,11 +39,11 @@ ROOT = "/api"
 class LearnFlowRegistrationBody:
     """What a new person tells of themselves."""
 
-    username: SettingValue
-    email: Address
+    username: ShortText
+    email: EmailAddress
     password: Secret = field(repr=False)
-    first_name: SettingValue = ""
-    last_name: SettingValue = ""
+    first_name: ShortText = ""
+    last_name: ShortText = ""
     tier: Tier = Tier.FREE
 
 
@@ -51,7 +51,7 @@ class LearnFlowRegistrationBody:
 class LearnFlowLoginBody:
     """A username and its password, and a code if need be."""
 
-    username: SettingValue
+    username: ShortText
     password: Secret = field(repr=False)
     code: Code = field(default="", repr=False)
 
@@ -69,25 +69,25 @@ class LearnFlowUserBody:
 
 
 @frozen(kw_only=True)
-class LearnFlowIdentity:
+class LearnFlowAuthRoutes:
     """Registering and signing in, in LearnFlow's shapes."""
 
     identity: RegistrationService
     signing_in: LoginService
     people: UserAdministration
 
-    def register(self, call: ApiRequest[LearnFlowRegistrationBody]) -> ApiResponse:
+    def register(self, request: ApiRequest[LearnFlowRegistrationBody]) -> ApiResponse:
         """Give a person an account, and mail them a code."""
-        asked = call.body
+        data = request.body
         new = Registration(
-            username=asked.username,
-            email=asked.email,
-            password=asked.password,
-            first_name=asked.first_name,
-            last_name=asked.last_name,
-            tier=asked.tier,
+            username=data.username,
+            email=data.email,
+            password=data.password,
+            first_name=data.first_name,
+            last_name=data.last_name,
+            tier=data.tier,
         )
-        user = self.identity.register(new, call.origin)
+        user = self.identity.register(new, request.origin)
         body = LearnFlowUserBody(
             id=user.id,
             username=user.username,
@@ -98,42 +98,42 @@ class LearnFlowIdentity:
         )
         return ApiResponse(status=201, body=body)
 
-    def login(self, call: ApiRequest[LearnFlowLoginBody]) -> ApiResponse:
+    def login(self, request: ApiRequest[LearnFlowLoginBody]) -> ApiResponse:
         """Sign somebody in."""
-        asked = call.body
-        found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
-        return ApiResponse(body=pair_body(found))
+        data = request.body
+        found = self.signing_in.login(data.username, data.password, request.origin, code=data.code)
+        return ApiResponse(body=token_pair_body(found))
 
-    def usernames(self, call: ApiRequest) -> ApiResponse:
+    def usernames(self, request: ApiRequest) -> ApiResponse:
         """Return the usernames of all active people."""
-        return ApiResponse(body=list(self.people.usernames(call.actor)))
+        return ApiResponse(body=list(self.people.usernames(request.actor)))
 
 
-def identity_operations(own: LearnFlowIdentity, people: PeopleRoutes) -> Sequence[AnyOperation]:
+def identity_operations(own: LearnFlowAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes that sign people in, and list them."""
     style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return (
         Operation(
             method="POST", path="/api/user", name="learnflow_register", summary="Register.",
-            reveals=True,
-            handler=own.register, request=LearnFlowRegistrationBody, answers={201: LearnFlowUserBody},
-            errors=(503,), who=Access.ANYONE, **style,
+            discloses_accounts=True,
+            handler=own.register, request=LearnFlowRegistrationBody, responses={201: LearnFlowUserBody},
+            errors=(503,), access=Access.ANYONE, **style,
         ),
         Operation(
             method="POST", path="/api/token", name="learnflow_login", summary="Sign in.",
-            handler=own.login, request=LearnFlowLoginBody, answers={200: PairBody}, errors=(401, 403),
-            who=Access.ANYONE, **style,
+            handler=own.login, request=LearnFlowLoginBody, responses={200: TokenPairBody}, errors=(401, 403),
+            access=Access.ANYONE, **style,
         ),
         Operation(
             method="POST", path="/api/token/refresh", name="learnflow_refresh",
             summary="Exchange a refresh token for the next pair.", handler=people.refresh,
-            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE,
+            request=RefreshBody, responses={200: TokenPairBody}, errors=(401,), access=Access.ANYONE,
             **style,
         ),
         Operation(
             method="GET", path="/api/users", name="learnflow_list_usernames",
             summary="List the usernames of all active people.", handler=own.usernames,
-            answers={200: ListOf(str, plain=True)}, who=Access.USER, **style,
+            responses={200: ListOf(str, plain=True)}, access=Access.USER, **style,
         ),
     )  # fmt: skip
 

@@ -64,7 +64,7 @@ class BucketBody:
 
 
 @frozen(kw_only=True, slots=False)
-class PreviousBody:
+class PreviousRangeBody:
     """
     The equally long span before, and how it has changed since.
 
@@ -88,7 +88,7 @@ class StreakBody:
 
 
 @frozen(kw_only=True, slots=False)
-class HeatBody:
+class HeatMapDayBody:
     """A day with time, and the quarter of the busiest day's time that it reaches, from 1 to 4."""
 
     day: date
@@ -113,9 +113,9 @@ class SummaryRangeBody:
     total_time: str
     total_hours: float
     buckets: Sequence[BucketBody]
-    previous: PreviousBody
+    previous: PreviousRangeBody
     streak: StreakBody
-    heat_map: Sequence[HeatBody]
+    heat_map: Sequence[HeatMapDayBody]
 
 
 @frozen(kw_only=True)
@@ -124,24 +124,26 @@ class SummaryRoutes:
 
     summaries: SummaryService
 
-    def weekly(self, call: ApiRequest) -> ApiResponse:
+    def weekly(self, request: ApiRequest) -> ApiResponse:
         """Return the time of each week that has any."""
-        return ApiResponse(body=[_week(each) for each in self._periods(call, Granularity.WEEK)])
+        return ApiResponse(body=[_week(each) for each in self._periods(request, Granularity.WEEK)])
 
-    def monthly(self, call: ApiRequest) -> ApiResponse:
+    def monthly(self, request: ApiRequest) -> ApiResponse:
         """Return the time of each month that has any."""
-        return ApiResponse(body=[_month(each) for each in self._periods(call, Granularity.MONTH)])
+        return ApiResponse(
+            body=[_month(each) for each in self._periods(request, Granularity.MONTH)]
+        )
 
-    def over(self, call: ApiRequest[object, RangeQuery]) -> ApiResponse:
+    def over(self, request: ApiRequest[object, RangeQuery]) -> ApiResponse:
         """Return the time of a span."""
-        asked = call.query
+        query = request.query
         found = self.summaries.for_range(
-            call.actor, asked.first, asked.last, asked.group, asked.goal
+            request.actor, query.first, query.last, query.group, query.goal
         )  # fmt: skip
         return ApiResponse(body=_range(found))
 
-    def _periods(self, call: ApiRequest, group: Granularity) -> Sequence[Worked]:
-        return self.summaries.by_period(call.actor, group, call.ids.get("goal_num"))
+    def _periods(self, request: ApiRequest, group: Granularity) -> Sequence[Worked]:
+        return self.summaries.by_period(request.actor, group, request.ids.get("goal_num"))
 
 
 def _week(period: Worked) -> WeekBody:
@@ -163,7 +165,7 @@ def _range(found: Overview) -> SummaryRangeBody:
             BucketBody(first=each.first, last=each.last, **_time(each.seconds))
             for each in found.buckets
         ],
-        previous=PreviousBody(
+        previous=PreviousRangeBody(
             first=found.before.first,
             last=found.before.last,
             **_time(found.before.seconds),
@@ -172,7 +174,7 @@ def _range(found: Overview) -> SummaryRangeBody:
         ),
         streak=_streak(found.streak),
         heat_map=[
-            HeatBody(day=each.day, total_hours=hours(each.seconds), level=each.level)
+            HeatMapDayBody(day=each.day, total_hours=hours(each.seconds), level=each.level)
             for each in found.heat
         ],
     )
@@ -197,7 +199,7 @@ def operations(routes: SummaryRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=f"{ROOT}/summary/range", name="get_summary_range",
             summary="Sum up a span: buckets, the span before, streaks and a heat map.",
-            handler=routes.over, query=RangeQuery, answers={200: SummaryRangeBody}, errors=(404,),
+            handler=routes.over, query=RangeQuery, responses={200: SummaryRangeBody}, errors=(404,),
             tag="goals",
         ),
     )  # fmt: skip
@@ -216,7 +218,7 @@ def periods(
             method="GET", path=f"{root}/summary/{word}{of_one}",
             name=f"{prefix}get_{word}_summary{of_goal}",
             summary=f"Sum up {filters} {word}, oldest first.", handler=handler,
-            answers={200: ListOf(body, plain=True)}, **style,
+            responses={200: ListOf(body, plain=True)}, **style,
         )
         for word, handler, body in kinds
         for of_one, of_goal, filters in (

@@ -44,7 +44,7 @@ class HealthBody:
 
 
 @frozen(kw_only=True, slots=False)
-class ReadyBody:
+class ReadinessBody:
     """Whether requests can be served, the revision of the tables, and how the cache is."""
 
     status: str
@@ -69,7 +69,7 @@ class ReadinessProblem(Problem):
 
 
 @frozen(kw_only=True, slots=False)
-class LiveBody:
+class LivenessBody:
     """That the process answers."""
 
     status: str
@@ -87,7 +87,7 @@ class HealthRoutes:
     metrics_token: str | None = field(repr=False)
     version: str
 
-    def health(self, call: ApiRequest) -> ApiResponse:
+    def health(self, request: ApiRequest) -> ApiResponse:
         """Return whether database and cache answer."""
         parts = {
             "database": probe(self.readiness.database.ping),
@@ -96,22 +96,22 @@ class HealthRoutes:
         away = [name for name, found in parts.items() if found != "connected"]
         if not away:
             return ApiResponse(body=HealthBody(status="healthy", **parts), headers=NO_STORE)
-        return _unavailable(call, f"Not connected: {', '.join(away)}.", parts)
+        return _unavailable(request, f"Not connected: {', '.join(away)}.", parts)
 
     def live(self, _: ApiRequest) -> ApiResponse:
         """Return that the process answers."""
-        return ApiResponse(body=LiveBody(status="alive"), headers=NO_STORE)
+        return ApiResponse(body=LivenessBody(status="alive"), headers=NO_STORE)
 
-    def ready(self, call: ApiRequest) -> ApiResponse:
+    def ready(self, request: ApiRequest) -> ApiResponse:
         """Return whether requests can be served."""
         wrong, facts = self.readiness.check()
         if wrong:
-            return _unavailable(call, " ".join(wrong), facts)
-        return ApiResponse(body=ReadyBody(status="ready", **facts), headers=NO_STORE)
+            return _unavailable(request, " ".join(wrong), facts)
+        return ApiResponse(body=ReadinessBody(status="ready", **facts), headers=NO_STORE)
 
-    def metrics(self, call: ApiRequest) -> ApiResponse:
+    def metrics(self, request: ApiRequest) -> ApiResponse:
         """Return counts in the Prometheus text format, to who may read them."""
-        self._check_reader(call)
+        self._check_reader(request)
         stats, queues = self.jobs.stats(SYSTEM), self.jobs.queues()
         workers, now = self.jobs.workers(SYSTEM), self.jobs.clock.now()
         text = self.metrics_registry.exposition(
@@ -127,18 +127,18 @@ class HealthRoutes:
         )  # fmt: skip
         return ApiResponse(body=text, media_type=CONTENT_TYPE, headers=NO_STORE)
 
-    def _check_reader(self, call: ApiRequest) -> None:
+    def _check_reader(self, request: ApiRequest) -> None:
         """Let in who has the token of the settings, and superusers."""
         if self.metrics_token is not None and hmac.compare_digest(
-            call.token.encode(), self.metrics_token.encode()
+            request.token.encode(), self.metrics_token.encode()
         ):
             return
-        reader = self.signing_in.authenticate(call.token, call.origin)
+        reader = self.signing_in.authenticate(request.token, request.origin)
         check(reader, Action.READ_METRICS, "Metrics are for superusers, and with METRICS_TOKEN.")
 
 
-def _unavailable(call: ApiRequest, detail: str, more: Mapping[str, Any]) -> ApiResponse:
-    refused = error_response(Unavailable(detail), 503, call.origin.request_id)
+def _unavailable(request: ApiRequest, detail: str, more: Mapping[str, Any]) -> ApiResponse:
+    refused = error_response(Unavailable(detail), 503, request.origin.request_id)
     body = {**refused.members, **more}
     headers = {**refused.headers, **NO_STORE}
     return ApiResponse(status=503, body=body, headers=headers, media_type=PROBLEM)
@@ -196,25 +196,25 @@ def _live_workers(workers: Sequence[WorkerInfo], since: datetime) -> Metric:
 
 def operations(service: HealthRoutes) -> Sequence[AnyOperation]:
     """Return the operations that anyone may call on the service itself."""
-    free: dict[str, Any] = {"who": Access.ANYONE, "tag": "operations"}
+    free: dict[str, Any] = {"access": Access.ANYONE, "tag": "operations"}
     return (
         Operation(
             method="GET", path="/api/health", name="get_health",
             summary="Show whether database and cache answer.", handler=service.health,
-            answers={200: HealthBody, 503: HealthProblem}, **free,
+            responses={200: HealthBody, 503: HealthProblem}, **free,
         ),
         Operation(
             method="GET", path="/livez", name="get_liveness", summary="Answer, if alive.",
-            handler=service.live, answers={200: LiveBody}, **free,
+            handler=service.live, responses={200: LivenessBody}, **free,
         ),
         Operation(
             method="GET", path="/readyz", name="get_readiness",
             summary="Show whether requests can be served.", handler=service.ready,
-            answers={200: ReadyBody, 503: ReadinessProblem}, **free,
+            responses={200: ReadinessBody, 503: ReadinessProblem}, **free,
         ),
         Operation(
             method="GET", path="/metrics", name="get_metrics",
             summary="Show counts in the Prometheus text format.", handler=service.metrics,
-            media=("text/plain",), errors=(401, 403), **free,
+            media_types=("text/plain",), errors=(401, 403), **free,
         ),
     )  # fmt: skip

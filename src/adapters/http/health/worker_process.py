@@ -54,7 +54,7 @@ def probe(ask: Callable[[], None]) -> str:
 
 
 @frozen(kw_only=True)
-class WorkerHealthApp:
+class WorkerHealthRoutes:
     """
     What a worker or a scheduler answers over HTTP.
 
@@ -87,7 +87,7 @@ class WorkerHealthApp:
         resp.data = self.metrics_registry.exposition()
 
 
-def process_app(face: WorkerHealthApp) -> WsgiApp:
+def make_worker_health_app(face: WorkerHealthRoutes) -> WsgiApp:
     """Return the application of a process without an API."""
     app = falcon.App()
     routes: dict[str, Any] = {

@@ -74,38 +74,38 @@ class NotificationRoutes:
 
     reminding: ReminderService
 
-    def preferences(self, call: ApiRequest) -> ApiResponse:
+    def preferences(self, request: ApiRequest) -> ApiResponse:
         """Return what the caller prefers."""
-        return ApiResponse(body=_body(self.reminding.preferences(call.actor)))
+        return ApiResponse(body=_body(self.reminding.preferences(request.actor)))
 
-    def prefer(self, call: ApiRequest[PreferencesBody]) -> ApiResponse:
+    def prefer(self, request: ApiRequest[PreferencesBody]) -> ApiResponse:
         """Keep what the caller prefers."""
-        asked = call.body
-        at = asked.reminder_time
+        data = request.body
+        at = data.reminder_time
         wanted = Preferences(
-            reminders=asked.reminders, reminder_time=None if at is None else time.fromisoformat(at)
+            reminders=data.reminders, reminder_time=None if at is None else time.fromisoformat(at)
         )
-        return ApiResponse(body=_body(self.reminding.save_preferences(call.actor, wanted)))
+        return ApiResponse(body=_body(self.reminding.save_preferences(request.actor, wanted)))
 
-    def ask(self, call: ApiRequest) -> ApiResponse:
+    def ask(self, request: ApiRequest) -> ApiResponse:
         """Show what a link ends, and a button for it; scanners of mail follow links, too."""
-        category = self.reminding.parse_unsubscribe_token(call.names["token"]).category
+        category = self.reminding.parse_unsubscribe_token(request.names["token"]).category
         content = _FORM.format(category=escape(category))
-        return _answer(call, category, "Unsubscribe", content, done=False)
+        return _answer(request, category, "Unsubscribe", content, done=False)
 
-    def unsubscribe(self, call: ApiRequest) -> ApiResponse:
+    def unsubscribe(self, request: ApiRequest) -> ApiResponse:
         """End what the link stands for."""
-        category = self.reminding.unsubscribe(call.names["token"], call.origin).category
+        category = self.reminding.unsubscribe(request.names["token"], request.origin).category
         content = f"<p>You will get no more {escape(category)}.</p>"
-        return _answer(call, category, "Unsubscribed", content, done=True)
+        return _answer(request, category, "Unsubscribed", content, done=True)
 
 
 def _answer(
-    call: ApiRequest, category: Category, title: str, content: str, *, done: bool
+    request: ApiRequest, category: Category, title: str, content: str, *, done: bool
 ) -> ApiResponse:
     """Answer a browser with a page, and a program with JSON."""
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
-    if HTML not in call.accept:
+    if HTML not in request.accept:
         body = UnsubscribeBody(category=category, unsubscribed=done)
         return ApiResponse(body=body, headers=headers)
     return ApiResponse(
@@ -125,24 +125,24 @@ def _body(preferences: Preferences) -> PreferencesBody:
 
 def operations(notifications: NotificationRoutes) -> Sequence[AnyOperation]:
     """Return the operations on notifications."""
-    own: dict[str, Any] = {"who": Access.SELF, "tag": "notifications"}
+    own: dict[str, Any] = {"access": Access.SELF, "tag": "notifications"}
     link: dict[str, Any] = {
         "path": UNSUBSCRIBE + "{token}",
-        "answers": {200: UnsubscribeBody},
-        "media": (JSON, HTML),
-        "who": Access.ANYONE,
+        "responses": {200: UnsubscribeBody},
+        "media_types": (JSON, HTML),
+        "access": Access.ANYONE,
         "tag": "notifications",
     }
     return (
         Operation(
             method="GET", path=PREFERENCES, name="get_notification_preferences",
             summary="Show which notifications one wants.", handler=notifications.preferences,
-            answers={200: PreferencesBody}, **own,
+            responses={200: PreferencesBody}, **own,
         ),
         Operation(
             method="PUT", path=PREFERENCES, name="set_notification_preferences",
             summary="Say which notifications one wants.", handler=notifications.prefer,
-            request=PreferencesBody, answers={200: PreferencesBody}, errors=(403,), **own,
+            request=PreferencesBody, responses={200: PreferencesBody}, errors=(403,), **own,
         ),
         Operation(
             method="GET", name="show_unsubscribe",

@@ -8,7 +8,7 @@ import pytest
 from attrs import define, evolve
 
 from tests.adapters.http.conftest import PASSWORD, World, build_world
-from workbell.adapters.http.app import build_app, operations_of
+from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation, is_number
@@ -20,8 +20,8 @@ from workbell.services.rate_limits import RateLimiting
 HTTPS, HTTP = "https://bell.example.org", "http://localhost:8000"
 SESSION = "/api/v1/auth/session"
 LOGOUT = "/api/v1/auth/logout"
-OPERATIONS = {one.name: one for one in operations_of(build_world(Path()).parts)}
-GUARDED = [name for name, one in OPERATIONS.items() if one.who is not Access.ANYONE]
+OPERATIONS = {one.name: one for one in make_operations(build_world(Path()).parts)}
+GUARDED = [name for name, one in OPERATIONS.items() if one.access is not Access.ANYONE]
 OURS = [name for name in GUARDED if OPERATIONS[name].by_cookie]
 UNSAFE = [name for name in OURS if OPERATIONS[name].method not in SAFE_METHODS]
 

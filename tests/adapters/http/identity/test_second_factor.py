@@ -9,7 +9,7 @@ import pytest
 
 from tests.adapters.http.conftest import PASSWORD, World, build_world
 from tests.adapters.http.identity.test_browser_sessions import HTTP, SESSION, page_of
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.operations import Access
 from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
 from workbell.domain.identity.second_factor import STEP, SecondFactorPolicy
@@ -29,8 +29,8 @@ ENROLLING = {
     "get_second_factor", "begin_second_factor", "confirm_second_factor", "get_me", "logout",
     "get_browser_session", "close_browser_session",
 }  # fmt: skip
-OPERATIONS = {one.name: one for one in operations_of(build_world(Path()).parts)}
-GUARDED = [name for name, one in OPERATIONS.items() if one.who is not Access.ANYONE]
+OPERATIONS = {one.name: one for one in make_operations(build_world(Path()).parts)}
+GUARDED = [name for name, one in OPERATIONS.items() if one.access is not Access.ANYONE]
 
 
 def sign_in(world: World, path: str, password: str = PASSWORD, **more: str) -> Any:
@@ -43,7 +43,7 @@ def test_every_route_that_takes_a_password_for_a_token_is_known() -> None:
     taking = {
         one.path
         for one in OPERATIONS.values()
-        if (one.who is Access.ANYONE and one.request and "code" in one.request.__annotations__)
+        if (one.access is Access.ANYONE and one.request and "code" in one.request.__annotations__)
         or one.name.endswith("login")
     }  # fmt: skip
     assert taking == set(LOGINS)
@@ -138,7 +138,7 @@ def bound(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_until_there_is_one_only_adding_it_is_open(bound: World, name: str) -> None:
     operation = OPERATIONS[name]
     if name in {"logout", "close_browser_session"}:
-        assert operation.enrols
+        assert operation.allowed_while_enrolling
         return
     path = operation.path.format(**dict.fromkeys(operation.path_names, "1"))
     answer = bound.call(operation.method, path, "root")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.adapters.http.conftest import World, build_world
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation
 
-ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
 IDS = {"schedule_id", "job_id"}
 OWNED = [n for n, o in ALL.items() if IDS & set(o.path_names)]
 PRIVATE = [n for n, o in ALL.items() if "goal_num" in o.path_names]

@@ -11,14 +11,14 @@ from attrs import frozen
 from tests.adapters.http.conftest import PASSWORD, World, build_world
 from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
 from tests.adapters.http.web.test_permission_matrix import ACTIONS, ALL, names_for
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.domain.errors import Conflict
 
 NEW = "another good one, 7"
 IDENTITY = ("people", "profile", "password", "second_factor", "sessions", "keys")
 WRITING = [
     one.name
-    for one in operations_of(build_world(Path()).parts)
+    for one in make_operations(build_world(Path()).parts)
     if one.method != "GET" and ACTIONS.get(one.name, "").split(".")[0] in IDENTITY
 ]
 PAGE = {"Sec-Fetch-Site": "same-origin"}

@@ -14,11 +14,11 @@ import pytest
 from attrs import evolve
 
 from tests.adapters.http.conftest import A_SCHEDULE, World, build_world
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation
 
-ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
 WITH_BODY = [name for name, operation in ALL.items() if operation.request]
 GETS = [name for name, operation in ALL.items() if operation.method == "GET"]
 DEEP = "[" * 5000
@@ -40,7 +40,7 @@ def path_of(operation: AnyOperation) -> str:
 
 
 def send(world: World, operation: AnyOperation, body: bytes, **more: Any) -> falcon.testing.Result:
-    who = None if operation.who is Access.ANYONE else "root"
+    who = None if operation.access is Access.ANYONE else "root"
     headers = {"Content-Type": "application/json", **more.pop("headers", {})}
     return world.call(operation.method, path_of(operation), who, body=body, headers=headers, **more)
 
@@ -152,7 +152,7 @@ def test_a_body_of_more_than_a_mebibyte_is_413(used: World, name: str) -> None:
 @pytest.mark.parametrize("name", GETS)
 def test_an_unknown_parameter_is_named(used: World, name: str) -> None:
     operation = ALL[name]
-    who = None if operation.who is Access.ANYONE else "root"
+    who = None if operation.access is Access.ANYONE else "root"
     for query in ("no_such=1", "a=1&a=2", "x=%00", "x=%ff", "%00=1"):
         result = used.call("GET", path_of(operation), who, query_string=query)
         problem = is_problem(result, {400}, of=query)

@@ -12,12 +12,12 @@ from attrs import fields
 
 from tests.adapters.http.conftest import PASSWORD, World, build_world
 from tests.adapters.http.web.test_permission_matrix import names_for
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation
 from workbell.domain.identity.user import Role, Tier, User
 
-ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
 PRIVILEGES: dict[str, Any] = {
     "role": "ADMIN",
     "tier": "premium",
@@ -74,7 +74,7 @@ GRANTED: dict[str, set[str]] = {
 def test_a_privileged_field_is_refused_by_its_name(world: World, name: str) -> None:
     """It is not passed over: whoever asks learns that it was not done."""
     operation = ALL[name]
-    who = "root" if operation.who is Access.SUPERUSER else "ada"
+    who = "root" if operation.access is Access.SUPERUSER else "ada"
     needed = {"cron_expression": "0 9 * * *"} if operation.partial else {}
     for field in (
         PRIVILEGES.keys() - {"id", "user_id", "owner", "is_active"} - GRANTED.get(name, set())
@@ -172,7 +172,7 @@ def fields_of(operation: AnyOperation) -> frozenset[str]:
 NAMING = [
     name
     for name, one in ALL.items()
-    if one.who is Access.ANYONE and {"email", "username"} & fields_of(one)
+    if one.access is Access.ANYONE and {"email", "username"} & fields_of(one)
 ]
 
 
@@ -193,4 +193,4 @@ def test_answers_do_not_tell_whether_somebody_is_known(world: World, name: str) 
     headers = [{k: v for k, v in one.headers.items() if k != "x-request-id"} for one in answers]
     texts = [one.text.replace(one.headers["x-request-id"], "") for one in answers]
     alike = texts[0] == texts[1] == texts[2] and headers[0] == headers[1] == headers[2]
-    assert (alike and len({one.status_code for one in answers}) == 1) is not operation.reveals
+    assert (alike and len({one.status_code for one in answers}) == 1) is not operation.discloses_accounts

@@ -12,7 +12,7 @@ from workbell.ports.jobs.queues import WorkerInfo
 
 
 def paged(operation: AnyOperation) -> bool:
-    answer = operation.answers.get(200)
+    answer = operation.responses.get(200)
     return isinstance(answer, ListOf) and not answer.plain
 
 

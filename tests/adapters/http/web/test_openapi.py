@@ -51,8 +51,8 @@ def test_every_operation_is_described(documented: World) -> None:
         assert entry["tags"] == [operation.tag]
         assert set(map(str, operation.error_statuses)) <= set(entry["responses"])
         assert ("requestBody" in entry) is (operation.request is not None)
-        assert ("told as such" in entry["description"]) is operation.reveals
-        assert ("security" in entry) is (operation.who != "anyone")
+        assert ("discloses whether" in entry["description"]) is operation.discloses_accounts
+        assert ("security" in entry) is (operation.access != "anyone")
     tags = {tag["name"] for tag in document["tags"]}
     assert {operation.tag for operation in table.values()} <= tags
 

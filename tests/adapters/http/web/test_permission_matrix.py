@@ -10,7 +10,7 @@ from falcon.inspect import inspect_routes
 
 from tests.adapters.http.conftest import PASSWORD, World, build_world, peopled
 from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
-from workbell.adapters.http.app import build_app, operations_of
+from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.docs_pages import Docs
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
 from workbell.adapters.http.web.middleware import HttpSettings
@@ -90,7 +90,7 @@ ROUTES: Mapping[Action, str] = {
 PUBLIC = """
     get_health get_liveness get_readiness show_unsubscribe unsubscribe get_schema
     show_api_docs show_api_redoc show_api_schema_swagger_ui show_api_schema_redoc
-    get_static_file get_static_file_of
+    get_static_file get_viewer_file
 """
 """What asks for nothing: health and documentation, and the link that ends mails (RFC 8058)."""
 
@@ -107,7 +107,7 @@ ALSO = {"datamanager_change_user": Action.ADMINISTER_PEOPLE}
 
 WITH_DOCS = HttpSettings(docs=True)
 DOCS = {one.name: one for one in docs_operations(Docs.of(b"", ""))}
-ALL = {one.name: one for one in operations_of(build_world(Path()).parts)} | DOCS
+ALL = {one.name: one for one in make_operations(build_world(Path()).parts)} | DOCS
 ACTIONS = {name: action for action, names in ROUTES.items() for name in names.split()}
 OWN_IDS = {"schedule_id", "job_id", "goal_num", "progress_num", "key_id", "session"}
 OPEN = {Action.REGISTER, Action.SIGN_IN, Action.RESET_PASSWORD}
@@ -274,7 +274,7 @@ def a_world(folder: Path, settings: HttpSettings | None = None) -> World:
 
 
 def test_every_route_has_its_entry_and_every_action_its_routes() -> None:
-    public = {name for name in ALL if name.startswith("lead_from_")} | set(PUBLIC.split())
+    public = {name for name in ALL if name.startswith("redirect_from_")} | set(PUBLIC.split())
     named = [name for names in ROUTES.values() for name in names.split()]
     assert len(named) == len(set(named))
     assert set(named).isdisjoint(public)

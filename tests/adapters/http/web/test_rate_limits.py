@@ -12,7 +12,7 @@ from attrs import define, evolve, fields
 from tests.adapters.http.conftest import PASSWORD, World
 from tests.services.members_scene import Members
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
-from workbell.adapters.http.app import build_app, operations_of
+from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.rate_limits.redis import RedisRateLimiter
@@ -179,7 +179,7 @@ def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: Wor
     signing_in = evolve(world.parts.signing_in, hasher=full)
     parts = evolve(world.parts, signing_in=signing_in)
     crowded = evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
-    hashing = [one for one in operations_of(parts) if one.route is Route.SIGN_IN]
+    hashing = [one for one in make_operations(parts) if one.route is Route.SIGN_IN]
     with full._admitted, world.store.begin() as tx:  # nobody else could write
         for one in hashing:
             refused = crowded.call(one.method, one.path, json={})
