@@ -1,4 +1,4 @@
-"""DataManager's routes: sign-in and people under /users/."""
+"""DataManager's routes: sign-in and users under /users/."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,14 +6,18 @@ from typing import Any
 from attrs import field, frozen
 
 from workbell.adapters.http.identity.auth import (
-    Code,
     EmailAddress,
+    EmailBody,
+    EmailLoginBody,
+    EmailPasswordBody,
     MessageBody,
     Secret,
     ShortText,
     UserBody,
+    message_response,
     user_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -23,7 +27,7 @@ from workbell.adapters.http.web.operations import (
     Operation,
     Style,
 )
-from workbell.adapters.http.web.pagination import PageNumber, PageSize, make_slice, numbered_page
+from workbell.adapters.http.web.pagination import PageQuery, make_slice, numbered_page
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import EmailNotVerified, UserId
 from workbell.ports.identity.users import UserFilter
@@ -34,39 +38,15 @@ from workbell.services.identity.users import UserAdministration
 
 
 @frozen(kw_only=True)
-class DataManagerAccountBody:
-    """An address and a password."""
-
-    email: EmailAddress
-    password: Secret = field(repr=False)
-
-
-@frozen(kw_only=True)
-class DataManagerLoginBody(DataManagerAccountBody):
-    """An address and a password, and a code if need be."""
-
-    code: Code = field(default="", repr=False)
-
-
-@frozen(kw_only=True)
-class DataManagerInviteBody:
-    """Whom to invite."""
-
-    email: EmailAddress
-
-
-@frozen(kw_only=True)
-class DataManagerUserQuery:
-    """Which people to list."""
+class DataManagerUserQuery(PageQuery):
+    """Filter and page of a list of users."""
 
     email: EmailAddress | None = None
-    page: PageNumber = 1
-    page_size: PageSize = None
 
 
 @frozen(kw_only=True)
 class DataManagerChangeBody:
-    """What changes of a person; what is left out or null stays."""
+    """Changes to a user; omitted and null fields are unchanged."""
 
     email: EmailAddress | None = None
     first_name: ShortText | None = None
@@ -77,7 +57,7 @@ class DataManagerChangeBody:
 
 @frozen(kw_only=True, slots=False)
 class DataManagerRegistrationResponse:
-    """The new person, and a token to go on with, unless an address must be verified first."""
+    """The new user; `token` is null if the email address must be verified first."""
 
     message: str
     user: UserBody
@@ -86,7 +66,7 @@ class DataManagerRegistrationResponse:
 
 @frozen(kw_only=True, slots=False)
 class DataManagerLoginResponse:
-    """An opaque token, and whose it is."""
+    """An opaque token and the id of its user."""
 
     token: str
     user_id: int
@@ -94,74 +74,64 @@ class DataManagerLoginResponse:
 
 @frozen(kw_only=True)
 class DataManagerUserRoutes:
-    """Registering, signing in and people, in DataManager's shapes."""
+    """Registration, sign-in and users of the DataManager API."""
 
     identity: RegistrationService
     signing_in: LoginService
     profiles: ProfileService
     people: UserAdministration
 
-    def register(self, request: ApiRequest[DataManagerAccountBody]) -> ApiResponse:
-        """Give a person an account, and open a session."""
+    def register(self, request: ApiRequest[EmailPasswordBody]) -> ApiResponse:
+        """Create an account and open a session."""
         data = request.body
         new = Registration(email=data.email, password=data.password)
         user = self.identity.register(new, request.origin)
-        token = None
         try:
-            opened = self.signing_in.login_opaque(user.email, data.password, request.origin)
-            token = opened.token.text
+            login = self.signing_in.login_opaque(user.email, data.password, request.origin)
+            token = login.token.text
         except EmailNotVerified:
-            pass
+            token = None
         body = DataManagerRegistrationResponse(
             message="The user was registered.", user=user_body(user), token=token
         )
         return ApiResponse(status=201, body=body)
 
-    def login(self, request: ApiRequest[DataManagerLoginBody]) -> ApiResponse:
-        """Open a session."""
+    def login(self, request: ApiRequest[EmailLoginBody]) -> ApiResponse:
+        """Sign a user in with an opaque token."""
         data = request.body
-        found = self.signing_in.login_opaque(
+        login = self.signing_in.login_opaque(
             data.email, data.password, request.origin, code=data.code
         )
-        return ApiResponse(
-            body=DataManagerLoginResponse(token=found.token.text, user_id=found.user.id)
-        )
+        body = DataManagerLoginResponse(token=login.token.text, user_id=login.user.id)
+        return ApiResponse(body=body)
 
     def logout(self, request: ApiRequest) -> ApiResponse:
-        """End the session that asks."""
+        """End the session of this request."""
         self.signing_in.logout(request.actor)
-        return ApiResponse(body=MessageBody(message="You have signed out."))
+        return message_response("You are signed out.")
 
-    def invite(self, request: ApiRequest[DataManagerInviteBody]) -> ApiResponse:
-        """Add somebody by their address; who is new sets a password by a mailed code."""
-        data = request.body
-        user, is_new = self.people.invite(request.actor, data.email)
+    def invite(self, request: ApiRequest[EmailBody]) -> ApiResponse:
+        """Create an account by email address; a new user sets a password by emailed code."""
+        user, is_new = self.people.invite(request.actor, request.body.email)
         return ApiResponse(status=201 if is_new else 200, body=user_body(user))
 
     def list(self, request: ApiRequest[object, DataManagerUserQuery]) -> ApiResponse:
-        """Return a page of the people whom the caller may see."""
+        """Return a page of the users that the caller may see."""
         query = request.query
         part = make_slice(request, query.page, query.page_size)
-        found, total = self.people.find_visible(
+        users, total = self.people.find_visible(
             request.actor, UserFilter(email=query.email), ("id",), part.offset, part.size
         )
-        return numbered_page(request, part, [user_body(one) for one in found], total)
+        return numbered_page(request, part, [user_body(user) for user in users], total)
 
     def change(self, request: ApiRequest[DataManagerChangeBody]) -> ApiResponse:
-        """Change a person: oneself, or as a superuser anybody."""
-        data = request.body
-        change = ProfileChange(
-            email=data.email,
-            first_name=data.first_name,
-            last_name=data.last_name,
-            password=data.password,
-            current_password=data.current_password,
-        )
+        """Change the caller's account; superusers may change any account."""
+        change = copy_fields(ProfileChange, request.body)
         changed = self.profiles.change(request.actor, change, UserId(request.ids["user_id"]))
         return ApiResponse(body=user_body(changed))
 
     def exists(self, request: ApiRequest) -> object:
-        """Refuse a person whom the caller may not change, before the body is read."""
+        """Raise unless the caller may change the user."""
         return self.profiles.get_profile(request.actor, UserId(request.ids["user_id"]))
 
 
@@ -170,35 +140,37 @@ def identity_operations(own: DataManagerUserRoutes) -> Sequence[AnyOperation]:
     style: dict[str, Any] = {"style": Style.DATAMANAGER, "tag": "DataManager"}
     return (
         Operation(
-            method="POST", path="/users/register", name="datamanager_register", summary="Register.",
-            discloses_accounts=True,
-            handler=own.register, request=DataManagerAccountBody, responses={201: DataManagerRegistrationResponse},
-            errors=(503,), access=Access.ANYONE, **style,
+            method="POST", path="/users/register", name="datamanager_register",
+            summary="Create an account and, unless verification is required, open a session.",
+            handler=own.register, request=EmailPasswordBody,
+            responses={201: DataManagerRegistrationResponse}, errors=(503,),
+            access=Access.ANYONE, discloses_accounts=True, **style,
         ),
         Operation(
-            method="POST", path="/users/login", name="datamanager_login", summary="Sign in.",
-            handler=own.login, request=DataManagerLoginBody, responses={200: DataManagerLoginResponse},
+            method="POST", path="/users/login", name="datamanager_login",
+            summary="Sign in with an email address, and get an opaque token.",
+            handler=own.login, request=EmailLoginBody, responses={200: DataManagerLoginResponse},
             errors=(401, 403), access=Access.ANYONE, **style,
         ),
         Operation(
             method="POST", path="/users/logout", name="datamanager_logout", no_api_key=True,
-            summary="End the session that asks, at once.", handler=own.logout,
+            summary="Sign out: end the session of this request.", handler=own.logout,
             responses={200: MessageBody}, errors=(400, 403), access=Access.SELF, **style,
         ),
         Operation(
             method="POST", path="/users/invite", name="datamanager_invite",
-            summary="Invite somebody who has no password yet.", handler=own.invite,
-            request=DataManagerInviteBody, responses={200: UserBody, 201: UserBody}, errors=(503,),
+            summary="Invite a user by email address.", handler=own.invite,
+            request=EmailBody, responses={200: UserBody, 201: UserBody}, errors=(503,),
             access=Access.SUPERUSER, **style,
         ),
         Operation(
             method="GET", path="/users", name="datamanager_list_users",
-            summary="List the people whom one may see.", handler=own.list, query=DataManagerUserQuery,
+            summary="List the users that the current user may see.", handler=own.list, query=DataManagerUserQuery,
             responses={200: ListOf(UserBody)}, errors=(404,), access=Access.USER, **style,
         ),
         Operation(
             method="PUT", path="/users/{user_id}", name="datamanager_change_user",
-            summary="Change oneself, or as a superuser anybody.", handler=own.change, discloses_accounts=True,
+            summary="Change the current user; superusers may change any user.", handler=own.change, discloses_accounts=True,
             request=DataManagerChangeBody, responses={200: UserBody}, errors=(403, 503),
             exists=own.exists, access=Access.USER, **style,
         ),

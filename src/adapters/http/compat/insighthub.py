@@ -9,17 +9,19 @@ from attrs import evolve, field, frozen
 
 from workbell.adapters.http.identity.auth import (
     AuthRoutes,
-    Code,
     RefreshBody,
     Secret,
     ShortText,
     TokenPairBody,
     UserBody,
+    UsernameLoginBody,
     user_body,
 )
+from workbell.adapters.http.jobs.history import StatusQuery
 from workbell.adapters.http.jobs.source_statuses import (
     INSIGHTHUB_STATUSES,
     InsightHubStatus,
+    matching_statuses,
 )
 from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleQuery, ScheduleSearch
 from workbell.adapters.http.schedules.routes import ScheduleRoutes
@@ -30,8 +32,8 @@ from workbell.adapters.http.schedules.views import (
     insighthub_listed_body,
     insighthub_run_body,
     insighthub_schedule_body,
-    insighthub_toggled_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -42,14 +44,7 @@ from workbell.adapters.http.web.operations import (
     PartialOperation,
     Style,
 )
-from workbell.adapters.http.web.pagination import (
-    Cursor,
-    PageNumber,
-    PageQuery,
-    PageSize,
-    parse_ordering,
-    single_page,
-)
+from workbell.adapters.http.web.pagination import PageQuery, parse_ordering, single_page
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import WrongCredentials
@@ -68,13 +63,13 @@ Q = TypeVar("Q")
 BASE = "/api/schedules"
 ONE = BASE + "/{schedule_id}"
 LIMIT_TEXT = "Regular users cannot have more than {} active jobs"
-TYPE_WORDS = {"must be an integer": "must be a integer", "must be a number": "must be a float"}
+TYPE_MESSAGES = {"must be an integer": "must be a integer", "must be a number": "must be a float"}
 TOGGLED = {True: "Schedule activated.", False: "Schedule deactivated."}
 
 
 @frozen(kw_only=True)
 class InsightHubRegistrationBody:
-    """What a new person tells of themselves."""
+    """A new user."""
 
     username: ShortText
     email: ShortText
@@ -84,18 +79,9 @@ class InsightHubRegistrationBody:
     last_name: ShortText = ""
 
 
-@frozen(kw_only=True)
-class InsightHubLoginBody:
-    """A username and its password, and a code if need be."""
-
-    username: ShortText
-    password: Secret = field(repr=False)
-    code: Code = field(default="", repr=False)
-
-
 @frozen(kw_only=True, slots=False)
 class InsightHubRegistrationResponse:
-    """The new person, and what to do next."""
+    """The new user and a confirmation message."""
 
     user: UserBody
     message: str
@@ -103,7 +89,7 @@ class InsightHubRegistrationResponse:
 
 @frozen(kw_only=True, slots=False)
 class InsightHubLoginResponse:
-    """An access and a refresh token, and whose they are."""
+    """An access token and a refresh token, with their user."""
 
     access_token: str
     refresh_token: str
@@ -112,7 +98,7 @@ class InsightHubLoginResponse:
 
 @frozen(kw_only=True, slots=False)
 class InsightHubTaskBody:
-    """A task that can be scheduled, its parameters as names and types."""
+    """A task definition, with its parameters as names and types."""
 
     id: int
     name: str
@@ -124,94 +110,72 @@ class InsightHubTaskBody:
 
 
 @frozen(kw_only=True)
-class InsightHubRunsQuery:
-    """Which runs of a schedule to list, newest first."""
+class InsightHubRunsQuery(StatusQuery):
+    """Statuses and page of a schedule's runs."""
 
     status: Sequence[InsightHubStatus] | None = None
-    page: PageNumber = 1
-    page_size: PageSize = None
-    cursor: Cursor = None
 
 
 def _task_body(definition: TaskDefinition) -> InsightHubTaskBody:
     flat = definition.flat_schema()
-    return InsightHubTaskBody(
-        id=definition.id,
-        name=definition.name,
-        description=definition.description,
-        input_schema=flat,
-        input_fields=list(flat),
-        is_active=definition.is_active,
-        created_at=definition.created_at,
-    )
+    return copy_fields(InsightHubTaskBody, definition, input_schema=flat, input_fields=list(flat))
 
 
 @frozen(kw_only=True)
 class InsightHubAuthRoutes:
-    """Registering and signing in, in InsightHub's shapes."""
+    """Registration and sign-in of the InsightHub API."""
 
     identity: RegistrationService
     signing_in: LoginService
 
     def register(self, request: ApiRequest[InsightHubRegistrationBody]) -> ApiResponse:
-        """Give a person an account, and mail them a code."""
-        data = request.body
-        new = Registration(
-            username=data.username,
-            email=data.email,
-            password=data.password,
-            password_confirm=data.password_confirm,
-            first_name=data.first_name,
-            last_name=data.last_name,
+        """Create an account and email a verification code."""
+        user = self.identity.register(copy_fields(Registration, request.body), request.origin)
+        body = InsightHubRegistrationResponse(
+            user=user_body(user), message="The user was registered."
         )
-        user = user_body(self.identity.register(new, request.origin))
-        return ApiResponse(
-            status=201,
-            body=InsightHubRegistrationResponse(user=user, message="The user was registered."),
-        )
+        return ApiResponse(status=201, body=body)
 
-    def login(self, request: ApiRequest[InsightHubLoginBody]) -> ApiResponse:
-        """Sign somebody in."""
-        found = self.signing_in.login(
-            request.body.username, request.body.password, request.origin, code=request.body.code
-        )
+    def login(self, request: ApiRequest[UsernameLoginBody]) -> ApiResponse:
+        """Sign a user in with JWT tokens."""
+        data = request.body
+        login = self.signing_in.login(data.username, data.password, request.origin, code=data.code)
         body = InsightHubLoginResponse(
-            access_token=found.access, refresh_token=found.refresh, user=user_body(found.user)
+            access_token=login.access, refresh_token=login.refresh, user=user_body(login.user)
         )
         return ApiResponse(body=body)
 
 
 @frozen(kw_only=True)
 class InsightHubTaskRoutes:
-    """Task definitions, in the order of their ids."""
+    """Task definitions, ordered by id."""
 
     definitions: TaskDefinitionService
 
     def list(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
-        """Return a page of all tasks."""
-        return self._page(request, self.definitions.all())
+        """Return a page of all task definitions."""
+        return _task_page(request, self.definitions.all())
 
     def list_available(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
-        """Return a page of the active tasks."""
-        return self._page(request, [one for one in self.definitions.all() if one.is_active])
+        """Return a page of the active task definitions."""
+        return _task_page(request, [task for task in self.definitions.all() if task.is_active])
 
-    def _page(
-        self, request: ApiRequest[object, PageQuery], definitions: Sequence[TaskDefinition]
-    ) -> ApiResponse:
-        query = request.query
-        return single_page(
-            request, [_task_body(one) for one in definitions], query.page, query.page_size
-        )
+
+def _task_page(
+    request: ApiRequest[object, PageQuery], definitions: Sequence[TaskDefinition]
+) -> ApiResponse:
+    bodies = [_task_body(definition) for definition in definitions]
+    return single_page(request, bodies, request.query.page, request.query.page_size)
 
 
 @frozen(kw_only=True)
 class InsightHubScheduleRoutes:
-    """What InsightHub says of schedules in words of its own."""
+    """Search and toggling of schedules in the InsightHub API."""
 
     schedules: ScheduleRoutes
 
     def search(self, request: ApiRequest[ScheduleSearch]) -> ApiResponse:
-        """Return a page of the schedules that the body selects."""
+        """Return a page of the schedules that match the body."""
         data = request.body
         order = parse_ordering(data.ordering, ORDERINGS, "ordering")
         return self.schedules.list_page(
@@ -219,18 +183,19 @@ class InsightHubScheduleRoutes:
         )
 
     def toggle(self, request: ApiRequest) -> ApiResponse:
-        """Pause or resume a schedule, and say which."""
-        return evolve(self.schedules, show=_toggled).toggle(request)
+        """Pause or resume a schedule; the response has a message."""
+        return evolve(self.schedules, show=_toggled_body).toggle(request)
 
 
-def _toggled(view: ScheduleView) -> dict[str, Any]:
-    return insighthub_toggled_body(view, TOGGLED[view.schedule.is_active])
+def _toggled_body(view: ScheduleView) -> dict[str, Any]:
+    """Return the `InsightHubToggledBody` of a schedule."""
+    return {**insighthub_schedule_body(view), "message": TOGGLED[view.schedule.is_active]}
 
 
 def with_insighthub_errors(
     handler: Callable[[ApiRequest[B, Q]], ApiResponse],
 ) -> Callable[[ApiRequest[B, Q]], ApiResponse]:
-    """Return a handler whose errors read as InsightHub's do."""
+    """Return the handler with InsightHub's error messages."""
 
     @wraps(handler)
     def handle(request: ApiRequest[B, Q]) -> ApiResponse:
@@ -247,19 +212,21 @@ def with_insighthub_errors(
 
 def _translate_errors(errors: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     return {
-        path: [_type_word(text) for text in said] if path.startswith("parameters") else said
-        for path, said in errors.items()
+        path: [_translate_type(text) for text in messages]
+        if path.startswith("parameters")
+        else messages
+        for path, messages in errors.items()
     }
 
 
-def _type_word(text: str) -> str:
-    for ours, theirs in TYPE_WORDS.items():
-        text = text.replace(ours, theirs)
+def _translate_type(text: str) -> str:
+    for canonical, translation in TYPE_MESSAGES.items():
+        text = text.replace(canonical, translation)
     return text
 
 
 def make_schedule_routes(schedules: ScheduleRoutes) -> ScheduleRoutes:
-    """Return the canonical resource, showing schedules and runs as InsightHub does."""
+    """Return the canonical routes with InsightHub's paths, bodies and statuses."""
     show_run: Callable[[Job, Any], Any] = insighthub_run_body
     return evolve(
         schedules,
@@ -267,7 +234,7 @@ def make_schedule_routes(schedules: ScheduleRoutes) -> ScheduleRoutes:
         show=insighthub_schedule_body,
         show_listed=insighthub_listed_body,
         show_run=show_run,
-        statuses=partial(statuses, INSIGHTHUB_STATUSES),
+        statuses=partial(matching_statuses, INSIGHTHUB_STATUSES),
     )
 
 
@@ -276,24 +243,26 @@ def identity_operations(own: InsightHubAuthRoutes, people: AuthRoutes) -> Sequen
     style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     return (
         Operation(
-            method="POST", path="/api/auth/register", name="insighthub_register", summary="Register.",
-            discloses_accounts=True,
-            handler=own.register, request=InsightHubRegistrationBody, responses={201: InsightHubRegistrationResponse},
-            errors=(503,), access=Access.ANYONE, **style,
+            method="POST", path="/api/auth/register", name="insighthub_register",
+            summary="Create an account; a verification code is sent to the email address.",
+            handler=own.register, request=InsightHubRegistrationBody,
+            responses={201: InsightHubRegistrationResponse}, errors=(503,),
+            access=Access.ANYONE, discloses_accounts=True, **style,
         ),
         Operation(
-            method="POST", path="/api/auth/login", name="insighthub_login", summary="Sign in.",
-            handler=own.login, request=InsightHubLoginBody, responses={200: InsightHubLoginResponse}, errors=(403,),
-            statuses={WrongCredentials: 400}, access=Access.ANYONE, **style,
+            method="POST", path="/api/auth/login", name="insighthub_login",
+            summary="Sign in with a username, and get an access and a refresh token.",
+            handler=own.login, request=UsernameLoginBody, responses={200: InsightHubLoginResponse},
+            errors=(403,), statuses={WrongCredentials: 400}, access=Access.ANYONE, **style,
         ),
         Operation(
             method="POST", path="/api/auth/refresh", name="insighthub_refresh",
-            summary="Exchange a refresh token for the next pair.", handler=people.refresh,
+            summary="Exchange a refresh token for a new access and refresh token.", handler=people.refresh,
             request=RefreshBody, responses={200: TokenPairBody}, errors=(401,), access=Access.ANYONE, limit=Route.GENERAL,
             **style,
         ),
         Operation(
-            method="GET", path="/api/auth/profile", name="insighthub_profile", summary="Show who asks.",
+            method="GET", path="/api/auth/profile", name="insighthub_profile", summary="Get the current user.",
             handler=people.me, responses={200: UserBody}, access=Access.SELF, **style,
         ),
     )  # fmt: skip
@@ -307,12 +276,12 @@ def task_operations(tasks: InsightHubTaskRoutes) -> Sequence[AnyOperation]:
     }  # fmt: skip
     return (
         Operation(
-            method="GET", path="/api/tasks", name="insighthub_list_tasks", summary="List the tasks.",
+            method="GET", path="/api/tasks", name="insighthub_list_tasks", summary="List task definitions.",
             handler=tasks.list, **page,
         ),
         Operation(
             method="GET", path="/api/tasks/available", name="insighthub_list_available_tasks",
-            summary="List the active tasks.", handler=tasks.list_available, **page,
+            summary="List active task definitions.", handler=tasks.list_available, **page,
         ),
     )  # fmt: skip
 
@@ -348,7 +317,7 @@ def _collection_operations(
         ),
         Operation(
             method="POST", path=f"{BASE}/search", name="insighthub_search_schedules",
-            summary="List schedules by filters in the body.", handler=own.search, read_only=True,
+            summary="List schedules; filters, ordering and page are in the body.", handler=own.search, read_only=True,
             request=ScheduleSearch, responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
         ),
     )  # fmt: skip
@@ -360,32 +329,35 @@ def _item_operations(
     shown: dict[int, type | ListOf | None] = {200: InsightHubScheduleBody}
     return (
         Operation(
-            method="GET", path=ONE, name="insighthub_get_schedule", summary="Show a schedule.",
+            method="GET", path=ONE, name="insighthub_get_schedule", summary="Get a schedule.",
             handler=schedules.get, responses=shown, etag=True, **style,
         ),
         PartialOperation(
-            method="PUT", path=ONE, name="insighthub_replace_schedule", summary="Replace a schedule.",
+            method="PUT", path=ONE, name="insighthub_replace_schedule",
+            summary="Change a schedule; omitted `parameters` and `is_active` get their defaults.",
             handler=with_insighthub_errors(schedules.replace), request=NewSchedule,
-            exists=schedules.exists, responses=shown, etag=True, **style,
+            exists=schedules.get_view, responses=shown, etag=True, **style,
         ),
         PartialOperation(
-            method="PATCH", path=ONE, name="insighthub_change_schedule", summary="Change a schedule.",
+            method="PATCH", path=ONE, name="insighthub_change_schedule",
+            summary="Change the given fields of a schedule.",
             handler=with_insighthub_errors(schedules.change), request=NewSchedule,
-            exists=schedules.exists, responses=shown, etag=True, **style,
+            exists=schedules.get_view, responses=shown, etag=True, **style,
         ),
         Operation(
-            method="DELETE", path=ONE, name="insighthub_delete_schedule", summary="Delete a schedule.",
+            method="DELETE", path=ONE, name="insighthub_delete_schedule",
+            summary="Delete a schedule; its past jobs remain.",
             handler=schedules.delete, responses={204: None}, etag=True, **style,
         ),
         Operation(
             method="POST", path=f"{ONE}/toggle_active", name="insighthub_toggle_schedule",
-            summary="Pause an active schedule, or resume a paused one.",
+            summary="Pause an active schedule or resume a paused one.",
             handler=with_insighthub_errors(own.toggle), responses={200: InsightHubToggledBody}, **style,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="insighthub_list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=schedules.runs,
-            query=InsightHubRunsQuery, exists=schedules.exists,
+            query=InsightHubRunsQuery, exists=schedules.get_view,
             responses={200: ListOf(InsightHubRunBody, history=True)}, **style,
         ),
     )  # fmt: skip

@@ -7,16 +7,16 @@ from attrs import evolve, field, frozen
 
 from workbell.adapters.http.goals import progress, summaries
 from workbell.adapters.http.goals import routes as goals
-from workbell.adapters.http.identity.auth import AuthRoutes as AuthRoutes
 from workbell.adapters.http.identity.auth import (
-    Code,
+    AuthRoutes,
     EmailAddress,
     RefreshBody,
     Secret,
     ShortText,
     TokenPairBody,
-    token_pair_body,
+    UsernameLoginBody,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -37,7 +37,7 @@ ROOT = "/api"
 
 @frozen(kw_only=True)
 class LearnFlowRegistrationBody:
-    """What a new person tells of themselves."""
+    """A new user."""
 
     username: ShortText
     email: EmailAddress
@@ -47,18 +47,9 @@ class LearnFlowRegistrationBody:
     tier: Tier = Tier.FREE
 
 
-@frozen(kw_only=True)
-class LearnFlowLoginBody:
-    """A username and its password, and a code if need be."""
-
-    username: ShortText
-    password: Secret = field(repr=False)
-    code: Code = field(default="", repr=False)
-
-
 @frozen(kw_only=True, slots=False)
 class LearnFlowUserBody:
-    """A new person, as far as LearnFlow tells."""
+    """A new user with LearnFlow's fields."""
 
     id: int
     username: str
@@ -70,69 +61,54 @@ class LearnFlowUserBody:
 
 @frozen(kw_only=True)
 class LearnFlowAuthRoutes:
-    """Registering and signing in, in LearnFlow's shapes."""
+    """Registration, sign-in and usernames of the LearnFlow API."""
 
     identity: RegistrationService
     signing_in: LoginService
     people: UserAdministration
 
     def register(self, request: ApiRequest[LearnFlowRegistrationBody]) -> ApiResponse:
-        """Give a person an account, and mail them a code."""
-        data = request.body
-        new = Registration(
-            username=data.username,
-            email=data.email,
-            password=data.password,
-            first_name=data.first_name,
-            last_name=data.last_name,
-            tier=data.tier,
-        )
-        user = self.identity.register(new, request.origin)
-        body = LearnFlowUserBody(
-            id=user.id,
-            username=user.username,
-            email=user.email,
-            first_name=user.first_name,
-            last_name=user.last_name,
-            tier=user.tier,
-        )
-        return ApiResponse(status=201, body=body)
+        """Create an account and email a verification code."""
+        user = self.identity.register(copy_fields(Registration, request.body), request.origin)
+        return ApiResponse(status=201, body=copy_fields(LearnFlowUserBody, user))
 
-    def login(self, request: ApiRequest[LearnFlowLoginBody]) -> ApiResponse:
-        """Sign somebody in."""
+    def login(self, request: ApiRequest[UsernameLoginBody]) -> ApiResponse:
+        """Sign a user in with JWT tokens."""
         data = request.body
-        found = self.signing_in.login(data.username, data.password, request.origin, code=data.code)
-        return ApiResponse(body=token_pair_body(found))
+        login = self.signing_in.login(data.username, data.password, request.origin, code=data.code)
+        return ApiResponse(body=copy_fields(TokenPairBody, login))
 
     def usernames(self, request: ApiRequest) -> ApiResponse:
-        """Return the usernames of all active people."""
+        """Return the usernames of all active users."""
         return ApiResponse(body=list(self.people.usernames(request.actor)))
 
 
 def identity_operations(own: LearnFlowAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
-    """Return the routes that sign people in, and list them."""
+    """Return the routes under /api/user, /api/token and /api/users."""
     style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return (
         Operation(
-            method="POST", path="/api/user", name="learnflow_register", summary="Register.",
-            discloses_accounts=True,
-            handler=own.register, request=LearnFlowRegistrationBody, responses={201: LearnFlowUserBody},
-            errors=(503,), access=Access.ANYONE, **style,
+            method="POST", path="/api/user", name="learnflow_register",
+            summary="Create an account; a verification code is sent to the email address.",
+            handler=own.register, request=LearnFlowRegistrationBody,
+            responses={201: LearnFlowUserBody}, errors=(503,), access=Access.ANYONE,
+            discloses_accounts=True, **style,
         ),
         Operation(
-            method="POST", path="/api/token", name="learnflow_login", summary="Sign in.",
-            handler=own.login, request=LearnFlowLoginBody, responses={200: TokenPairBody}, errors=(401, 403),
-            access=Access.ANYONE, **style,
+            method="POST", path="/api/token", name="learnflow_login",
+            summary="Sign in with a username, and get an access and a refresh token.",
+            handler=own.login, request=UsernameLoginBody, responses={200: TokenPairBody},
+            errors=(401, 403), access=Access.ANYONE, **style,
         ),
         Operation(
             method="POST", path="/api/token/refresh", name="learnflow_refresh",
-            summary="Exchange a refresh token for the next pair.", handler=people.refresh,
+            summary="Exchange a refresh token for a new access and refresh token.", handler=people.refresh,
             request=RefreshBody, responses={200: TokenPairBody}, errors=(401,), access=Access.ANYONE,
             **style,
         ),
         Operation(
             method="GET", path="/api/users", name="learnflow_list_usernames",
-            summary="List the usernames of all active people.", handler=own.usernames,
+            summary="List the usernames of all active users.", handler=own.usernames,
             responses={200: ListOf(str, plain=True)}, access=Access.USER, **style,
         ),
     )  # fmt: skip
@@ -141,7 +117,7 @@ def identity_operations(own: LearnFlowAuthRoutes, people: AuthRoutes) -> Sequenc
 def goal_operations(
     goal_routes: goals.GoalRoutes, entries: progress.ProgressRoutes
 ) -> Sequence[AnyOperation]:
-    """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
+    """Return the routes under /api/goals/ and /api/progress/, with LearnFlow's page sizes."""
     style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return (
         *goals.commands(evolve(goal_routes, base=f"{ROOT}/goals"), "learnflow_", style),
@@ -150,6 +126,6 @@ def goal_operations(
 
 
 def summary_operations(routes: summaries.SummaryRoutes) -> Sequence[AnyOperation]:
-    """Return the routes under /api/summary/: the canonical ones."""
+    """Return the routes under /api/summary/."""
     style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return summaries.periods(routes, ROOT, "learnflow_", style)

@@ -1,4 +1,4 @@
-"""Progress over HTTP: log time, list it, export it, and see the quota."""
+"""Progress over HTTP: log time, list and export entries, get the quota."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from workbell.adapters.http.goals.routes import goal_num
 from workbell.adapters.http.goals.views import (
     GoalProgressBody,
     QuotaBody,
-    csv_pieces,
+    csv_chunks,
     policy_body,
     progress_body,
 )
@@ -34,7 +34,7 @@ from workbell.adapters.http.web.pagination import (
 from workbell.adapters.http.web.query_types import FilterText
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.goals.repository import EntryFilter
-from workbell.services.goals.commands import GoalService
+from workbell.services.goals.commands import GoalService, GoalView
 from workbell.services.goals.progress import NewProgressEntry, ProgressEntryChange, ProgressService
 from workbell.services.rate_limits import RateLimiting
 
@@ -50,7 +50,7 @@ ORDERINGS: Mapping[str, str] = {
 
 @frozen(kw_only=True)
 class EntryQuery:
-    """Which entries to list, newest first unless asked otherwise."""
+    """Filters, ordering and page of a list of progress entries."""
 
     is_complete: bool | None = None
     created_at__gte: datetime | None = None
@@ -63,14 +63,14 @@ class EntryQuery:
 
 @frozen(kw_only=True)
 class GoalProgressQuery(EntryQuery):
-    """Which entries of a goal to list, by number unless asked otherwise."""
+    """Filters, ordering and page of a goal's progress entries."""
 
     ordering: Ordering = "progress_num"
 
 
 @frozen(kw_only=True)
 class ProgressRoutes:
-    """A person's progress entries, and what is left of their quota."""
+    """The caller's progress entries and quota."""
 
     progress: ProgressService
     goals: GoalService
@@ -83,8 +83,7 @@ class ProgressRoutes:
 
     def list_of_goal(self, request: ApiRequest[object, EntryQuery]) -> ApiResponse:
         """Return a page of a goal's entries."""
-        goal = self.goals.get(request.actor, goal_num(request)).goal
-        return self._page(request, EntryFilter(goal_id=goal.id))
+        return self._page(request, EntryFilter(goal_id=self.get_goal(request).goal.id))
 
     def log(self, request: ApiRequest[NewProgressEntry]) -> ApiResponse:
         """Log time towards a goal."""
@@ -97,7 +96,7 @@ class ProgressRoutes:
         return ApiResponse(body=progress_body(self.progress.get(request.actor, *_numbers(request))))
 
     def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
-        """Change the fields of an entry that are given."""
+        """Change the given fields of an entry."""
         entry = self.progress.edit(request.actor, *_numbers(request), request.body)
         return ApiResponse(body=progress_body(entry))
 
@@ -109,13 +108,14 @@ class ProgressRoutes:
     def export(self, request: ApiRequest) -> ApiResponse:
         """Return all of the caller's entries as CSV."""
         headers = {"Content-Disposition": 'attachment; filename="progress.csv"'}
-        pieces = csv_pieces(self.progress.export(request.actor))
         return ApiResponse(
-            body=pieces, media_type=f"{CSV}; charset=utf-8; header=present", headers=headers
+            body=csv_chunks(self.progress.export(request.actor)),
+            media_type=f"{CSV}; charset=utf-8; header=present",
+            headers=headers,
         )
 
     def quota(self, request: ApiRequest) -> ApiResponse:
-        """Return what is left of the caller's quota and rate."""
+        """Return the limits of the caller's tier and their remaining requests."""
         policies = []
         if self.rate_limits is not None:
             now = self.rate_limits.clock.now()
@@ -127,13 +127,9 @@ class ProgressRoutes:
             body=QuotaBody(tier=request.actor.tier, policies=policies), headers=headers
         )
 
-    def goal_exists(self, request: ApiRequest) -> object:
-        """Look for the goal, before anything that was sent is judged."""
+    def get_goal(self, request: ApiRequest) -> GoalView:
+        """Return the goal in the path; raise NotFound without one."""
         return self.goals.get(request.actor, goal_num(request))
-
-    def exists(self, request: ApiRequest) -> object:
-        """Look for the entry, before anything that was sent is judged."""
-        return self.progress.get(request.actor, *_numbers(request))
 
     def _page(self, request: ApiRequest[object, EntryQuery], filters: EntryFilter) -> ApiResponse:
         query = request.query
@@ -146,71 +142,71 @@ class ProgressRoutes:
             created_to=query.created_at__lte,
             search=query.search,
         )
-        found, total = self.progress.find(request.actor, filters, order, part.offset, part.size)
-        return numbered_page(request, part, [progress_body(entry) for entry in found], total)
+        entries, total = self.progress.find(request.actor, filters, order, part.offset, part.size)
+        return numbered_page(request, part, [progress_body(entry) for entry in entries], total)
 
 
 def _numbers(request: ApiRequest) -> tuple[int, int]:
     return goal_num(request), request.ids["progress_num"]
 
 
-def operations(progress: ProgressRoutes) -> Sequence[AnyOperation]:
+def operations(routes: ProgressRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on progress."""
     style = {"tag": "goals"}
-    return (*commands(progress, "", style), *_collection_operations(progress))
+    return (*commands(routes, "", style), *_account_operations(routes))
 
 
 def commands(
-    progress: ProgressRoutes, prefix: str, style: Mapping[str, Any]
+    routes: ProgressRoutes, prefix: str, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
-    """Return the operations that list, log, show, change and delete entries, in a style."""
-    of_goal = f"{progress.root}/goals{GOAL}/progress"
+    """Return the operations on progress entries in a style."""
+    of_goal = f"{routes.root}/goals{GOAL}/progress"
     one = f"{of_goal}/{{progress_num}}"
     counted: dict[str, Any] = {**style, "limit": Route.PROGRESS}
     shown: dict[int, type | ListOf | None] = {200: GoalProgressBody}
     return (
         Operation(
             method="GET", path=of_goal, name=f"{prefix}list_goal_progress",
-            summary="List a goal's progress.", handler=progress.list_of_goal,
-            query=GoalProgressQuery, exists=progress.goal_exists,
+            summary="List the progress entries of a goal.", handler=routes.list_of_goal,
+            query=GoalProgressQuery, exists=routes.get_goal,
             responses={200: ListOf(GoalProgressBody)}, **counted,
         ),
         Operation(
             method="POST", path=of_goal, name=f"{prefix}log_progress",
-            summary="Log time towards a goal.", handler=progress.log, request=NewProgressEntry,
-            exists=progress.goal_exists, responses={201: GoalProgressBody}, errors=(409,), **counted,
+            summary="Log time towards a goal as a progress entry.", handler=routes.log, request=NewProgressEntry,
+            exists=routes.get_goal, responses={201: GoalProgressBody}, errors=(409,), **counted,
         ),
         Operation(
-            method="GET", path=one, name=f"{prefix}get_progress", summary="Show an entry.",
-            handler=progress.get, responses=shown, **counted,
+            method="GET", path=one, name=f"{prefix}get_progress", summary="Get a progress entry.",
+            handler=routes.get, responses=shown, **counted,
         ),
         PartialOperation(
             method="PATCH", path=one, name=f"{prefix}change_progress",
-            summary="Change an entry.", handler=progress.change, request=ProgressEntryChange,
-            exists=progress.exists, responses=shown, **counted,
+            summary="Change the given fields of a progress entry.", handler=routes.change,
+            request=ProgressEntryChange, exists=routes.get, responses=shown, **counted,
         ),
         Operation(
             method="DELETE", path=one, name=f"{prefix}delete_progress",
-            summary="Delete an entry.", handler=progress.delete, responses={204: None}, **counted,
+            summary="Delete a progress entry.", handler=routes.delete, responses={204: None}, **counted,
         ),
         Operation(
-            method="GET", path=f"{progress.root}/progress", name=f"{prefix}list_progress",
-            summary="List all of one's progress, newest first.", handler=progress.list,
+            method="GET", path=f"{routes.root}/progress", name=f"{prefix}list_progress",
+            summary="List the progress entries of all goals, newest first.", handler=routes.list,
             query=EntryQuery, responses={200: ListOf(GoalProgressBody)}, errors=(404,), **counted,
         ),
     )  # fmt: skip
 
 
-def _collection_operations(progress: ProgressRoutes) -> Sequence[AnyOperation]:
+def _account_operations(routes: ProgressRoutes) -> Sequence[AnyOperation]:
     return (
         Operation(
-            method="GET", path=f"{progress.root}/progress/export", name="export_progress",
-            summary="Download all of one's progress as CSV.", handler=progress.export,
+            method="GET", path=f"{routes.root}/progress/export", name="export_progress",
+            summary="Download all progress entries as CSV.", handler=routes.export,
             media_types=(CSV,), limit=Route.PROGRESS, tag="goals",
         ),
         Operation(
-            method="GET", path=f"{progress.root}/quota", name="get_quota",
-            summary="Show what is left of one's quota; this costs nothing of it.",
-            handler=progress.quota, responses={200: QuotaBody}, tag="goals",
+            method="GET", path=f"{routes.root}/quota", name="get_quota",
+            summary="Get the remaining quota; the request itself does not count towards it.",
+            handler=routes.quota, responses={200: QuotaBody}, tag="goals",
         ),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Goals over HTTP: set, list, change, pause, archive, and time them."""
+"""Goals over HTTP: create, list, change, pause and archive goals, run timers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -53,7 +53,7 @@ ORDERINGS: Mapping[str, str] = {
 
 @frozen(kw_only=True)
 class GoalQuery:
-    """Which goals to list; what is left out narrows nothing down."""
+    """Filters, ordering and page of a list of goals."""
 
     category: Category | None = None
     is_complete: bool | None = None
@@ -68,7 +68,7 @@ class GoalQuery:
 
 @frozen(kw_only=True)
 class GoalRoutes:
-    """A person's goals and their timer, under one base address."""
+    """The caller's goals and timer, under one base path."""
 
     goals: GoalService
     timers: TimerService
@@ -87,57 +87,54 @@ class GoalRoutes:
             deadline_to=query.deadline__lte,
             search=query.search,
         )
-        found, total = self.goals.find(request.actor, filters, order, part.offset, part.size)
-        return numbered_page(request, part, [goal_body(view) for view in found], total)
+        views, total = self.goals.find(request.actor, filters, order, part.offset, part.size)
+        return numbered_page(request, part, [goal_body(view) for view in views], total)
 
     def create(self, request: ApiRequest[NewGoal]) -> ApiResponse:
-        """Give the caller a new goal."""
+        """Create a goal that belongs to the caller."""
         view = self.goals.create(request.actor, request.body)
         location = {"Location": f"{self.base}/{view.goal.number}"}
-        return _answer(view, 201, location)
+        return _goal_response(view, 201, location)
 
     def get(self, request: ApiRequest) -> ApiResponse:
         """Return one goal."""
-        return _answer(self.get_view(request))
+        return _goal_response(self.get_view(request))
 
     def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
-        """Change the fields of a goal that are given."""
+        """Change the given fields of a goal."""
         version = request.expected_version(self.get_view(request).goal.version)
         view = self.goals.edit(request.actor, goal_num(request), request.body, version=version)
-        return _answer(view)
+        return _goal_response(view)
 
     def delete(self, request: ApiRequest) -> ApiResponse:
-        """Delete a goal with all its progress."""
+        """Delete a goal and its progress entries."""
         version = request.expected_version(self.get_view(request).goal.version)
         self.goals.delete(request.actor, goal_num(request), version=version)
         return ApiResponse(status=204)
 
     def pause(self, request: ApiRequest) -> ApiResponse:
         """Pause a goal."""
-        return _answer(self.goals.pause(request.actor, goal_num(request)))
+        return _goal_response(self.goals.pause(request.actor, goal_num(request)))
 
     def resume(self, request: ApiRequest) -> ApiResponse:
         """Resume a goal."""
-        return _answer(self.goals.resume(request.actor, goal_num(request)))
+        return _goal_response(self.goals.resume(request.actor, goal_num(request)))
 
     def archive(self, request: ApiRequest) -> ApiResponse:
         """Archive a goal."""
-        return _answer(self.goals.archive(request.actor, goal_num(request)))
+        return _goal_response(self.goals.archive(request.actor, goal_num(request)))
 
     def start_timer(self, request: ApiRequest) -> ApiResponse:
-        """Start the caller's timer; the one that runs is stopped."""
+        """Start the caller's timer; a running one is stopped and logged."""
         return ApiResponse(body=timer_body(self.timers.start(request.actor, goal_num(request))))
 
     def stop_timer(self, request: ApiRequest[TimerStop]) -> ApiResponse:
-        """Stop the caller's timer; return the entry of its time."""
+        """Stop the caller's timer and return the progress entry of its time."""
         entry = self.timers.stop(request.actor, goal_num(request), request.body)
         return ApiResponse(body=progress_body(entry))
 
-    def exists(self, request: ApiRequest) -> object:
-        """Look for the goal, before anything that was sent is judged."""
-        return self.get_view(request)
-
-    def _get(self, request: ApiRequest) -> GoalView:
+    def get_view(self, request: ApiRequest) -> GoalView:
+        """Return the goal in the path; raise NotFound without one."""
         return self.goals.get(request.actor, goal_num(request))
 
 
@@ -146,11 +143,11 @@ def goal_num(request: ApiRequest) -> int:
     return request.ids["goal_num"]
 
 
-def _answer(
+def _goal_response(
     view: GoalView, status: int = 200, headers: Mapping[str, str] | None = None
-) -> ApiResponse:  # fmt: skip
-    tags = etag_header(view.goal.version) | dict(headers or {})
-    return ApiResponse(status=status, body=goal_body(view), headers=tags)
+) -> ApiResponse:
+    headers = {**etag_header(view.goal.version), **(headers or {})}
+    return ApiResponse(status=status, body=goal_body(view), headers=headers)
 
 
 def operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
@@ -163,7 +160,7 @@ def operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
 
 
 def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequence[AnyOperation]:
-    """Return the operations that list, make, show, change and delete goals, in a style."""
+    """Return the operations on goals in a style."""
     base, one = goals.base, goals.base + ONE
     shown: dict[int, type | ListOf | None] = {200: GoalBody}
     return (
@@ -173,21 +170,21 @@ def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequen
             errors=(404,), **style,
         ),
         Operation(
-            method="POST", path=base, name=f"{prefix}create_goal", summary="Set a goal.",
+            method="POST", path=base, name=f"{prefix}create_goal", summary="Create a goal.",
             handler=goals.create, request=NewGoal, responses={201: GoalBody}, **style,
         ),
         Operation(
-            method="GET", path=one, name=f"{prefix}get_goal", summary="Show a goal.",
+            method="GET", path=one, name=f"{prefix}get_goal", summary="Get a goal.",
             handler=goals.get, responses=shown, etag=True, **style,
         ),
         PartialOperation(
-            method="PATCH", path=one, name=f"{prefix}change_goal", summary="Change a goal.",
-            handler=goals.change, request=NewGoal, exists=goals.exists,
+            method="PATCH", path=one, name=f"{prefix}change_goal",
+            summary="Change the given fields of a goal.", handler=goals.change, request=NewGoal, exists=goals.get_view,
             responses=shown, etag=True, **style,
         ),
         Operation(
             method="DELETE", path=one, name=f"{prefix}delete_goal",
-            summary="Delete a goal with all its progress.", handler=goals.delete,
+            summary="Delete a goal and its progress entries.", handler=goals.delete,
             responses={204: None}, etag=True, **style,
         ),
     )  # fmt: skip
@@ -201,9 +198,9 @@ def _state_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
         )  # fmt: skip
 
     return (
-        switch("pause", "Pause a goal; its timer is stopped.", goals.pause),
+        switch("pause", "Pause a goal and stop its timer.", goals.pause),
         switch("resume", "Resume a paused or archived goal.", goals.resume),
-        switch("archive", "Archive a goal; its timer is stopped.", goals.archive),
+        switch("archive", "Archive a goal and stop its timer.", goals.archive),
     )
 
 
@@ -212,13 +209,13 @@ def _timer_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="POST", path=f"{timer}/start", name="start_timer",
-            summary="Start the timer for a goal; the one that runs is stopped and logged.",
+            summary="Start the timer for a goal; a running timer is stopped and logged.",
             handler=goals.start_timer, responses={200: TimerBody}, errors=(409,), tag="goals",
         ),
         Operation(
             method="POST", path=f"{timer}/stop", name="stop_timer",
-            summary="Stop the timer, and log its time.", handler=goals.stop_timer,
-            request=TimerStop, optional=True, exists=goals.exists,
+            summary="Stop the timer and log its time.", handler=goals.stop_timer,
+            request=TimerStop, optional=True, exists=goals.get_view,
             responses={200: GoalProgressBody}, errors=(409,), tag="goals",
         ),
     )  # fmt: skip

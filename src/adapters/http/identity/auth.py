@@ -97,6 +97,30 @@ class LoginBody:
 
 
 @frozen(kw_only=True)
+class UsernameLoginBody:
+    """A username and password; `code` if there is a second factor."""
+
+    username: ShortText
+    password: Secret = field(repr=False)
+    code: Code = field(default="", repr=False)
+
+
+@frozen(kw_only=True)
+class EmailPasswordBody:
+    """An email address and a password."""
+
+    email: EmailAddress
+    password: Secret = field(repr=False)
+
+
+@frozen(kw_only=True)
+class EmailLoginBody(EmailPasswordBody):
+    """An email address and password; `code` if there is a second factor."""
+
+    code: Code = field(default="", repr=False)
+
+
+@frozen(kw_only=True)
 class RefreshBody:
     """A refresh token, as `refresh` or `refresh_token`."""
 

@@ -11,7 +11,7 @@ from tests.adapters.http.conftest import PASSWORD, World, build_world
 from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS
 from workbell.adapters.http.web.middleware import HttpSettings
-from workbell.adapters.http.web.operations import Access, AnyOperation, is_number
+from workbell.adapters.http.web.operations import Access, AnyOperation, is_integer_parameter
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.identity.session import SessionKind
 from workbell.domain.rate_limits.policy import Policies, Rate
@@ -52,7 +52,7 @@ class Page:
         return answer
 
     def call(self, operation: AnyOperation, **headers: str | None) -> int:
-        names = {name: 1 if is_number(name) else "x" for name in operation.path_names}
+        names = {name: 1 if is_integer_parameter(name) else "x" for name in operation.path_names}
         path = operation.path.format(**names)
         return int(self.ask(operation.method, path, **headers).status_code)
 

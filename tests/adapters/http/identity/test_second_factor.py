@@ -150,7 +150,7 @@ def test_until_there_is_one_only_adding_it_is_open(bound: World, name: str) -> N
 
 
 def test_nothing_else_is_open_then(bound: World) -> None:
-    assert {one.name for one in OPERATIONS.values() if one.enrols} == ENROLLING
+    assert {one.name for one in OPERATIONS.values() if one.allowed_while_enrolling} == ENROLLING
     assert bound.get("/api/v1/jobs", "root").status_code == 403
     metrics = OPERATIONS["get_metrics"]
     answer = bound.call(metrics.method, metrics.path, "root")

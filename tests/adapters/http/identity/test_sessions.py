@@ -35,7 +35,7 @@ def things(world: World, who: str) -> Mapping[str, int]:
     return {"schedule_id": schedule["id"], "job_id": job["id"], **numbers}
 
 
-@pytest.mark.parametrize("name", [n for n, o in ALL.items() if o.who is not Access.ANYONE])
+@pytest.mark.parametrize("name", [n for n, o in ALL.items() if o.access is not Access.ANYONE])
 def test_a_token_that_is_none_is_401(used: World, name: str) -> None:
     operation = ALL[name]
     names = {n: 1 if n.endswith(("_id", "_num")) else "x" for n in operation.path_names}

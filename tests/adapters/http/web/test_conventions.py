@@ -224,7 +224,7 @@ def test_every_answer_has_the_security_headers(used: World, name: str) -> None:
     assert "strict-transport-security" not in headers
 
 
-@pytest.mark.parametrize("name", [n for n in GETS if "application/json" in ALL[n].media])
+@pytest.mark.parametrize("name", [n for n in GETS if "application/json" in ALL[n].media_types])
 def test_who_takes_no_json_gets_406(used: World, name: str) -> None:
     operation = ALL[name]
     headers = {"Accept": "image/png"}

@@ -193,4 +193,6 @@ def test_answers_do_not_tell_whether_somebody_is_known(world: World, name: str) 
     headers = [{k: v for k, v in one.headers.items() if k != "x-request-id"} for one in answers]
     texts = [one.text.replace(one.headers["x-request-id"], "") for one in answers]
     alike = texts[0] == texts[1] == texts[2] and headers[0] == headers[1] == headers[2]
-    assert (alike and len({one.status_code for one in answers}) == 1) is not operation.discloses_accounts
+    assert (
+        alike and len({one.status_code for one in answers}) == 1
+    ) is not operation.discloses_accounts

@@ -90,18 +90,18 @@ def two_classes() -> tuple[type, type]:
 def test_two_classes_of_one_name_are_refused_and_named() -> None:
     first, second = two_classes()
     components = Components(JsonSerializer())
-    components.of(first)
-    components.of(first)
+    components.reference(first)
+    components.reference(first)
     with pytest.raises(ValueError, match=r"PageBody: context\.books and context\.letters"):
-        components.of(second)
+        components.reference(second)
 
 
 def test_a_class_within_a_field_is_refused_alike() -> None:
     first, second = two_classes()
     holder = attrs.make_class("Book", {"pages": attrs.field(type=Sequence[second | None])})  # type: ignore[valid-type]
-    for look in (Components.of, Components.properties):
+    for look in (Components.reference, Components.properties):
         components = Components(JsonSerializer())
-        components.of(first)
+        components.reference(first)
         with pytest.raises(ValueError, match="Two classes have the schema name PageBody"):
             look(components, holder)
 

@@ -11,7 +11,7 @@ from falcon.inspect import inspect_routes
 from tests.adapters.http.conftest import PASSWORD, World, build_world, peopled
 from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
 from workbell.adapters.http.app import build_app, make_operations
-from workbell.adapters.http.web.docs_pages import Docs
+from workbell.adapters.http.web.docs_pages import DocsRoutes
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation, Style
@@ -106,7 +106,7 @@ ALSO = {"datamanager_change_user": Action.ADMINISTER_PEOPLE}
 """A second permission that does as well: superusers change people."""
 
 WITH_DOCS = HttpSettings(docs=True)
-DOCS = {one.name: one for one in docs_operations(Docs.of(b"", ""))}
+DOCS = {one.name: one for one in docs_operations(DocsRoutes.from_schema(b"", ""))}
 ALL = {one.name: one for one in make_operations(build_world(Path()).parts)} | DOCS
 ACTIONS = {name: action for action, names in ROUTES.items() for name in names.split()}
 OWN_IDS = {"schedule_id", "job_id", "goal_num", "progress_num", "key_id", "session"}
