@@ -165,13 +165,14 @@ def identity_operations(own: DataManagerUserRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="GET", path="/users", name="datamanager_list_users",
-            summary="List the users that the current user may see.", handler=own.list, query=DataManagerUserQuery,
-            responses={200: ListOf(UserBody)}, errors=(404,), access=Access.USER, **style,
+            summary="List the users that the current user may see.", handler=own.list,
+            query=DataManagerUserQuery, responses={200: ListOf(UserBody)}, errors=(404,),
+            access=Access.USER, **style,
         ),
         Operation(
             method="PUT", path="/users/{user_id}", name="datamanager_change_user",
-            summary="Change the current user; superusers may change any user.", handler=own.change, discloses_accounts=True,
-            request=DataManagerChangeBody, responses={200: UserBody}, errors=(403, 503),
-            exists=own.exists, access=Access.USER, **style,
+            summary="Change the current user; superusers may change any user.", handler=own.change,
+            discloses_accounts=True, request=DataManagerChangeBody, responses={200: UserBody},
+            errors=(403, 503), exists=own.exists, access=Access.USER, **style,
         ),
     )  # fmt: skip

@@ -257,13 +257,14 @@ def identity_operations(own: InsightHubAuthRoutes, people: AuthRoutes) -> Sequen
         ),
         Operation(
             method="POST", path="/api/auth/refresh", name="insighthub_refresh",
-            summary="Exchange a refresh token for a new access and refresh token.", handler=people.refresh,
-            request=RefreshBody, responses={200: TokenPairBody}, errors=(401,), access=Access.ANYONE, limit=Route.GENERAL,
-            **style,
+            summary="Exchange a refresh token for a new access and refresh token.",
+            handler=people.refresh, request=RefreshBody, responses={200: TokenPairBody},
+            errors=(401,), access=Access.ANYONE, limit=Route.GENERAL, **style,
         ),
         Operation(
-            method="GET", path="/api/auth/profile", name="insighthub_profile", summary="Get the current user.",
-            handler=people.me, responses={200: UserBody}, access=Access.SELF, **style,
+            method="GET", path="/api/auth/profile", name="insighthub_profile",
+            summary="Get the current user.", handler=people.me, responses={200: UserBody},
+            access=Access.SELF, **style,
         ),
     )  # fmt: skip
 
@@ -276,8 +277,8 @@ def task_operations(tasks: InsightHubTaskRoutes) -> Sequence[AnyOperation]:
     }  # fmt: skip
     return (
         Operation(
-            method="GET", path="/api/tasks", name="insighthub_list_tasks", summary="List task definitions.",
-            handler=tasks.list, **page,
+            method="GET", path="/api/tasks", name="insighthub_list_tasks",
+            summary="List task definitions.", handler=tasks.list, **page,
         ),
         Operation(
             method="GET", path="/api/tasks/available", name="insighthub_list_available_tasks",
@@ -307,18 +308,19 @@ def _collection_operations(
     return (
         Operation(
             method="GET", path=BASE, name="insighthub_list_schedules", summary="List schedules.",
-            handler=schedules.list, query=ScheduleQuery, responses={200: ListOf(InsightHubScheduleBody)},
-            errors=(404,), **style,
+            handler=schedules.list, query=ScheduleQuery,
+            responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
         ),
         Operation(
-            method="POST", path=BASE, name="insighthub_create_schedule", summary="Create a schedule.",
-            handler=with_insighthub_errors(schedules.create), request=NewSchedule,
-            responses={201: InsightHubScheduleBody}, **style,
+            method="POST", path=BASE, name="insighthub_create_schedule",
+            summary="Create a schedule.", handler=with_insighthub_errors(schedules.create),
+            request=NewSchedule, responses={201: InsightHubScheduleBody}, **style,
         ),
         Operation(
             method="POST", path=f"{BASE}/search", name="insighthub_search_schedules",
-            summary="List schedules; filters, ordering and page are in the body.", handler=own.search, read_only=True,
-            request=ScheduleSearch, responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
+            summary="List schedules; filters, ordering and page are in the body.",
+            handler=own.search, read_only=True, request=ScheduleSearch,
+            responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
         ),
     )  # fmt: skip
 
@@ -352,7 +354,8 @@ def _item_operations(
         Operation(
             method="POST", path=f"{ONE}/toggle_active", name="insighthub_toggle_schedule",
             summary="Pause an active schedule or resume a paused one.",
-            handler=with_insighthub_errors(own.toggle), responses={200: InsightHubToggledBody}, **style,
+            handler=with_insighthub_errors(own.toggle), responses={200: InsightHubToggledBody},
+            **style,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="insighthub_list_schedule_runs",

@@ -152,14 +152,14 @@ def job_operations(jobs: JobRoutes, own: JobProcessingJobRoutes) -> Sequence[Any
     }
     return (
         Operation(
-            method="GET", path=BASE, name="jobprocessing_list_jobs", summary="List jobs, newest first.",
-            handler=jobs.list, query=JobProcessingJobQuery, responses={200: ListOf(JobProcessingJobBody, history=True)},
-            errors=(404,), **style,
+            method="GET", path=BASE, name="jobprocessing_list_jobs",
+            summary="List jobs, newest first.", handler=jobs.list, query=JobProcessingJobQuery,
+            responses={200: ListOf(JobProcessingJobBody, history=True)}, errors=(404,), **style,
         ),
         Operation(
             method="POST", path=BASE, name="jobprocessing_create_job", summary="Enqueue a job.",
-            handler=own.create, request=JobProcessingNewJob, responses={201: JobProcessingJobBody}, errors=(409,),
-            idempotent=True, **style,
+            handler=own.create, request=JobProcessingNewJob, responses={201: JobProcessingJobBody},
+            errors=(409,), idempotent=True, **style,
         ),
         Operation(
             method="GET", path=ONE, name="jobprocessing_get_job", summary="Get a job.",

@@ -102,9 +102,9 @@ def identity_operations(own: LearnFlowAuthRoutes, people: AuthRoutes) -> Sequenc
         ),
         Operation(
             method="POST", path="/api/token/refresh", name="learnflow_refresh",
-            summary="Exchange a refresh token for a new access and refresh token.", handler=people.refresh,
-            request=RefreshBody, responses={200: TokenPairBody}, errors=(401,), access=Access.ANYONE,
-            **style,
+            summary="Exchange a refresh token for a new access and refresh token.",
+            handler=people.refresh, request=RefreshBody, responses={200: TokenPairBody},
+            errors=(401,), access=Access.ANYONE, **style,
         ),
         Operation(
             method="GET", path="/api/users", name="learnflow_list_usernames",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from attrs import evolve, frozen
@@ -23,14 +24,7 @@ from workbell.adapters.http.web.operations import (
     Operation,
     PartialOperation,
 )
-from workbell.adapters.http.web.pagination import (
-    Ordering,
-    PageNumber,
-    PageSize,
-    make_slice,
-    numbered_page,
-    parse_ordering,
-)
+from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
 from workbell.adapters.http.web.query_types import FilterText
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.goals.repository import EntryFilter
@@ -49,7 +43,7 @@ ORDERINGS: Mapping[str, str] = {
 
 
 @frozen(kw_only=True)
-class EntryQuery:
+class EntryQuery(OrderedQuery):
     """Filters, ordering and page of a list of progress entries."""
 
     is_complete: bool | None = None
@@ -57,8 +51,6 @@ class EntryQuery:
     created_at__lte: datetime | None = None
     search: FilterText | None = None
     ordering: Ordering = "-created_at"
-    page: PageNumber = 1
-    page_size: PageSize = None
 
 
 @frozen(kw_only=True)
@@ -133,8 +125,6 @@ class ProgressRoutes:
 
     def _page(self, request: ApiRequest[object, EntryQuery], filters: EntryFilter) -> ApiResponse:
         query = request.query
-        order = parse_ordering(query.ordering, ORDERINGS, "ordering")
-        part = make_slice(request, query.page, query.page_size)
         filters = evolve(
             filters,
             is_complete=query.is_complete,
@@ -142,8 +132,8 @@ class ProgressRoutes:
             created_to=query.created_at__lte,
             search=query.search,
         )
-        entries, total = self.progress.find(request.actor, filters, order, part.offset, part.size)
-        return numbered_page(request, part, [progress_body(entry) for entry in entries], total)
+        find = partial(self.progress.find, request.actor, filters)
+        return ordered_page(request, ORDERINGS, find, progress_body)
 
 
 def _numbers(request: ApiRequest) -> tuple[int, int]:
@@ -173,8 +163,9 @@ def commands(
         ),
         Operation(
             method="POST", path=of_goal, name=f"{prefix}log_progress",
-            summary="Log time towards a goal as a progress entry.", handler=routes.log, request=NewProgressEntry,
-            exists=routes.get_goal, responses={201: GoalProgressBody}, errors=(409,), **counted,
+            summary="Log time towards a goal as a progress entry.", handler=routes.log,
+            request=NewProgressEntry, exists=routes.get_goal, responses={201: GoalProgressBody},
+            errors=(409,), **counted,
         ),
         Operation(
             method="GET", path=one, name=f"{prefix}get_progress", summary="Get a progress entry.",
@@ -187,7 +178,8 @@ def commands(
         ),
         Operation(
             method="DELETE", path=one, name=f"{prefix}delete_progress",
-            summary="Delete a progress entry.", handler=routes.delete, responses={204: None}, **counted,
+            summary="Delete a progress entry.", handler=routes.delete, responses={204: None},
+            **counted,
         ),
         Operation(
             method="GET", path=f"{routes.root}/progress", name=f"{prefix}list_progress",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -23,14 +24,7 @@ from workbell.adapters.http.web.operations import (
     Operation,
     PartialOperation,
 )
-from workbell.adapters.http.web.pagination import (
-    Ordering,
-    PageNumber,
-    PageSize,
-    make_slice,
-    numbered_page,
-    parse_ordering,
-)
+from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
 from workbell.adapters.http.web.query_types import FilterText
 from workbell.adapters.http.web.request import etag_header
 from workbell.domain.goals.goal import Category, GoalState
@@ -52,7 +46,7 @@ ORDERINGS: Mapping[str, str] = {
 
 
 @frozen(kw_only=True)
-class GoalQuery:
+class GoalQuery(OrderedQuery):
     """Filters, ordering and page of a list of goals."""
 
     category: Category | None = None
@@ -62,8 +56,6 @@ class GoalQuery:
     deadline__lte: date | None = None
     search: FilterText | None = None
     ordering: Ordering = "goal_num"
-    page: PageNumber = 1
-    page_size: PageSize = None
 
 
 @frozen(kw_only=True)
@@ -77,8 +69,6 @@ class GoalRoutes:
     def list(self, request: ApiRequest[object, GoalQuery]) -> ApiResponse:
         """Return a page of the caller's goals."""
         query = request.query
-        order = parse_ordering(query.ordering, ORDERINGS, "ordering")
-        part = make_slice(request, query.page, query.page_size)
         filters = GoalFilter(
             category=query.category,
             is_complete=query.is_complete,
@@ -87,8 +77,8 @@ class GoalRoutes:
             deadline_to=query.deadline__lte,
             search=query.search,
         )
-        views, total = self.goals.find(request.actor, filters, order, part.offset, part.size)
-        return numbered_page(request, part, [goal_body(view) for view in views], total)
+        find = partial(self.goals.find, request.actor, filters)
+        return ordered_page(request, ORDERINGS, find, goal_body)
 
     def create(self, request: ApiRequest[NewGoal]) -> ApiResponse:
         """Create a goal that belongs to the caller."""
@@ -179,8 +169,8 @@ def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequen
         ),
         PartialOperation(
             method="PATCH", path=one, name=f"{prefix}change_goal",
-            summary="Change the given fields of a goal.", handler=goals.change, request=NewGoal, exists=goals.get_view,
-            responses=shown, etag=True, **style,
+            summary="Change the given fields of a goal.", handler=goals.change, request=NewGoal,
+            exists=goals.get_view, responses=shown, etag=True, **style,
         ),
         Operation(
             method="DELETE", path=one, name=f"{prefix}delete_goal",

@@ -181,8 +181,8 @@ def operations(routes: SummaryRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=f"{ROOT}/summary/range", name="get_summary_range",
             summary="Get a range's logged time: buckets, preceding range, streaks, heat map.",
-            handler=routes.for_range, query=RangeQuery, responses={200: SummaryRangeBody}, errors=(404,),
-            tag="goals",
+            handler=routes.for_range, query=RangeQuery, responses={200: SummaryRangeBody},
+            errors=(404,), tag="goals",
         ),
     )  # fmt: skip
 

@@ -203,8 +203,9 @@ def operations(routes: HealthRoutes) -> Sequence[AnyOperation]:
             responses={200: HealthBody, 503: HealthProblem}, **public,
         ),
         Operation(
-            method="GET", path="/livez", name="get_liveness", summary="Check that the process is alive.",
-            handler=routes.live, responses={200: LivenessBody}, **public,
+            method="GET", path="/livez", name="get_liveness",
+            summary="Check that the process is alive.", handler=routes.live,
+            responses={200: LivenessBody}, **public,
         ),
         Operation(
             method="GET", path="/readyz", name="get_readiness",
@@ -213,7 +214,7 @@ def operations(routes: HealthRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="GET", path="/metrics", name="get_metrics",
-            summary="Get metrics in the Prometheus text format (METRICS_TOKEN or superuser).", handler=routes.metrics,
-            media_types=("text/plain",), errors=(401, 403), **public,
+            summary="Get metrics in the Prometheus text format (METRICS_TOKEN or superuser).",
+            handler=routes.metrics, media_types=("text/plain",), errors=(401, 403), **public,
         ),
     )  # fmt: skip

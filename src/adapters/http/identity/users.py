@@ -1,6 +1,7 @@
 """User administration over HTTP, for superusers."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from attrs import frozen
@@ -21,14 +22,7 @@ from workbell.adapters.http.web.operations import (
     ListOf,
     Operation,
 )
-from workbell.adapters.http.web.pagination import (
-    Ordering,
-    PageNumber,
-    PageSize,
-    make_slice,
-    numbered_page,
-    parse_ordering,
-)
+from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
 from workbell.domain.constraints import Constraints
 from workbell.domain.identity.user import Role, Tier, UserId
 from workbell.ports.identity.users import UserFilter
@@ -40,7 +34,7 @@ ORDERINGS: Mapping[str, str] = {name: name for name in ("id", "username", "email
 
 
 @frozen(kw_only=True)
-class UserQuery:
+class UserQuery(OrderedQuery):
     """Filters, ordering and page of a list of users."""
 
     role: Role | None = None
@@ -51,8 +45,6 @@ class UserQuery:
     email: EmailAddress | None = None
     search: Annotated[str, Constraints(max_length=200)] | None = None
     ordering: Ordering = "id"
-    page: PageNumber = 1
-    page_size: PageSize = None
 
 
 @frozen(kw_only=True)
@@ -73,12 +65,8 @@ class UserRoutes:
 
     def list(self, request: ApiRequest[object, UserQuery]) -> ApiResponse:
         """Return a page of all users."""
-        query = request.query
-        part = make_slice(request, query.page, query.page_size)
-        order = parse_ordering(query.ordering, ORDERINGS, "ordering")
-        filters = copy_fields(UserFilter, query)
-        users, total = self.people.find(request.actor, filters, order, part.offset, part.size)
-        return numbered_page(request, part, [user_body(user) for user in users], total)
+        find = partial(self.people.find, request.actor, copy_fields(UserFilter, request.query))
+        return ordered_page(request, ORDERINGS, find, user_body)
 
     def get(self, request: ApiRequest) -> ApiResponse:
         """Return a user."""

@@ -10,10 +10,8 @@ from workbell.adapters.http.jobs.views import (
     StatsBody,
     WorkerBody,
     definition_body,
-    queue_body,
-    stats_body,
-    worker_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -69,23 +67,25 @@ class JobAdminRoutes:
 
     def list_queues(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the queues."""
-        bodies = [queue_body(queue) for queue in self.jobs.queues()]
+        bodies = [copy_fields(QueueBody, queue) for queue in self.jobs.queues()]
         return single_page(request, bodies, request.query.page, request.query.page_size)
 
     def make_queue_switch(self, state: str) -> Handler:
         """Return a handler that sets the state of a queue."""
         return lambda request: ApiResponse(
-            body=queue_body(self.jobs.switch_queue(request.actor, request.names["name"], state))
+            body=copy_fields(
+                QueueBody, self.jobs.switch_queue(request.actor, request.names["name"], state)
+            )
         )
 
     def list_workers(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the worker processes."""
-        bodies = [worker_body(worker) for worker in self.jobs.workers(request.actor)]
+        bodies = [copy_fields(WorkerBody, worker) for worker in self.jobs.workers(request.actor)]
         return single_page(request, bodies, request.query.page, request.query.page_size)
 
     def stats(self, request: ApiRequest) -> ApiResponse:
         """Return statistics of the caller's jobs."""
-        return ApiResponse(body=stats_body(self.jobs.stats(request.actor)))
+        return ApiResponse(body=copy_fields(StatsBody, self.jobs.stats(request.actor)))
 
 
 def _task_id(request: ApiRequest) -> TaskId:
@@ -112,7 +112,8 @@ def _task_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="PATCH", path=one, name="switch_task_definition",
             summary="Activate or deactivate a task; jobs of an inactive task are held.",
-            handler=routes.switch, request=TaskSwitchBody, exists=routes.definition, responses={200: DefinitionBody}, access=Access.SUPERUSER, tag="tasks",
+            handler=routes.switch, request=TaskSwitchBody, exists=routes.definition,
+            responses={200: DefinitionBody}, access=Access.SUPERUSER, tag="tasks",
         ),
     )  # fmt: skip
 
@@ -141,7 +142,7 @@ def _queue_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="GET", path="/api/v1/stats/jobs", name="get_job_stats",
-            summary="Get statistics of the current user's jobs and schedules.", handler=routes.stats,
-            responses={200: StatsBody}, tag="jobs",
+            summary="Get statistics of the current user's jobs and schedules.",
+            handler=routes.stats, responses={200: StatsBody}, tag="jobs",
         ),
     )  # fmt: skip

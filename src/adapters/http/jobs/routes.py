@@ -16,12 +16,10 @@ from workbell.adapters.http.jobs.views import (
     JobBody,
     LogLineBody,
     ResultBody,
-    artifact_body,
-    attempt_body,
     job_body,
-    log_line_body,
     result_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -165,7 +163,9 @@ class JobRoutes:
     def attempts(self, request: ApiRequest) -> ApiResponse:
         """Return a job's attempts, oldest first."""
         attempts = self.jobs.attempts(request.actor, _id(request))
-        return unpaged([attempt_body(attempt) for attempt in attempts])
+        return unpaged(
+            [copy_fields(AttemptBody, attempt, error_message=attempt.error) for attempt in attempts]
+        )
 
     def logs(self, request: ApiRequest[object, LogQuery]) -> ApiResponse:
         """Return log lines of a job, ordered by attempt and `seq`."""
@@ -173,14 +173,16 @@ class JobRoutes:
         lines = self.jobs.logs(
             request.actor, _id(request), attempt=query.attempt, after=query.after, limit=query.limit
         )
-        return unpaged([log_line_body(line) for line in lines])
+        return unpaged([copy_fields(LogLineBody, line) for line in lines])
 
     def artifacts(self, request: ApiRequest) -> ApiResponse:
         """Return the files that a job created."""
         files = self.jobs.artifacts(request.actor, _id(request))
-        return unpaged(
-            [artifact_body(file, f"{request.url}/{quote(file.name, safe='')}") for file in files]
-        )
+        bodies = [
+            copy_fields(ArtifactBody, file, url=f"{request.url}/{quote(file.name, safe='')}")
+            for file in files
+        ]
+        return unpaged(bodies)
 
     def artifact(self, request: ApiRequest) -> ApiResponse:
         """Return the content of one of a job's files."""

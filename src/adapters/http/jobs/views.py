@@ -8,10 +8,9 @@ from attrs import frozen
 
 from workbell.adapters.http.jobs.source_statuses import JOB_PROCESSING_STATUSES, JobProcessingStatus
 from workbell.adapters.http.web.mapping import copy_fields
-from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine, Outcome
+from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import Job, JobOrigin, Status
 from workbell.domain.jobs.task import TaskDefinition
-from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 
 
 @frozen(kw_only=True, slots=False)
@@ -204,37 +203,7 @@ def result_body(job: Job) -> ResultBody:
     )
 
 
-def attempt_body(attempt: Attempt) -> AttemptBody:
-    """Return the body of an attempt."""
-    return copy_fields(AttemptBody, attempt, error_message=attempt.error)
-
-
-def log_line_body(line: LogLine) -> LogLineBody:
-    """Return the body of a log line."""
-    return copy_fields(LogLineBody, line)
-
-
-def artifact_body(artifact: Artifact, url: str) -> ArtifactBody:
-    """Return the body of a file with its download URL."""
-    return copy_fields(ArtifactBody, artifact, url=url)
-
-
 def definition_body(definition: TaskDefinition) -> DefinitionBody:
     """Return the body of a task definition."""
     flat = definition.flat_schema()
     return copy_fields(DefinitionBody, definition, input_schema=flat, input_fields=list(flat))
-
-
-def queue_body(queue: QueueStats) -> QueueBody:
-    """Return the body of a queue."""
-    return copy_fields(QueueBody, queue)
-
-
-def worker_body(worker: WorkerInfo) -> WorkerBody:
-    """Return the body of a worker process."""
-    return copy_fields(WorkerBody, worker)
-
-
-def stats_body(stats: JobStats) -> StatsBody:
-    """Return the body of job counts."""
-    return copy_fields(StatsBody, stats)

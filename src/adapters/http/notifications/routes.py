@@ -139,8 +139,9 @@ def operations(routes: NotificationRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="PUT", path=PREFERENCES, name="set_notification_preferences",
-            summary="Replace the current user's notification preferences.", handler=routes.save_preferences,
-            request=PreferencesBody, responses={200: PreferencesBody}, errors=(403,), **own,
+            summary="Replace the current user's notification preferences.",
+            handler=routes.save_preferences, request=PreferencesBody,
+            responses={200: PreferencesBody}, errors=(403,), **own,
         ),
         Operation(
             method="GET", name="show_unsubscribe",

@@ -20,12 +20,12 @@ from workbell.adapters.http.schedules.views import (
     PreviewBody,
     RunBody,
     ScheduleBody,
-    backfill_summary,
     listed_body,
     preview_body,
     run_body,
     schedule_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     AnyOperation,
     ApiRequest,
@@ -168,7 +168,7 @@ class ScheduleRoutes:
         plan = self.scheduling.backfill(
             request.actor, _id(request), data.start, data.end, dry_run=data.dry_run
         )
-        summary = backfill_summary(plan)
+        summary = copy_fields(BackfillSummary, plan)
         if not plan.jobs:
             return ApiResponse(body=BackfillBody(backfill=summary))
         first = plan.jobs[0]
@@ -286,8 +286,8 @@ def _run_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="POST", path=f"{ONE}/backfill", name="backfill_schedule",
             summary="Enqueue the runs of a past time range, or count them with `dry_run`.",
-            handler=routes.backfill,
-            request=BackfillRangeBody, responses={202: BackfilledBody, 200: BackfillBody}, **existing,
+            handler=routes.backfill, request=BackfillRangeBody,
+            responses={202: BackfilledBody, 200: BackfillBody}, **existing,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="list_schedule_runs",

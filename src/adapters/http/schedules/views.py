@@ -8,14 +8,12 @@ import msgspec
 from attrs import fields, frozen
 
 from workbell.adapters.http.jobs.source_statuses import INSIGHTHUB_STATUSES, InsightHubStatus
-from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.cron.preview import Preview
 from workbell.domain.cron.rule import ClockChange, DstGap, DstOverlap
 from workbell.domain.jobs.job import Job, Status
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.schedules.views import ListedSchedule, ScheduleView
-from workbell.services.schedules.commands import BackfillPlan
 
 
 @frozen(kw_only=True, slots=False)
@@ -210,8 +208,3 @@ def preview_body(preview: Preview) -> PreviewBody:
         warnings=preview.warnings,
         smallest_gap=None if gap is None else write_duration(gap),
     )
-
-
-def backfill_summary(plan: BackfillPlan) -> BackfillSummary:
-    """Return the summary of a backfill."""
-    return copy_fields(BackfillSummary, plan)

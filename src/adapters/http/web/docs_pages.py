@@ -137,7 +137,8 @@ def operations(docs: DocsRoutes) -> Sequence[AnyOperation]:
     pages = [
         Operation(
             path=path, name=f"show{path.replace('/', '_').replace('-', '_')}",
-            summary="Get the documentation page.", handler=partial(docs.show_page, viewer), **hidden,
+            summary="Get the documentation page.", handler=partial(docs.show_page, viewer),
+            **hidden,
         )
         for path, viewer in _PAGES.items()
     ]  # fmt: skip

@@ -2,9 +2,9 @@
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 from attrs import frozen
@@ -15,6 +15,7 @@ from workbell.domain import constraints
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid, NotFound
 
+T = TypeVar("T")
 PAGE_NUMBER_HELP = "Page number, starting at 1."
 PAGE_SIZE_HELP = "Results per page. Values above the maximum are reduced to it."
 ORDERING_HELP = "Comma-separated field names; prefix a name with `-` for descending order."
@@ -75,6 +76,13 @@ class PageQuery:
 
 
 @frozen(kw_only=True)
+class OrderedQuery(PageQuery):
+    """The requested ordering and page of a list."""
+
+    ordering: Ordering = ""
+
+
+@frozen(kw_only=True)
 class CursorQuery(PageQuery):
     """The requested page of a history, by number, or by cursor if one is given."""
 
@@ -131,6 +139,19 @@ def single_page(
     part = make_slice(request, page, page_size)
     selected = results[part.offset : part.offset + part.size]
     return numbered_page(request, part, selected, len(results))
+
+
+def ordered_page(
+    request: ApiRequest[object, OrderedQuery],
+    orderings: Mapping[str, str],
+    find: Callable[[Sequence[str], int, int], tuple[Sequence[T], int]],
+    show: Callable[[T], Any],
+) -> ApiResponse:
+    """Return the page of entries that `find` returns for an order, offset and size."""
+    part = make_slice(request, request.query.page, request.query.page_size)
+    order = parse_ordering(request.query.ordering, orderings, "ordering")
+    entries, total = find(order, part.offset, part.size)
+    return numbered_page(request, part, [show(entry) for entry in entries], total)
 
 
 def cursor_page(

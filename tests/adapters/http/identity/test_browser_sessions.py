@@ -138,7 +138,7 @@ def test_every_change_by_cookie_takes_the_token_and_our_origin(world: World) -> 
     for name in UNSAFE:
         page.login("root")
         assert page.call(OPERATIONS[name], **{CSRF_HEADER: None}) == 403, name
-        assert page.call(OPERATIONS[name], ClientInfo="https://evil.example") == 403, name
+        assert page.call(OPERATIONS[name], Origin="https://evil.example") == 403, name
         assert page.call(OPERATIONS[name]) not in {401, 403}, name
 
 

@@ -70,8 +70,8 @@ def test_a_bad_token_of_metrics_is_remembered(world: World) -> None:
 def test_a_forged_request_is_remembered(world: World) -> None:
     page = page_of(world, HTTP)
     page.login()
-    page.ask("DELETE", "/api/v1/auth/session", ClientInfo="https://evil.example")
-    page.login(ClientInfo="https://evil.example")
+    page.ask("DELETE", "/api/v1/auth/session", Origin="https://evil.example")
+    page.login(Origin="https://evil.example")
     found = {one.object_id for one in remembered(world, "DENIED")}
     assert found == {"open_browser_session", "close_browser_session"}
 
