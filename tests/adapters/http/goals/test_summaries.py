@@ -33,7 +33,7 @@ def logged(world: World) -> World:
 
 
 @pytest.mark.parametrize("root", ["/api/v1", "/api"])
-def test_weeks_and_months_come_oldest_first_with_two_decimals(logged: World, root: str) -> None:
+def test_weeks_and_months_are_listed_oldest_first_with_two_decimals(logged: World, root: str) -> None:
     assert logged.get(f"{root}/summary/weekly").json == [
         {"week_start": "2026-03-23", "total_hours": 2.0},
         {"week_start": "2026-04-27", "total_hours": 0.5},
@@ -62,7 +62,7 @@ def test_an_entry_shows_in_the_next_summary_and_the_cache_is_counted(logged: Wor
     assert 'workbell_cache_requests_total{outcome="miss",summary="week"} 2.0\n' in seen
 
 
-def test_a_span_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) -> None:
+def test_a_range_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) -> None:
     path = "/api/v1/summary/range?first=2026-04-27&last=2026-05-04"
     assert logged.get(f"{path}&group=week").json == {
         "first": "2026-04-27",
@@ -113,17 +113,17 @@ def test_a_span_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) -
         ("goal=x", "goal"),
     ],
 )
-def test_what_a_span_may_not_be_is_named(world: World, query: str, field: str) -> None:
+def test_an_invalid_range_names_the_parameter(world: World, query: str, field: str) -> None:
     refused = world.get(f"/api/v1/summary/range?{query}")
     assert refused.status_code == 400
     assert list(refused.json["field_errors"]) == [field]
 
 
-def test_a_span_of_a_goal_that_is_not_there_is_404(logged: World) -> None:
+def test_a_range_of_an_unknown_goal_is_404(logged: World) -> None:
     assert logged.get("/api/v1/summary/range?goal=2", "bob").status_code == 404
 
 
-def test_preferences_are_ones_own(world: World) -> None:
+def test_preferences_belong_to_the_caller(world: World) -> None:
     path = "/api/v1/notification-preferences"
     assert world.get(path).json == {"reminders": True, "reminder_time": None}
     wanted = {"reminders": True, "reminder_time": "07:45"}
@@ -150,7 +150,7 @@ def reminders_of(world: World, who: str) -> bool:
     return bool(world.get("/api/v1/notification-preferences", who).json["reminders"])
 
 
-def test_one_click_ends_the_reminders_and_looking_does_not(world: World) -> None:
+def test_post_unsubscribes_and_get_changes_nothing(world: World) -> None:
     link = link_of(world, "ada")
     assert link.startswith(LINK)
     shown = world.get(link, None, headers={"Accept": "text/html,*/*"})
@@ -173,7 +173,7 @@ def test_one_click_ends_the_reminders_and_looking_does_not(world: World) -> None
     assert "no more reminders" in page.text
 
 
-def test_a_link_that_was_tampered_with_is_404(world: World) -> None:
+def test_a_tampered_link_is_404(world: World) -> None:
     link = link_of(world, "ada")
     other = link.replace(f"-{world.people['ada'].id}-", f"-{world.people['bob'].id}-")
     for wrong in (other, link[:-1], f"{LINK}x", f"{LINK}reminders-1-%00"):

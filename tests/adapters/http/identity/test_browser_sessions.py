@@ -68,7 +68,7 @@ def page(request: pytest.FixtureRequest, world: World) -> Page:
     return page_of(world, request.param)
 
 
-def test_the_cookie_is_as_closed_as_can_be(world: World) -> None:
+def test_the_cookie_has_all_protective_attributes(world: World) -> None:
     header = page_of(world, HTTPS).login().headers["set-cookie"]
     assert header.startswith("__Host-workbell=wbs_")
     assert set(header.split("; ")[1:]) == {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
@@ -78,7 +78,7 @@ def test_the_cookie_is_as_closed_as_can_be(world: World) -> None:
     assert plain.headers["cache-control"] == "no-store"
 
 
-def test_a_page_knows_its_person_and_its_token(page: Page) -> None:
+def test_a_page_reads_its_user_and_csrf_token(page: Page) -> None:
     """Also when it was loaded again, and has but the cookie."""
     assert page.ask("GET", SESSION).status_code == 401
     opened = page.login().json
@@ -92,11 +92,11 @@ def test_a_page_knows_its_person_and_its_token(page: Page) -> None:
     assert page.ask("POST", "/api/v1/schedules", body).json["user_username"] == "ada"
 
 
-def test_with_a_token_there_is_no_csrf_token(world: World) -> None:
+def test_a_bearer_token_has_no_csrf_token(world: World) -> None:
     assert world.get(SESSION).json["csrf_token"] is None
 
 
-def test_what_changes_something_needs_the_sessions_own_token(page: Page) -> None:
+def test_unsafe_methods_require_the_csrf_token_of_the_session(page: Page) -> None:
     page.login("bob")
     bobs = page.csrf
     page.login()
@@ -121,7 +121,7 @@ def test_what_changes_something_needs_the_sessions_own_token(page: Page) -> None
         {"Origin": None},
     ],
 )
-def test_a_page_of_somebody_elses_gets_nowhere(page: Page, headers: dict[str, Any]) -> None:
+def test_requests_from_another_origin_are_rejected(page: Page, headers: dict[str, Any]) -> None:
     page.login()
     assert page.ask("POST", LOGOUT, **headers).status_code == 403
     body = {"username": "bob", "password": PASSWORD}
@@ -133,7 +133,7 @@ def test_a_page_of_somebody_elses_gets_nowhere(page: Page, headers: dict[str, An
     assert page.ask("GET", SESSION).json["user"]["username"] == "ada"
 
 
-def test_every_change_by_cookie_takes_the_token_and_our_origin(world: World) -> None:
+def test_every_unsafe_operation_by_cookie_requires_csrf_token_and_own_origin(world: World) -> None:
     page = page_of(world, HTTP)
     for name in UNSAFE:
         page.login("root")
@@ -142,7 +142,7 @@ def test_every_change_by_cookie_takes_the_token_and_our_origin(world: World) -> 
         assert page.call(OPERATIONS[name]) not in {401, 403}, name
 
 
-def test_a_cookie_serves_on_our_own_routes_only(world: World) -> None:
+def test_a_cookie_is_accepted_on_canonical_routes_only(world: World) -> None:
     page = page_of(world, HTTP)
     for name in GUARDED:
         page.login("root")
@@ -151,7 +151,7 @@ def test_a_cookie_serves_on_our_own_routes_only(world: World) -> None:
         assert page.call(OPERATIONS[name], Sec_Fetch_Site="cross-site") in {401, 403}, name
 
 
-def test_a_token_goes_before_a_cookie(page: Page, world: World) -> None:
+def test_a_bearer_token_takes_precedence_over_a_cookie(page: Page, world: World) -> None:
     """And needs no CSRF token: no browser sends it by itself."""
     page.login()
     bobs = f"Bearer {world.tokens['bob']}"
@@ -165,7 +165,7 @@ def test_a_token_goes_before_a_cookie(page: Page, world: World) -> None:
     assert stolen.status_code == 401
 
 
-def test_signing_in_again_ends_what_the_browser_had(page: Page) -> None:
+def test_signing_in_again_ends_the_previous_browser_session(page: Page) -> None:
     """So a planted cookie is worth nothing afterwards (session fixation)."""
     page.login("bob")
     planted = page.cookie
@@ -175,7 +175,7 @@ def test_signing_in_again_ends_what_the_browser_had(page: Page) -> None:
     assert page.ask("GET", SESSION).json["user"]["username"] == "ada"
 
 
-def test_logging_out_takes_the_cookie_back(page: Page) -> None:
+def test_logging_out_deletes_the_cookie(page: Page) -> None:
     page.login()
     assert page.ask("DELETE", SESSION, **{CSRF_HEADER: None}).status_code == 403
     out = page.ask("DELETE", SESSION)
@@ -185,7 +185,7 @@ def test_logging_out_takes_the_cookie_back(page: Page) -> None:
     assert page.ask("GET", SESSION).status_code == 401
 
 
-def test_a_cookie_that_is_none_is_401(page: Page, world: World) -> None:
+def test_an_invalid_cookie_is_401(page: Page, world: World) -> None:
     page.login()
     name, _, good = page.cookie.partition("=")
     opaque = world.parts.signing_in.login_opaque("ada", PASSWORD)
@@ -203,13 +203,13 @@ def test_a_wrong_password_sets_no_cookie(page: Page) -> None:
     assert "set-cookie" not in refused.headers
 
 
-def test_a_browsers_session_is_listed_as_one(page: Page, world: World) -> None:
+def test_a_browser_session_is_listed_with_its_kind(page: Page, world: World) -> None:
     page.login()
     listed = world.get("/api/v1/auth/sessions").json["results"]
     assert {one["kind"] for one in listed} == {SessionKind.BROWSER, SessionKind.TOKENS}
 
 
-def test_pages_have_a_limit_of_their_own(world: World) -> None:
+def test_browser_requests_have_their_own_rate_limit(world: World) -> None:
     """Ten a second in each session, and none of the person's hourly ones."""
     off = dict.fromkeys(("anonymous", "login", "ingest", "free", "premium"))
     policies = Policies.of(user=Rate(1, 3600), **off)

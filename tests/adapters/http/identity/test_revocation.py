@@ -120,7 +120,7 @@ DEEDS: dict[str, Callable[[Process, Actor], object]] = {
 
 
 @pytest.mark.parametrize("deed", DEEDS.values(), ids=list(DEEDS))
-def test_it_counts_at_once_here_and_within_five_seconds_there(
+def test_revocation_is_immediate_here_and_within_five_seconds_elsewhere(
     processes: tuple[Clock, Process, Process], deed: Callable[[Process, Actor], object]
 ) -> None:
     clock, here, there = processes
@@ -142,7 +142,7 @@ for token in sys.stdin:
 """
 
 
-def test_another_process_that_never_saw_the_token_refuses_it_at_once(url: str) -> None:
+def test_a_process_that_has_not_cached_the_token_rejects_it_immediately(url: str) -> None:
     """So what is remembered for 5 s is only what that process has checked itself."""
     here = a_process(url, Clock())
     first, second = (here.signing_in.login("ana", PASSWORD).access for _ in range(2))

@@ -212,12 +212,12 @@ def done(world: World, name: str, deed: Deed) -> int:
     return int(answer.status_code)
 
 
-def test_every_route_that_changes_an_account_is_looked_at() -> None:
+def test_every_route_that_changes_an_account_is_covered() -> None:
     assert set(SUCCESSES) == set(WRITING)
 
 
 @pytest.mark.parametrize("name", SUCCESSES)
-def test_what_is_done_leaves_its_entry(world: World, name: str) -> None:
+def test_a_successful_request_is_audited(world: World, name: str) -> None:
     deed = SUCCESSES[name]
     if name == "close_browser_session":
         page = page_of(world, HTTP)
@@ -232,7 +232,7 @@ def test_what_is_done_leaves_its_entry(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_what_fails_leaves_one_entry_of_a_flood(world: World, name: str) -> None:
+def test_repeated_failures_are_audited_once(world: World, name: str) -> None:
     deed = FAILURES[name]
     for _ in range(5):
         assert done(world, name, deed) in {200, 400, 401, 403}

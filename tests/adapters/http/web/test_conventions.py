@@ -92,7 +92,7 @@ def a_body(operation: AnyOperation) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_a_malformed_body_is_a_problem(used: World, name: str) -> None:
+def test_a_malformed_body_is_a_problem_document(used: World, name: str) -> None:
     for body in MALFORMED:
         may_be_left_out = ALL[name].optional and not body.strip()
         statuses = {409} if may_be_left_out else {400}
@@ -107,7 +107,7 @@ def test_an_unknown_field_is_named(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_every_field_refuses_what_it_is_not(used: World, name: str) -> None:
+def test_every_field_rejects_values_of_another_type(used: World, name: str) -> None:
     """Of wrong types, long and strange texts and naive times, none is taken and each is named."""
     operation = ALL[name]
     for field, kind in fields(operation).items():
@@ -138,7 +138,7 @@ def test_a_lone_surrogate_in_a_text_is_refused(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_a_body_of_another_kind_is_415(used: World, name: str) -> None:
+def test_a_body_with_another_media_type_is_415(used: World, name: str) -> None:
     for kind in ("text/plain", "application/xml", "application/json; charset=latin-1", ""):
         sent = send(used, ALL[name], b'{"a": 1}', headers={"Content-Type": kind})
         is_problem(sent, {415}, of=kind)
@@ -161,7 +161,7 @@ def test_an_unknown_parameter_is_named(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.query])
-def test_every_parameter_refuses_what_it_is_not(used: World, name: str) -> None:
+def test_every_parameter_rejects_values_of_another_type(used: World, name: str) -> None:
     operation = ALL[name]
     assert operation.query is not None
     attrs.resolve_types(operation.query)
@@ -176,7 +176,7 @@ def test_every_parameter_refuses_what_it_is_not(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.path_names])
-def test_a_path_without_a_good_id_is_404(used: World, name: str) -> None:
+def test_a_path_with_an_invalid_id_is_404(used: World, name: str) -> None:
     operation = ALL[name]
     for id_ in ("0", "-1", "x", "1.0", "01", "9" * 19, "9" * 40, "%00", "٣"):
         names = {n: id_ if n.endswith(("_id", "_num")) else "missing" for n in operation.path_names}
@@ -185,7 +185,7 @@ def test_a_path_without_a_good_id_is_404(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_the_slash_at_the_end_is_optional(used: World, name: str) -> None:
+def test_the_trailing_slash_is_optional(used: World, name: str) -> None:
     operation = ALL[name]
     without = used.call("OPTIONS", path_of(operation))
     with_slash = used.call("OPTIONS", path_of(operation) + "/")
@@ -195,7 +195,7 @@ def test_the_slash_at_the_end_is_optional(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_another_method_is_405_and_lists_those_that_there_are(used: World, name: str) -> None:
+def test_an_unsupported_method_is_405_and_lists_the_supported_ones(used: World, name: str) -> None:
     operation = ALL[name]
     result = used.call("TRACE", path_of(operation))
     is_problem(result, {405})
@@ -203,7 +203,7 @@ def test_another_method_is_405_and_lists_those_that_there_are(used: World, name:
 
 
 @pytest.mark.parametrize("name", GETS)
-def test_head_answers_as_get_without_a_body(used: World, name: str) -> None:
+def test_head_responds_like_get_without_a_body(used: World, name: str) -> None:
     operation = ALL[name]
     got = used.get(path_of(operation), "root")
     head = used.call("HEAD", path_of(operation), "root")
@@ -213,7 +213,7 @@ def test_head_answers_as_get_without_a_body(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_every_answer_has_the_security_headers(used: World, name: str) -> None:
+def test_every_response_has_the_security_headers(used: World, name: str) -> None:
     operation = ALL[name]
     result = used.call(operation.method, path_of(operation))
     headers = result.headers
@@ -225,25 +225,25 @@ def test_every_answer_has_the_security_headers(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in GETS if "application/json" in ALL[n].media_types])
-def test_who_takes_no_json_gets_406(used: World, name: str) -> None:
+def test_a_client_that_does_not_accept_json_gets_406(used: World, name: str) -> None:
     operation = ALL[name]
     headers = {"Accept": "image/png"}
     is_problem(used.get(path_of(operation), "root", headers=headers), {406})
 
 
-def test_an_unknown_address_is_a_problem(world: World) -> None:
+def test_an_unknown_path_is_a_problem_document(world: World) -> None:
     is_problem(world.get("/no/such/address"), {404})
 
 
 @pytest.mark.parametrize(
     ("given", "taken"), [("abc-1", True), ("x" * 64, True), ("x" * 65, False), ("a b", False)]
 )
-def test_a_request_id_is_kept_if_it_is_one(world: World, given: str, taken: bool) -> None:
+def test_a_valid_request_id_is_used(world: World, given: str, taken: bool) -> None:
     result = world.get("/livez", headers={"X-Request-ID": given})
     assert (result.headers["x-request-id"] == given) is taken
 
 
-def test_an_error_that_nobody_foresaw_says_nothing_of_itself(
+def test_an_unexpected_error_discloses_no_details(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -256,7 +256,7 @@ def test_an_error_that_nobody_foresaw_says_nothing_of_itself(
     assert "secret" not in result.text
 
 
-def test_a_host_that_is_not_ours_is_refused(world: World) -> None:
+def test_a_host_that_is_not_allowed_is_refused(world: World) -> None:
     is_problem(world.get("/api/v1/schedules", headers={"Host": "evil.example"}), {400})
     is_problem(world.get("/api/v1/schedules", headers={"Host": "localhost:99999x"}), {400})
     assert world.get("/livez", headers={"Host": "10.0.0.1"}).status_code == 200
@@ -265,13 +265,13 @@ def test_a_host_that_is_not_ours_is_refused(world: World) -> None:
     assert world.get("/api/v1/schedules", headers={"Host": "[::1]:80"}).status_code == 200
 
 
-def test_hsts_is_sent_where_the_address_is_https(make_world: Any) -> None:
+def test_hsts_is_sent_if_the_public_url_is_https(make_world: Any) -> None:
     world = make_world(HttpSettings(public_url="https://bell.example"))
     headers = world.get("/livez").headers
     assert headers["strict-transport-security"] == "max-age=31536000"
 
 
-def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) -> None:
+def test_plain_http_is_redirected_to_https_if_configured(make_world: Any) -> None:
     behind = HttpSettings(force_https=True, trusted_proxies=(ip_network("127.0.0.0/8"),))
     world = make_world(behind)
     plain = world.get("/api/v1/schedules?page=2")
@@ -286,7 +286,7 @@ def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) 
     assert claimed.status_code == 308
 
 
-def test_options_of_the_whole_server_are_answered(world: World) -> None:
+def test_options_for_the_whole_server_returns_204(world: World) -> None:
     """`*` is no path: only OPTIONS may ask for it."""
     environ = {
         **falcon.testing.create_environ("/", method="OPTIONS", host="localhost"),
@@ -297,7 +297,7 @@ def test_options_of_the_whole_server_are_answered(world: World) -> None:
     assert started.status == "204 No Content"
 
 
-def test_other_origins_are_let_in_only_where_the_settings_name_them(
+def test_cors_is_allowed_for_configured_origins_only(
     world: World, make_world: Any
 ) -> None:
     asked = {
@@ -319,7 +319,7 @@ def test_other_origins_are_let_in_only_where_the_settings_name_them(
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_existence_is_judged_before_the_body(world: World) -> None:
+def test_existence_is_checked_before_the_body(world: World) -> None:
     for name in WITH_BODY:
         operation = ALL[name]
         if any(n.endswith(("_id", "_num")) for n in operation.path_names):

@@ -37,7 +37,7 @@ FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
-def test_no_route_gives_rights_to_who_asks_for_them(world: World, name: str) -> None:
+def test_no_route_grants_privileges_from_the_request_body(world: World, name: str) -> None:
     """Whatever stands in a body besides its fields, nobody becomes more than they are."""
     operation = ALL[name]
     names = dict.fromkeys(operation.path_names, world.people["ada"].id)
@@ -71,7 +71,7 @@ GRANTED: dict[str, set[str]] = {
 
 
 @pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
-def test_a_privileged_field_is_refused_by_its_name(world: World, name: str) -> None:
+def test_a_privileged_field_is_refused_by_name(world: World, name: str) -> None:
     """It is not passed over: whoever asks learns that it was not done."""
     operation = ALL[name]
     who = "root" if operation.access is Access.SUPERUSER else "ada"
@@ -86,7 +86,7 @@ def test_a_privileged_field_is_refused_by_its_name(world: World, name: str) -> N
 
 
 @pytest.mark.parametrize("field", ["role", "is_super_user"])
-def test_who_registers_is_told_that_it_takes_a_superuser(world: World, field: str) -> None:
+def test_registration_with_a_privileged_field_requires_a_superuser(world: World, field: str) -> None:
     body = {"email": "new@example.org", "password": "a compiler, 1952"}
     answer = world.post("/api/v1/auth/users", None, {**body, field: PRIVILEGES[field]})
     assert answer.status_code == 400
@@ -103,7 +103,7 @@ def is_nobody_special(user: User) -> None:
 @pytest.mark.parametrize(
     "agent", ["a\r\nX-Injected: 1", "a\nlevel=critical user=root", "\x1b[2J", "x" * 9000, "é"]
 )
-def test_a_user_agent_poisons_neither_log_nor_trail(world: World, agent: str) -> None:
+def test_a_user_agent_cannot_inject_into_log_or_audit_trail(world: World, agent: str) -> None:
     with structlog.testing.capture_logs() as lines:
         answer = world.post(
             LOGIN, None, {"username": "ada\r\nroot", "password": "x\r\n"},
@@ -121,13 +121,13 @@ def test_a_user_agent_poisons_neither_log_nor_trail(world: World, agent: str) ->
 
 
 @pytest.mark.parametrize("found", ["a b", "x" * 65, "a\tb", "é", ""])
-def test_a_request_id_that_is_none_is_made_anew(world: World, found: str) -> None:
+def test_an_invalid_request_id_is_replaced(world: World, found: str) -> None:
     headers = {"X-Request-ID": found.encode().decode("latin-1")}
     answer = world.get("/livez", None, headers=headers)
     assert answer.headers["x-request-id"] not in {found, ""}
 
 
-def test_no_secret_reaches_the_log_or_the_trail(world: World) -> None:
+def test_no_secret_is_logged_or_audited(world: World) -> None:
     with structlog.testing.capture_logs() as lines:
         login = world.post(LOGIN, None, {"username": "ada", "password": PASSWORD}).json
         world.post(LOGIN, None, {"username": "ada", "password": "a wrong one 99"})
@@ -148,7 +148,7 @@ def test_no_secret_reaches_the_log_or_the_trail(world: World) -> None:
         assert secret not in trail
 
 
-def test_the_clients_address_is_the_sockets_unless_a_proxy_is_trusted(
+def test_forwarded_addresses_are_ignored_unless_the_proxy_is_trusted(
     world: World, make_world: Callable[[HttpSettings], World]
 ) -> None:
     forged = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
@@ -177,7 +177,7 @@ NAMING = [
 
 
 @pytest.mark.parametrize("name", NAMING)
-def test_answers_do_not_tell_whether_somebody_is_known(world: World, name: str) -> None:
+def test_responses_do_not_disclose_whether_an_account_exists(world: World, name: str) -> None:
     """But for those that reveal it as documented, and say so in the reference."""
     operation = ALL[name]
     taken = fields_of(operation)

@@ -57,7 +57,7 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-def test_there_are_lists() -> None:
+def test_the_table_has_lists() -> None:
     assert len(LISTS) > 20
 
 
@@ -78,7 +78,7 @@ def test_a_list_stops_counting_at_the_cap(
     assert capped["results"] == whole["results"]
 
 
-def test_links_lead_beyond_the_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_continue_beyond_the_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
         world.job()
     monkeypatch.setattr(constraints, "COUNT_CAP", 3)

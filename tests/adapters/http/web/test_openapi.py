@@ -66,7 +66,7 @@ def test_headers_that_an_operation_reads_are_described(documented: World) -> Non
     assert "required" not in change["requestBody"]["content"]["application/json"]["schema"]
 
 
-def test_the_document_comes_as_json_or_yaml_and_is_cached(documented: World) -> None:
+def test_the_document_is_served_as_json_or_yaml_and_cacheable(documented: World) -> None:
     got = documented.get("/api/schema/", None)
     assert got.headers["content-type"] == "application/json"
     for accept in ("application/yaml", "text/yaml, application/yaml"):
@@ -87,7 +87,7 @@ def two_classes() -> tuple[type, type]:
     return first, second
 
 
-def test_two_classes_of_one_name_are_refused_and_named() -> None:
+def test_two_classes_with_the_same_name_are_refused_and_named() -> None:
     first, second = two_classes()
     components = Components(JsonSerializer())
     components.reference(first)
@@ -96,7 +96,7 @@ def test_two_classes_of_one_name_are_refused_and_named() -> None:
         components.reference(second)
 
 
-def test_a_class_within_a_field_is_refused_alike() -> None:
+def test_a_class_in_a_field_with_the_same_name_is_refused() -> None:
     first, second = two_classes()
     holder = attrs.make_class("Book", {"pages": attrs.field(type=Sequence[second | None])})  # type: ignore[valid-type]
     for look in (Components.reference, Components.properties):
@@ -106,7 +106,7 @@ def test_a_class_within_a_field_is_refused_alike() -> None:
             look(components, holder)
 
 
-def test_compatibility_apis_are_called_by_their_products(documented: World) -> None:
+def test_compatibility_apis_are_named_after_their_products(documented: World) -> None:
     text = documented.get("/api/schema/", None).text
     assert not re.search(r"[Ss]ource (system )?[A-E]\b", text)
     assert not re.search(r'"(operationId|title)": ?"([A-E][A-Z][a-z]|[a-e]_)', text)

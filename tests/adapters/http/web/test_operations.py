@@ -30,7 +30,7 @@ def declared(operation: AnyOperation) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_handler_reads_only_what_its_operation_declares(name: str) -> None:
+def test_a_handler_reads_only_the_classes_its_operation_declares(name: str) -> None:
     """The type checkers compare declared classes; a class left out is found here."""
     for read, given in zip(classes_read(ALL[name].handler), declared(ALL[name]), strict=True):
         assert read is object or given is not None

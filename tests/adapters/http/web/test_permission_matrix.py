@@ -273,7 +273,7 @@ def a_world(folder: Path, settings: HttpSettings | None = None) -> World:
     return world
 
 
-def test_every_route_has_its_entry_and_every_action_its_routes() -> None:
+def test_every_route_has_an_entry_and_every_action_has_routes() -> None:
     public = {name for name in ALL if name.startswith("redirect_from_")} | set(PUBLIC.split())
     named = [name for names in ROUTES.values() for name in names.split()]
     assert len(named) == len(set(named))
@@ -283,7 +283,7 @@ def test_every_route_has_its_entry_and_every_action_its_routes() -> None:
     assert set(ROUTES).isdisjoint(WITHIN | LATER)
 
 
-def test_the_application_has_no_route_besides(tmp_path: Path) -> None:
+def test_the_application_has_no_other_routes(tmp_path: Path) -> None:
     app = build_app(build_world(tmp_path, WITH_DOCS).parts)
     found = {
         (one.method, route.path)
@@ -295,7 +295,7 @@ def test_the_application_has_no_route_besides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n in ACTIONS and ACTIONS[n] not in OPEN])
-def test_the_table_decides_for_everybody(tmp_path: Path, name: str) -> None:
+def test_the_table_decides_for_every_caller(tmp_path: Path, name: str) -> None:
     """Refused as the rules say, or let through: with every credential that there is."""
     world, operation = a_world(tmp_path), ALL[name]
     for who, caller in CALLERS.items():
@@ -312,7 +312,7 @@ def test_the_table_decides_for_everybody(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n in ACTIONS and ACTIONS[n] not in OPEN])
-def test_a_cookie_reaches_as_far_as_its_person_on_our_own_routes(tmp_path: Path, name: str) -> None:
+def test_a_cookie_has_its_users_permissions_on_canonical_routes(tmp_path: Path, name: str) -> None:
     world, operation = a_world(tmp_path), ALL[name]
     for who in ("ada", "bob", "una", "root"):
         page = page_of(world, HTTP)
@@ -331,7 +331,7 @@ def test_a_cookie_reaches_as_far_as_its_person_on_our_own_routes(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n not in ACTIONS or ACTIONS[n] in OPEN])
-def test_what_is_open_is_open_to_everybody(tmp_path: Path, name: str) -> None:
+def test_public_routes_are_open_to_every_caller(tmp_path: Path, name: str) -> None:
     """Whatever they send along; without a body nobody gets further than 400."""
     world, operation = a_world(tmp_path, WITH_DOCS if name in DOCS else None), ALL[name]
     found = set()

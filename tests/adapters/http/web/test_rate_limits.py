@@ -38,7 +38,7 @@ def limited(world: World, limiter: RateLimiter | None = None, **rates: Rate | No
     return evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
 
 
-def test_every_answer_tells_the_limit_and_what_is_left(world: World) -> None:
+def test_every_response_states_the_limit_and_the_remaining_requests(world: World) -> None:
     """In the two headers of the draft."""
     answer = limited(world, user=Rate(5, 3600)).get("/api/v1/jobs")
 
@@ -47,7 +47,7 @@ def test_every_answer_tells_the_limit_and_what_is_left(world: World) -> None:
     assert "r=4" in answer.headers["ratelimit"]
 
 
-def test_one_too_many_is_429_and_says_when_to_come_again(world: World) -> None:
+def test_exceeding_the_limit_is_429_with_retry_after(world: World) -> None:
     """The refused request consumes nothing."""
     world = limited(world, user=Rate(2, 3600))
     for _ in range(2):
@@ -81,7 +81,7 @@ def test_health_is_exempt(world: World) -> None:
             assert "ratelimit" not in answer.headers
 
 
-def test_signing_in_has_its_own_limit(world: World) -> None:
+def test_sign_in_has_its_own_limit(world: World) -> None:
     """Ten a minute by default; here two."""
     world = limited(world, anonymous=Rate(100, 3600), login=Rate(2, 60))
     body = {"username": "nobody", "password": "wrong"}
@@ -90,7 +90,7 @@ def test_signing_in_has_its_own_limit(world: World) -> None:
     assert statuses == [401, 401, 429]
 
 
-def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
+def test_an_account_allows_twenty_failed_sign_ins_an_hour(world: World) -> None:
     """However many addresses guess; the right password costs nothing."""
     world.join("eve")
     world = limited(world)
@@ -105,7 +105,7 @@ def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
     assert world.post("/api/v1/auth/login", None, json=right).status_code == 429
 
 
-def test_strangers_who_guess_do_not_shut_out_the_owner(
+def test_failed_sign_ins_of_strangers_do_not_lock_out_the_owner(
     make_world: Callable[[HttpSettings], World],
 ) -> None:
     """Nor can they from the owner's address, where each account has its own count."""
@@ -142,7 +142,7 @@ class Watched:
         return getattr(self.real, name)
 
 
-def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
+def test_an_attacker_with_a_thousand_addresses_gets_twenty_codes_compared(
     make_world: Callable[[HttpSettings], World],
 ) -> None:
     """A day of one account: wherever the guesses come from, and whichever code they are for."""
@@ -172,7 +172,7 @@ def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
     assert hasher.compared == MAX_WRONG_A_DAY
 
 
-def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: World) -> None:
+def test_sign_in_without_hashing_capacity_is_refused_first(world: World) -> None:
     """By every route that hashes: no row is written, no limit spent, no body read."""
     full = Argon2Hasher.create(memory_kib=8, passes=1, slots=1, waiting=0)
     world = limited(world, login=Rate(1, 60), anonymous=Rate(1, 60))
@@ -190,7 +190,7 @@ def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: Wor
     assert crowded.post("/api/v1/auth/login", None, body).status_code == 200
 
 
-def test_without_redis_nothing_is_a_server_error_and_sign_in_is_still_counted(
+def test_without_redis_requests_succeed_and_sign_in_is_still_limited(
     world: World,
 ) -> None:
     """Ordinary routes are counted by the process, sign-in by the store."""

@@ -21,7 +21,7 @@ def remembered(world: World, *actions: str) -> list[AuditEntry]:
         return [one for one in tx.audit.latest(limit=1000) if one.action in actions]
 
 
-def test_who_may_not_is_remembered_once_a_minute(world: World) -> None:
+def test_a_denied_request_is_audited_once_a_minute(world: World) -> None:
     for _ in range(50):
         assert world.get("/api/v1/users", "ada").status_code == 403
     [denied] = remembered(world, "DENIED")
@@ -33,7 +33,7 @@ def test_who_may_not_is_remembered_once_a_minute(world: World) -> None:
     assert remembered(world, "DENIED")[0].changes["repeated"] == [None, 49]
 
 
-def test_credentials_that_are_none_are_remembered_but_never_what_they_were(world: World) -> None:
+def test_invalid_credentials_are_audited_without_their_values(world: World) -> None:
     """A token whose time is over is nothing to remember: all of them end so."""
     for n in range(20):
         sent = {"Authorization": f"Bearer forged-{n}"}
@@ -47,7 +47,7 @@ def test_credentials_that_are_none_are_remembered_but_never_what_they_were(world
 
 
 @pytest.mark.parametrize("path", ["auth/refresh", "token/refresh", "v1/auth/refresh"])
-def test_a_bad_token_to_refresh_is_remembered(world: World, path: str) -> None:
+def test_an_invalid_refresh_token_is_audited(world: World, path: str) -> None:
     """Forged ones, and those of a session that was ended; not those whose time is over."""
     pair = world.parts.signing_in.login("ada", PASSWORD)
     for token in (pair.access, "forged.forged.forged"):
@@ -60,14 +60,14 @@ def test_a_bad_token_to_refresh_is_remembered(world: World, path: str) -> None:
     assert len(remembered(world, "CREDENTIAL_REFUSED")) == 1
 
 
-def test_a_bad_token_of_metrics_is_remembered(world: World) -> None:
+def test_an_invalid_metrics_token_is_audited(world: World) -> None:
     assert world.get("/metrics", None).status_code == 401
     assert not remembered(world, "CREDENTIAL_REFUSED")
     assert world.get("/metrics", None, headers={"Authorization": "Bearer no"}).status_code == 401
     assert len(remembered(world, "CREDENTIAL_REFUSED")) == 1
 
 
-def test_a_forged_request_is_remembered(world: World) -> None:
+def test_a_cross_origin_request_is_audited(world: World) -> None:
     page = page_of(world, HTTP)
     page.login()
     page.ask("DELETE", "/api/v1/auth/session", Origin="https://evil.example")
@@ -76,7 +76,7 @@ def test_a_forged_request_is_remembered(world: World) -> None:
     assert found == {"open_browser_session", "close_browser_session"}
 
 
-def test_a_throttled_login_is_remembered_and_an_ordinary_request_is_not(world: World) -> None:
+def test_a_throttled_login_is_audited_but_an_ordinary_request_is_not(world: World) -> None:
     world = limited(world, login=Rate(1, 60), user=Rate(1, 60), anonymous=Rate(99, 60))
     body = {"username": "ada", "password": PASSWORD}
     assert [world.post("/api/v1/auth/login", None, body).status_code for _ in range(3)][1:] == [
@@ -87,13 +87,13 @@ def test_a_throttled_login_is_remembered_and_an_ordinary_request_is_not(world: W
     assert throttled.object_id == "login"
 
 
-def test_an_unverified_login_is_remembered_once(world: World) -> None:
+def test_an_unverified_login_is_audited_once(world: World) -> None:
     body = {"email": "una@example.org", "password": PASSWORD}
     assert world.post("/api/login", None, body).status_code == 403
     assert len(remembered(world, "LOGIN_FAILED", "DENIED")) == 1
 
 
-def test_a_store_that_takes_no_note_changes_no_answer(world: World) -> None:
+def test_a_failing_audit_does_not_change_the_response(world: World) -> None:
     @define
     class Reading:
         store: Any

@@ -46,13 +46,13 @@ def answer(case: Any) -> None:
 @pytest.mark.filterwarnings("ignore")
 @schema.include(path_regex=CANONICAL).parametrize()
 @examples(15)
-def test_no_canonical_request_is_answered_by_a_server_error(case: Any) -> None:
+def test_no_canonical_request_causes_a_server_error(case: Any) -> None:
     answer(case)
 
 
 @pytest.mark.filterwarnings("ignore")
 @schema.exclude(path_regex=CANONICAL).parametrize()
 @examples(5)
-def test_no_other_request_is_answered_by_a_server_error(case: Any) -> None:
+def test_no_compatibility_request_causes_a_server_error(case: Any) -> None:
     """Most of them lead to the same code by another name."""
     answer(case)
