@@ -1,4 +1,4 @@
-"""InsightHub's routes: its shapes, its words, its errors."""
+"""InsightHub's routes: bodies, statuses and error messages."""
 
 from typing import Any
 
@@ -181,7 +181,9 @@ def test_search_reads_filters_from_the_body(world: World) -> None:
         ({"limit": 1}, "limit"),
     ],
 )
-def test_search_rejects_unknown_filters_and_orderings(world: World, body: dict[str, Any], path: str) -> None:
+def test_search_rejects_unknown_filters_and_orderings(
+    world: World, body: dict[str, Any], path: str
+) -> None:
     refused = world.post(f"{BASE}search/", json=body)
     assert refused.status_code == 400
     assert list(refused.json["field_errors"]) == [path]

@@ -1,4 +1,4 @@
-"""Job Processing's routes: registering without a trace, and jobs in its words."""
+"""Job Processing's routes: registration without disclosure, jobs, statuses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Sources B and C: registering, signing in, and people."""
+"""LearnFlow and DataManager: registration, sign-in and users."""
 
 import falcon.testing
 from attrs import evolve
@@ -72,7 +72,7 @@ def test_datamanager_returns_no_token_if_the_address_must_be_verified(empty: Wor
 
 
 def test_datamanager_invites_users_without_a_password(world: World) -> None:
-    """New once, there already the next time; only superusers may, for now."""
+    """The second invitation returns the existing user; only superusers may invite."""
     body = {"email": "new@example.org"}
     assert world.post("/users/invite/", "root", body).status_code == 201
     assert world.post("/users/invite/", "root", body).status_code == 200

@@ -137,9 +137,7 @@ def test_progress_is_logged_shown_changed_and_deleted(world: World) -> None:
         ({"started_at": "0001-01-01T00:00:00Z", "ended_at": "0001-01-01T01:00:00Z"}, "started_at"),
     ],
 )
-def test_invalid_input_names_the_field(
-    world: World, body: dict[str, Any], field: str
-) -> None:
+def test_invalid_input_names_the_field(world: World, body: dict[str, Any], field: str) -> None:
     world.goal()
     world.log(started_at="2026-05-04T08:00:00Z", ended_at="2026-05-04T09:00:00Z")
     refused = world.post(f"{GOALS}/1/progress", json={"progress": "x", **body})

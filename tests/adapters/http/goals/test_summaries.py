@@ -1,4 +1,4 @@
-"""Summaries, preferences and unsubscribing over HTTP, in both faces."""
+"""Summaries, preferences and unsubscribe links, in both APIs."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,7 @@ def log(world: World, hours: str, days_ago: float = 0, goal: int = 1, who: str =
 
 @pytest.fixture
 def logged(world: World) -> World:
-    """A face on which ada has logged for two goals, and bob for one."""
+    """An application where ada has logged time for two goals, and bob for one."""
     world.goal()
     world.goal()
     world.goal("bob")
@@ -33,7 +33,9 @@ def logged(world: World) -> World:
 
 
 @pytest.mark.parametrize("root", ["/api/v1", "/api"])
-def test_weeks_and_months_are_listed_oldest_first_with_two_decimals(logged: World, root: str) -> None:
+def test_weeks_and_months_are_listed_oldest_first_with_two_decimals(
+    logged: World, root: str
+) -> None:
     assert logged.get(f"{root}/summary/weekly").json == [
         {"week_start": "2026-03-23", "total_hours": 2.0},
         {"week_start": "2026-04-27", "total_hours": 0.5},
@@ -138,7 +140,7 @@ def test_preferences_belong_to_the_caller(world: World) -> None:
 
 
 def link_of(world: World, who: str) -> str:
-    """Return the address in a reminder of somebody's goals, without the host."""
+    """Return the path of the unsubscribe link in a reminder."""
     world.goal(who)
     day = (NOON + timedelta(days=7)).date()
     message = world.parts.reminding.compose_email(world.people[who].id, day, [1])

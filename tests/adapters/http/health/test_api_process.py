@@ -1,4 +1,4 @@
-"""The service about itself: health, readiness, and errors with their headers."""
+"""Health, readiness and metrics of the API, and its request log."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -82,7 +82,7 @@ def test_a_request_is_logged_once_with_its_route(world: World) -> None:
 def test_the_liveness_shortcut_responds_like_the_operation(
     make_world: Callable[[HttpSettings], World], origins: tuple[str, ...]
 ) -> None:
-    """Falcon is asked where the probe asks for more."""
+    """Requests that the shortcut does not match are handled by Falcon."""
     settings = HttpSettings(
         public_url="https://workbell.example", cors_origins=origins, allowed_hosts=["workbell"]
     )

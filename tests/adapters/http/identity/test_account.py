@@ -1,4 +1,4 @@
-"""One's own account over HTTP: profile, password, sessions, API keys."""
+"""The caller's account over HTTP: profile, password, sessions, API keys."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""People over HTTP: registering, verifying, signing in."""
+"""Registration, email verification and sign-in over HTTP."""
 
 from tests.adapters.http.conftest import PASSWORD, World
 

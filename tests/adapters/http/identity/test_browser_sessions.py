@@ -1,4 +1,4 @@
-"""Browser sessions: their cookie, and who may ask with it."""
+"""Browser sessions: the cookie, CSRF protection and permissions."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ UNSAFE = [name for name in OURS if OPERATIONS[name].method not in SAFE_METHODS]
 
 @define
 class Page:
-    """A page of ours in somebody's browser."""
+    """A page of the service in a user's browser."""
 
     world: World
     url: str
@@ -36,7 +36,7 @@ class Page:
     csrf: str = ""
 
     def ask(self, method: str, path: str, json: Any = None, **headers: str | None) -> Any:
-        """Make a request as the page does; a header given as None is left out."""
+        """Send a request as the page does; headers given as None are omitted."""
         sent: dict[str, str | None] = {"Cookie": self.cookie or None}
         if method not in SAFE_METHODS:
             sent |= {"Origin": self.url, CSRF_HEADER: self.csrf or None}
@@ -79,7 +79,7 @@ def test_the_cookie_has_all_protective_attributes(world: World) -> None:
 
 
 def test_a_page_reads_its_user_and_csrf_token(page: Page) -> None:
-    """Also when it was loaded again, and has but the cookie."""
+    """Also after a reload, when it has only the cookie."""
     assert page.ask("GET", SESSION).status_code == 401
     opened = page.login().json
     shown = page.ask("GET", SESSION)
@@ -128,7 +128,7 @@ def test_requests_from_another_origin_are_rejected(page: Page, headers: dict[str
     refused = page.ask("POST", SESSION, body, **headers)
     assert refused.status_code == 403
     assert "set-cookie" not in refused.headers
-    if headers != {"Origin": None}:  # so comes what an old browser reads
+    if headers != {"Origin": None}:  # old browsers send neither header on reads
         assert page.ask("GET", SESSION, **headers).status_code == 403
     assert page.ask("GET", SESSION).json["user"]["username"] == "ada"
 
@@ -152,7 +152,7 @@ def test_a_cookie_is_accepted_on_canonical_routes_only(world: World) -> None:
 
 
 def test_a_bearer_token_takes_precedence_over_a_cookie(page: Page, world: World) -> None:
-    """And needs no CSRF token: no browser sends it by itself."""
+    """It needs no CSRF token: browsers do not send it on their own."""
     page.login()
     bobs = f"Bearer {world.tokens['bob']}"
     assert page.ask("GET", SESSION, Authorization=bobs).json["user"]["username"] == "bob"
@@ -166,7 +166,7 @@ def test_a_bearer_token_takes_precedence_over_a_cookie(page: Page, world: World)
 
 
 def test_signing_in_again_ends_the_previous_browser_session(page: Page) -> None:
-    """So a planted cookie is worth nothing afterwards (session fixation)."""
+    """A planted cookie is therefore worthless (session fixation)."""
     page.login("bob")
     planted = page.cookie
     page.login("ada")
@@ -210,7 +210,7 @@ def test_a_browser_session_is_listed_with_its_kind(page: Page, world: World) -> 
 
 
 def test_browser_requests_have_their_own_rate_limit(world: World) -> None:
-    """Ten a second in each session, and none of the person's hourly ones."""
+    """Ten a second for each session, not counted in the user's hourly limit."""
     off = dict.fromkeys(("anonymous", "login", "ingest", "free", "premium"))
     policies = Policies.of(user=Rate(1, 3600), **off)
     rate_limits = RateLimiting(

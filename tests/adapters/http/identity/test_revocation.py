@@ -1,4 +1,4 @@
-"""Revocation across processes: at once in one's own, within 5 s in the others."""
+"""Revocation across processes: immediate in the same one, within 5 s in others."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -40,12 +40,12 @@ class Clock:
 
 class NoMail:
     def send(self, message: Email) -> None:
-        """Send nothing."""
+        """Discard the email."""
 
 
 @define
 class Process:
-    """What one process of the service has: everything but the database is its own."""
+    """One process of the service; processes share only the database."""
 
     store: SqlStore
     signing_in: LoginService
@@ -143,7 +143,7 @@ for token in sys.stdin:
 
 
 def test_a_process_that_has_not_cached_the_token_rejects_it_immediately(url: str) -> None:
-    """So what is remembered for 5 s is only what that process has checked itself."""
+    """The cache of 5 s holds only tokens that the process has checked itself."""
     here = a_process(url, Clock())
     first, second = (here.signing_in.login("ana", PASSWORD).access for _ in range(2))
     root = Path(__file__).parents[4]

@@ -1,4 +1,4 @@
-"""The second factor over HTTP: every way in, and what is open until there is one."""
+"""The second factor over HTTP: sign-in routes, enrolment and removal."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ LOGINS: Mapping[str, str] = {
     "/users/login": "email",
     "/api/login": "email",
 }
-"""Every route that takes a password for a token, and who it is called for."""
+"""Every route that exchanges a password for a token, with its login field."""
 ENROLLING = {
     "get_second_factor", "begin_second_factor", "confirm_second_factor", "get_me", "logout",
     "get_browser_session", "close_browser_session",
@@ -122,12 +122,12 @@ def test_the_limit_of_wrong_codes_equals_that_of_emailed_codes() -> None:
     assert (rate.count, rate.seconds) == (MAX_WRONG_A_DAY, 86_400)
 
 
-# ----------------------------------------------------------------------------------------- duty
+# mandatory second factors
 
 
 @pytest.fixture(scope="module")
 def bound(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A face where everyone must have a second factor, and nobody has."""
+    """An application that requires second factors; no user has one."""
     world = build_world(tmp_path_factory.mktemp("bound"), duty=SecondFactorPolicy.EVERYONE)
     world.join("ada")
     world.join("root", is_super_user=True)

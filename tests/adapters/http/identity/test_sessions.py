@@ -1,4 +1,4 @@
-"""Access, for every operation of the table: who may call it, and on whose things."""
+"""Access control for every operation: authentication, ownership, superusers."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -26,10 +26,10 @@ def call(world: World, operation: AnyOperation, who: str | None, **ids: int) -> 
 
 
 def things(world: World, who: str) -> Mapping[str, int]:
-    """Return the ids of a schedule and a job of somebody, with a file and a result."""
+    """Return the ids of a user's schedule and finished job, with a file and a result."""
     schedule, job = world.schedule(who), world.job(who)
     world.end(job["id"], result={"ok": True})
-    world.keep_artifact(job["id"], "default", b"content", "text/plain")
+    world.store_artifact(job["id"], "default", b"content", "text/plain")
     numbers = {"goal_num": world.goal(who)["goal_num"], "progress_num": 1}
     world.log(1, who)
     return {"schedule_id": schedule["id"], "job_id": job["id"], **numbers}
@@ -56,7 +56,7 @@ def test_resources_of_other_users_are_404(world: World, name: str) -> None:
 
 @pytest.mark.parametrize("name", PRIVATE)
 def test_superusers_cannot_access_goals_of_other_users(world: World, name: str) -> None:
-    """Their numbers count per person, so that nobody can name those of others."""
+    """Goal numbers are per user, so they cannot refer to goals of others."""
     ids = things(world, "ada")
     for who in ("bob", "root"):
         assert call(world, ALL[name], who, **ids) == 404

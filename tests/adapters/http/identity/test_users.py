@@ -1,4 +1,4 @@
-"""People over HTTP, as superusers look after them."""
+"""User administration over HTTP."""
 
 from tests.adapters.http.conftest import World
 from workbell.domain.identity.user import Role

@@ -1,4 +1,4 @@
-"""Jobs, queues and counts over HTTP."""
+"""Jobs, queues and statistics over HTTP."""
 
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_attempts_list_their_outcomes(world: World) -> None:
 def test_a_file_is_sent_as_an_attachment(world: World) -> None:
     world.job()
     content = b"<script>alert(1)</script>" * 10_000
-    world.keep_artifact(1, 'a "b" ü.html', content, "text/html")
+    world.store_artifact(1, 'a "b" ü.html', content, "text/html")
     (listed,) = world.get(f"{BASE}/1/artifacts").json["results"]
     assert listed["size"] == len(content)
     path = listed["url"].partition("localhost")[2]
@@ -119,7 +119,7 @@ def test_a_file_is_sent_as_an_attachment(world: World) -> None:
 @pytest.mark.parametrize("accept", ["*/*", "text/csv", "application/json"])
 def test_a_json_file_is_sent_unchanged(world: World, accept: str) -> None:
     world.job()
-    world.keep_artifact(1, "sums.json", b'{"a":   1}', "application/json")
+    world.store_artifact(1, "sums.json", b'{"a":   1}', "application/json")
     got = world.get(f"{BASE}/1/artifacts/sums.json", headers={"Accept": accept})
     assert (got.status_code, got.content) == (200, b'{"a":   1}')
     assert got.headers["content-type"] == "application/json"

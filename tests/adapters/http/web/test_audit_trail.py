@@ -1,4 +1,4 @@
-"""The trail of identity: every success leaves an entry, every failure one of a flood."""
+"""Audit trail of identity: every success, and repeated failures once."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,7 +26,7 @@ PAGE = {"Sec-Fetch-Site": "same-origin"}
 
 @frozen
 class Deed:
-    """What is sent to a route, by whom, and what the trail then says."""
+    """A request to a route, and the audit entries that it must leave."""
 
     said: str
     body: Callable[[World], Any] = lambda _: None

@@ -1,4 +1,4 @@
-"""Conventions, for every operation of the table: bad input, headers, problems."""
+"""Conventions of every operation: invalid input, headers, problem documents."""
 
 import json
 from collections import abc
@@ -32,7 +32,7 @@ NAIVE = "2026-05-04T12:00:00"
 
 
 def path_of(operation: AnyOperation) -> str:
-    """Return a path that is there: everything has the id 1."""
+    """Return an existing path: every row has the id 1."""
     names = {
         name: 1 if name.endswith(("_id", "_num")) else "default" for name in operation.path_names
     }
@@ -48,7 +48,7 @@ def send(world: World, operation: AnyOperation, body: bytes, **more: Any) -> fal
 def is_problem(
     result: falcon.testing.Result, statuses: set[int], of: object = None
 ) -> Mapping[str, Any]:
-    """Check the form of a problem document, the answer to something, and return it."""
+    """Check that the response is a problem document, and return it."""
     assert result.status_code in statuses, (of, result.status_code, result.text)
     assert result.headers["content-type"] == "application/problem+json"
     problem: Mapping[str, Any] = result.json
@@ -66,7 +66,7 @@ def fields(operation: AnyOperation) -> Mapping[str, Any]:
 
 
 def kinds(kind: Any) -> Iterator[Any]:
-    """Yield the plain types that a field, or an entry of it, may have."""
+    """Yield the scalar types of a field or of its entries."""
     if get_origin(kind) is Annotated or isinstance(kind, NewType):
         yield from kinds(kind.__supertype__ if isinstance(kind, NewType) else kind.__origin__)
     elif get_origin(kind) is None or get_origin(kind) is abc.Mapping:
@@ -77,7 +77,7 @@ def kinds(kind: Any) -> Iterator[Any]:
 
 
 def a_body(operation: AnyOperation) -> dict[str, Any]:
-    """Return a body that fits."""
+    """Return a valid body."""
     whole = {
         **A_SCHEDULE, "email": "new@example.org", "password": "a long enough 1", "otp": "123456",
         "password_confirm": "a long enough 1", "username": "newcomer", "refresh": "x",
@@ -108,7 +108,7 @@ def test_an_unknown_field_is_named(used: World, name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_BODY)
 def test_every_field_rejects_values_of_another_type(used: World, name: str) -> None:
-    """Of wrong types, long and strange texts and naive times, none is taken and each is named."""
+    """Wrong types, long texts, control characters and naive times are named errors."""
     operation = ALL[name]
     for field, kind in fields(operation).items():
         possible = set(kinds(kind))
@@ -287,7 +287,7 @@ def test_plain_http_is_redirected_to_https_if_configured(make_world: Any) -> Non
 
 
 def test_options_for_the_whole_server_returns_204(world: World) -> None:
-    """`*` is no path: only OPTIONS may ask for it."""
+    """`*` is not a path; only OPTIONS may use it."""
     environ = {
         **falcon.testing.create_environ("/", method="OPTIONS", host="localhost"),
         "PATH_INFO": "*",
@@ -297,9 +297,7 @@ def test_options_for_the_whole_server_returns_204(world: World) -> None:
     assert started.status == "204 No Content"
 
 
-def test_cors_is_allowed_for_configured_origins_only(
-    world: World, make_world: Any
-) -> None:
+def test_cors_is_allowed_for_configured_origins_only(world: World, make_world: Any) -> None:
     asked = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "POST",

@@ -1,4 +1,4 @@
-"""Documentation pages: from the package alone, and asking nobody else."""
+"""Documentation pages load no resource from another server."""
 
 import re
 from typing import Any
@@ -27,7 +27,7 @@ def test_a_page_loads_only_resources_of_this_server(documented: World, path: str
     assert "//" not in page.text.replace("<!doctype", "")
     loaded = re.findall(r'(?:src|href|data-schema)="([^"]+)"', page.text)
     assert len(loaded) >= 4
-    assert loaded.pop(0) == "data:,"  # no icon, so that no browser asks for one
+    assert loaded.pop(0) == "data:,"  # an empty icon keeps browsers from requesting one
     for address in loaded:
         assert address.startswith("/api/")
         assert documented.get(address, None).status_code == 200
@@ -80,6 +80,10 @@ def test_licences_are_served_with_the_files_they_cover(documented: World) -> Non
 
 def test_the_pages_can_be_disabled(make_world: Any) -> None:
     world = make_world(HttpSettings(docs=False))
-    for path in (*PAGES, "/api/schema/", "/"):  # not by `world.get`: the document has them
+    for path in (
+        *PAGES,
+        "/api/schema/",
+        "/",
+    ):  # `world.get` would check them against the OpenAPI document
         found = world.client.simulate_get(path, headers={"Host": "localhost"})
         assert found.status_code == 404

@@ -1,4 +1,4 @@
-"""Hostile requests: rights asked for, headers forged, logs poisoned."""
+"""Hostile requests: privilege escalation, forged headers, log injection."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
 @pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
 def test_no_route_grants_privileges_from_the_request_body(world: World, name: str) -> None:
-    """Whatever stands in a body besides its fields, nobody becomes more than they are."""
+    """Additional fields in a body never change privileges."""
     operation = ALL[name]
     names = dict.fromkeys(operation.path_names, world.people["ada"].id)
     for field, wish in PRIVILEGES.items():
@@ -67,12 +67,12 @@ GRANTED: dict[str, set[str]] = {
     "learnflow_register": {"tier"},
     "change_user": {"role", "tier", "is_super_user"},
 }
-"""Routes that know such a field: who registers may ask, superusers give."""
+"""Routes with privileged fields: registration and user administration."""
 
 
 @pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
 def test_a_privileged_field_is_refused_by_name(world: World, name: str) -> None:
-    """It is not passed over: whoever asks learns that it was not done."""
+    """The field is not ignored silently."""
     operation = ALL[name]
     who = "root" if operation.access is Access.SUPERUSER else "ada"
     needed = {"cron_expression": "0 9 * * *"} if operation.partial else {}
@@ -86,7 +86,9 @@ def test_a_privileged_field_is_refused_by_name(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["role", "is_super_user"])
-def test_registration_with_a_privileged_field_requires_a_superuser(world: World, field: str) -> None:
+def test_registration_with_a_privileged_field_requires_a_superuser(
+    world: World, field: str
+) -> None:
     body = {"email": "new@example.org", "password": "a compiler, 1952"}
     answer = world.post("/api/v1/auth/users", None, {**body, field: PRIVILEGES[field]})
     assert answer.status_code == 400
@@ -164,7 +166,7 @@ def test_forwarded_addresses_are_ignored_unless_the_proxy_is_trusted(
 
 
 def fields_of(operation: AnyOperation) -> frozenset[str]:
-    """Return the names of the fields that an operation's body may have."""
+    """Return the field names of an operation's body."""
     taken: Any = operation.request
     return frozenset(one.name for one in fields(taken)) if taken else frozenset()
 
@@ -178,7 +180,7 @@ NAMING = [
 
 @pytest.mark.parametrize("name", NAMING)
 def test_responses_do_not_disclose_whether_an_account_exists(world: World, name: str) -> None:
-    """But for those that reveal it as documented, and say so in the reference."""
+    """Except for operations that are documented to disclose it."""
     operation = ALL[name]
     taken = fields_of(operation)
     answers = []

@@ -1,8 +1,8 @@
-"""Every list of the operation table stops counting at the cap."""
+"""Every list stops counting at the cap."""
 
 import pytest
 
-from tests.adapters.http.conftest import NOON, PASSWORD, World, build_world, peopled
+from tests.adapters.http.conftest import NOON, PASSWORD, World, add_users, build_world
 from tests.adapters.http.web.test_conventions import ALL, path_of
 from workbell.adapters.http.web.operations import AnyOperation, ListOf
 from workbell.domain import constraints
@@ -34,8 +34,8 @@ def a_worker(id: str) -> WorkerInfo:
 
 @pytest.fixture(scope="module")
 def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A service with at least two entries in every list of the superuser."""
-    world = peopled(build_world(tmp_path_factory.mktemp("twofold")))
+    """An application with at least two entries in each list of the superuser."""
+    world = add_users(build_world(tmp_path_factory.mktemp("twofold")))
     for number in (1, 2):
         world.parts.signing_in.login("root", PASSWORD)
         world.post("/api/v1/auth/api-keys", "root", {"name": f"key{number}", "scopes": ["read"]})
@@ -45,7 +45,7 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
         world.job("root")
         world.goal("root")
         world.log(1, "root")
-        world.keep_artifact(1, f"{number}.txt", b"text", "text/plain")
+        world.store_artifact(1, f"{number}.txt", b"text", "text/plain")
         with world.store.begin() as tx:
             tx.workers.heartbeat(a_worker(f"worker{number}"))
     world.post("/api/v1/jobs/1/retry", "root")

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, and true to the operation table."""
+"""The OpenAPI document: valid, complete, and equal to the operation table."""
 
 import json
 import re
@@ -80,7 +80,7 @@ def test_the_document_is_served_as_json_or_yaml_and_cacheable(documented: World)
 
 
 def two_classes() -> tuple[type, type]:
-    """Return two classes of one name, in two modules."""
+    """Return two classes with the same name in two modules."""
     first = attrs.make_class("PageBody", {"page": attrs.field(type=int)}, frozen=True)
     second = attrs.make_class("PageBody", {"text": attrs.field(type=str)}, frozen=True)
     first.__module__, second.__module__ = "context.books", "context.letters"

@@ -1,4 +1,4 @@
-"""Pages by number and by cursor, and when counting stops."""
+"""Pagination by number and by cursor."""
 
 import pytest
 

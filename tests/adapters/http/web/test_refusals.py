@@ -1,4 +1,4 @@
-"""Refusals for reasons of security: remembered, floods in one, without secrets."""
+"""Audit of refused requests: repeats collapsed, without secrets."""
 
 from datetime import timedelta
 from typing import Any
@@ -34,7 +34,7 @@ def test_a_denied_request_is_audited_once_a_minute(world: World) -> None:
 
 
 def test_invalid_credentials_are_audited_without_their_values(world: World) -> None:
-    """A token whose time is over is nothing to remember: all of them end so."""
+    """Expired tokens are not audited: every token expires."""
     for n in range(20):
         sent = {"Authorization": f"Bearer forged-{n}"}
         assert world.get("/api/v1/schedules", None, headers=sent).status_code == 401
@@ -48,7 +48,7 @@ def test_invalid_credentials_are_audited_without_their_values(world: World) -> N
 
 @pytest.mark.parametrize("path", ["auth/refresh", "token/refresh", "v1/auth/refresh"])
 def test_an_invalid_refresh_token_is_audited(world: World, path: str) -> None:
-    """Forged ones, and those of a session that was ended; not those whose time is over."""
+    """Forged tokens and those of ended sessions, but not expired ones."""
     pair = world.parts.signing_in.login("ada", PASSWORD)
     for token in (pair.access, "forged.forged.forged"):
         assert world.post(f"/api/{path}", None, {"refresh": token}).status_code == 401
