@@ -124,12 +124,12 @@ class World:
         return user
 
     def call(
-        self, method: str, path: str, who: str | None = None, json: Any = None, **more: Any
+        self, method: str, path: str, caller: str | None = None, json: Any = None, **more: Any
     ) -> falcon.testing.Result:
         """Send a request as a user; check JSON responses against the OpenAPI document."""
         headers = {"Host": "localhost", **more.pop("headers", {})}
-        if who:
-            headers.setdefault("Authorization", f"Bearer {self.tokens[who]}")
+        if caller:
+            headers.setdefault("Authorization", f"Bearer {self.tokens[caller]}")
         if json is not None:
             more["json"] = json
         result = self.client.simulate_request(method, path, headers=headers, **more)
@@ -139,45 +139,45 @@ class World:
             validator.check(method, path, result.status_code, media_type, result.json)
         return result
 
-    def get(self, path: str, who: str | None = "ada", **more: Any) -> falcon.testing.Result:
-        return self.call("GET", path, who, **more)
+    def get(self, path: str, caller: str | None = "ada", **more: Any) -> falcon.testing.Result:
+        return self.call("GET", path, caller, **more)
 
     def post(
-        self, path: str, who: str | None = "ada", json: Any = None, **more: Any
+        self, path: str, caller: str | None = "ada", json: Any = None, **more: Any
     ) -> falcon.testing.Result:
-        return self.call("POST", path, who, json, **more)
+        return self.call("POST", path, caller, json, **more)
 
     def actor(self, name: str) -> Actor:
         return Actor.of(self.people[name])
 
-    def schedule(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
+    def schedule(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
         """Create a schedule over HTTP and return it."""
         body = {**A_SCHEDULE, **facts}
-        made = self.post("/api/v1/schedules", who, body)
+        made = self.post("/api/v1/schedules", caller, body)
         assert made.status_code == 201, made.json
         return dict(made.json)
 
-    def job(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
+    def job(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
         """Enqueue a job over HTTP and return it."""
-        made = self.post("/api/v1/jobs", who, {"task_definition": "echo", **facts})
+        made = self.post("/api/v1/jobs", caller, {"task_definition": "echo", **facts})
         assert made.status_code == 201, made.json
         return dict(made.json)
 
-    def goal(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
+    def goal(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
         """Create a goal over HTTP and return it."""
         body = {"goal_name": "Learn to swim", "category": "Primary", **facts}
-        made = self.post("/api/v1/goals", who, body)
+        made = self.post("/api/v1/goals", caller, body)
         assert made.status_code == 201, made.json
         return dict(made.json)
 
-    def log(self, goal_num: int = 1, who: str = "ada", **facts: Any) -> dict[str, Any]:
+    def log(self, goal_num: int = 1, caller: str = "ada", **facts: Any) -> dict[str, Any]:
         """Log progress over HTTP and return it."""
         body = {
             "progress": "One length",
             **({} if facts else {"logged_hours": "01:00:00"}),
             **facts,
         }
-        made = self.post(f"/api/v1/goals/{goal_num}/progress", who, body)
+        made = self.post(f"/api/v1/goals/{goal_num}/progress", caller, body)
         assert made.status_code == 201, made.json
         return dict(made.json)
 
@@ -215,21 +215,21 @@ class World:
                 JobId(job_id), Artifact(name, kind, saved.size, saved.sha256, saved.key)
             )
 
-    def factor_code(self, who: str = "ada", steps: int = 0) -> str:
+    def factor_code(self, caller: str = "ada", steps: int = 0) -> str:
         """Return the code of a user's authenticator now, or some steps later."""
         with self.store.view() as tx:
-            factor = tx.second_factors.find(self.people[who].id)
+            factor = tx.second_factors.find(self.people[caller].id)
         assert factor is not None
         secret = FACTOR_KEYS.secret(factor)
         assert secret is not None
         return TOTP(base32_secret(secret)).at(self.clock.at, counter_offset=steps)
 
-    def enrol(self, who: str = "ada") -> list[str]:
+    def enrol(self, caller: str = "ada") -> list[str]:
         """Enrol a user over HTTP, advance one step, and return the recovery codes."""
         path = "/api/v1/auth/second-factor"
-        begun = self.post(path, who, {"current_password": PASSWORD})
+        begun = self.post(path, caller, {"current_password": PASSWORD})
         assert begun.status_code == 201, begun.json
-        done = self.post(f"{path}/confirm", who, {"code": self.factor_code(who)})
+        done = self.post(f"{path}/confirm", caller, {"code": self.factor_code(caller)})
         assert done.status_code == 200, done.json
         self.clock.at += timedelta(seconds=STEP)
         return list(done.json["recovery_codes"])

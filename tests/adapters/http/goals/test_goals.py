@@ -204,8 +204,8 @@ def test_an_export_is_csv_without_formulas(world: World) -> None:
 def test_the_quota_covers_progress_in_both_apis_and_nothing_else(world: World) -> None:
     world.join("eve", tier="premium")
     world = limited(world, user=Rate(1000, 3600), free=Rate(10, 86_400), premium=Rate(1000, 86_400))
-    for who in ("ada", "eve"):
-        world.goal(who)
+    for caller in ("ada", "eve"):
+        world.goal(caller)
     paths = ("/api/v1/progress", "/api/progress/", "/api/goals/1/progress/")
     for path, left in zip(paths, (9, 8, 7), strict=True):
         assert f'"free";r={left}' in world.get(path).headers["ratelimit"]

@@ -10,11 +10,11 @@ from tests.adapters.http.conftest import NOON, World
 LINK = "/api/v1/unsubscribe/"
 
 
-def log(world: World, hours: str, days_ago: float = 0, goal: int = 1, who: str = "ada") -> None:
+def log(world: World, hours: str, days_ago: float = 0, goal: int = 1, caller: str = "ada") -> None:
     """Log time as of some days ago."""
     world.clock.at = NOON - timedelta(days=days_ago)
     body = {"progress": "x", "logged_hours": hours, "total_hours": "99:00:00"}
-    made = world.post(f"/api/v1/goals/{goal}/progress", who, body)
+    made = world.post(f"/api/v1/goals/{goal}/progress", caller, body)
     assert made.status_code == 201, made.json
     world.clock.at = NOON
 
@@ -28,7 +28,7 @@ def logged(world: World) -> World:
     log(world, "01:20:00")
     log(world, "00:30:00", 1, goal=2)
     log(world, "02:00:00", 40)
-    log(world, "09:00:00", who="bob")
+    log(world, "09:00:00", caller="bob")
     return world
 
 
@@ -139,28 +139,28 @@ def test_preferences_belong_to_the_caller(world: World) -> None:
         assert list(refused.json["field_errors"]) == list(wrong)
 
 
-def link_of(world: World, who: str) -> str:
+def find_link(world: World, caller: str) -> str:
     """Return the path of the unsubscribe link in a reminder."""
-    world.goal(who)
+    world.goal(caller)
     day = (NOON + timedelta(days=7)).date()
-    message = world.parts.reminding.compose_email(world.people[who].id, day, [1])
+    message = world.parts.reminding.compose_email(world.people[caller].id, day, [1])
     assert message is not None
     return message.unsubscribe.removeprefix("http://localhost")
 
 
-def reminders_of(world: World, who: str) -> bool:
-    return bool(world.get("/api/v1/notification-preferences", who).json["reminders"])
+def list_reminders(world: World, caller: str) -> bool:
+    return bool(world.get("/api/v1/notification-preferences", caller).json["reminders"])
 
 
 def test_post_unsubscribes_and_get_changes_nothing(world: World) -> None:
-    link = link_of(world, "ada")
+    link = find_link(world, "ada")
     assert link.startswith(LINK)
     shown = world.get(link, None, headers={"Accept": "text/html,*/*"})
     assert shown.headers["content-type"] == "text/html; charset=utf-8"
     assert "form-action 'self'" in shown.headers["content-security-policy"]
     assert '<form method="post">' in shown.text
     assert world.get(link, None).json == {"category": "reminders", "unsubscribed": False}
-    assert reminders_of(world, "ada")
+    assert list_reminders(world, "ada")
 
     click: dict[str, Any] = {
         "body": "List-Unsubscribe=One-Click",
@@ -169,17 +169,17 @@ def test_post_unsubscribes_and_get_changes_nothing(world: World) -> None:
     for _ in range(2):
         done = world.post(link, None, **click)
         assert (done.status_code, done.json["unsubscribed"]) == (200, True)
-    assert not reminders_of(world, "ada")
-    assert reminders_of(world, "bob")
+    assert not list_reminders(world, "ada")
+    assert list_reminders(world, "bob")
     page = world.post(link, None, headers={"Accept": "text/html"})
     assert "no more reminders" in page.text
 
 
 def test_a_tampered_link_is_404(world: World) -> None:
-    link = link_of(world, "ada")
+    link = find_link(world, "ada")
     other = link.replace(f"-{world.people['ada'].id}-", f"-{world.people['bob'].id}-")
     for wrong in (other, link[:-1], f"{LINK}x", f"{LINK}reminders-1-%00"):
         for method in ("GET", "POST"):
             assert world.call(method, wrong, None).status_code == 404
-    assert reminders_of(world, "ada")
-    assert reminders_of(world, "bob")
+    assert list_reminders(world, "ada")
+    assert list_reminders(world, "bob")

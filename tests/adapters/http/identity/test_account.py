@@ -107,9 +107,9 @@ def test_a_key_is_shown_once_and_authenticates_its_user(world: World) -> None:
     assert world.get(f"{BASE}/users/me", "robot").status_code == 401
 
 
-def key(world: World, who: str, *scopes: KeyScope) -> None:
+def key(world: World, caller: str, *scopes: KeyScope) -> None:
     body = {"name": "k", "scopes": list(scopes)}
-    world.tokens["robot"] = world.post(f"{BASE}/api-keys", who, body).json["key"]
+    world.tokens["robot"] = world.post(f"{BASE}/api-keys", caller, body).json["key"]
 
 
 def test_a_read_only_key_cannot_write(world: World) -> None:

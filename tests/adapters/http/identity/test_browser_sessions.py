@@ -57,7 +57,7 @@ class Page:
         return int(self.ask(operation.method, path, **headers).status_code)
 
 
-def page_of(world: World, url: str) -> Page:
+def make_page(world: World, url: str) -> Page:
     parts = evolve(world.parts, settings=HttpSettings(public_url=url, docs=False))
     client = falcon.testing.TestClient(build_app(parts))
     return Page(evolve(world, parts=parts, client=client), url)
@@ -65,14 +65,14 @@ def page_of(world: World, url: str) -> Page:
 
 @pytest.fixture(params=[HTTPS, HTTP])
 def page(request: pytest.FixtureRequest, world: World) -> Page:
-    return page_of(world, request.param)
+    return make_page(world, request.param)
 
 
 def test_the_cookie_has_all_protective_attributes(world: World) -> None:
-    header = page_of(world, HTTPS).login().headers["set-cookie"]
+    header = make_page(world, HTTPS).login().headers["set-cookie"]
     assert header.startswith("__Host-workbell=wbs_")
     assert set(header.split("; ")[1:]) == {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
-    plain = page_of(world, HTTP).login()
+    plain = make_page(world, HTTP).login()
     assert plain.headers["set-cookie"].startswith("workbell=wbs_")
     assert "Secure" not in plain.headers["set-cookie"]
     assert plain.headers["cache-control"] == "no-store"
@@ -134,7 +134,7 @@ def test_requests_from_another_origin_are_rejected(page: Page, headers: dict[str
 
 
 def test_every_unsafe_operation_by_cookie_requires_csrf_token_and_own_origin(world: World) -> None:
-    page = page_of(world, HTTP)
+    page = make_page(world, HTTP)
     for name in UNSAFE:
         page.login("root")
         assert page.call(OPERATIONS[name], **{CSRF_HEADER: None}) == 403, name
@@ -143,7 +143,7 @@ def test_every_unsafe_operation_by_cookie_requires_csrf_token_and_own_origin(wor
 
 
 def test_a_cookie_is_accepted_on_canonical_routes_only(world: World) -> None:
-    page = page_of(world, HTTP)
+    page = make_page(world, HTTP)
     for name in GUARDED:
         page.login("root")
         status = page.call(OPERATIONS[name])
@@ -217,7 +217,7 @@ def test_browser_requests_have_their_own_rate_limit(world: World) -> None:
         store=world.store, limiter=MemoryRateLimiter(), clock=world.clock, policies=policies
     )
     world.parts = evolve(world.parts, rate_limits=rate_limits)
-    page = page_of(world, HTTP)
+    page = make_page(world, HTTP)
     page.login()
     statuses = [page.ask("GET", SESSION).status_code for _ in range(11)]
     assert statuses == [200] * 10 + [429]

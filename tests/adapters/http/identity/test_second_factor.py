@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.adapters.http.conftest import PASSWORD, World, build_world
-from tests.adapters.http.identity.test_browser_sessions import HTTP, SESSION, page_of
+from tests.adapters.http.identity.test_browser_sessions import HTTP, SESSION, make_page
 from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.operations import Access
 from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
@@ -180,7 +180,7 @@ def test_enrolment_permits_all_operations_immediately(tmp_path: Path) -> None:
 def test_enrolment_works_with_a_browser_session(tmp_path: Path) -> None:
     world = build_world(tmp_path, duty=SecondFactorPolicy.EVERYONE)
     world.join("ada")
-    page = page_of(world, HTTP)
+    page = make_page(world, HTTP)
     page.login()
     assert page.ask("GET", "/api/v1/jobs").status_code == 403
     assert page.ask("GET", SESSION).status_code == 200

@@ -18,20 +18,20 @@ OWNED = [n for n, o in ALL.items() if IDS & set(o.path_names)]
 PRIVATE = [n for n, o in ALL.items() if "goal_num" in o.path_names]
 
 
-def call(world: World, operation: AnyOperation, who: str | None, **ids: int) -> int:
+def call(world: World, operation: AnyOperation, caller: str | None, **ids: int) -> int:
     names: dict[str, Any] = {"name": "default", "task_definition_id": 1, **ids}
     names = {name: names.get(name, 1) for name in operation.path_names}
-    status: int = world.call(operation.method, operation.path.format(**names), who).status_code
+    status: int = world.call(operation.method, operation.path.format(**names), caller).status_code
     return status
 
 
-def things(world: World, who: str) -> Mapping[str, int]:
+def things(world: World, caller: str) -> Mapping[str, int]:
     """Return the ids of a user's schedule and finished job, with a file and a result."""
-    schedule, job = world.schedule(who), world.job(who)
+    schedule, job = world.schedule(caller), world.job(caller)
     world.end(job["id"], result={"ok": True})
     world.store_artifact(job["id"], "default", b"content", "text/plain")
-    numbers = {"goal_num": world.goal(who)["goal_num"], "progress_num": 1}
-    world.log(1, who)
+    numbers = {"goal_num": world.goal(caller)["goal_num"], "progress_num": 1}
+    world.log(1, caller)
     return {"schedule_id": schedule["id"], "job_id": job["id"], **numbers}
 
 
@@ -58,8 +58,8 @@ def test_resources_of_other_users_are_404(world: World, name: str) -> None:
 def test_superusers_cannot_access_goals_of_other_users(world: World, name: str) -> None:
     """Goal numbers are per user, so they cannot refer to goals of others."""
     ids = things(world, "ada")
-    for who in ("bob", "root"):
-        assert call(world, ALL[name], who, **ids) == 404
+    for caller in ("bob", "root"):
+        assert call(world, ALL[name], caller, **ids) == 404
     assert call(world, ALL[name], "ada", goal_num=9, progress_num=1) == 404
     if "progress_num" in ALL[name].path_names:
         assert call(world, ALL[name], "ada", goal_num=1, progress_num=9) == 404

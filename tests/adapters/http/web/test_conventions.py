@@ -31,7 +31,7 @@ REFUSED = {400, 413, 415}
 NAIVE = "2026-05-04T12:00:00"
 
 
-def path_of(operation: AnyOperation) -> str:
+def make_path(operation: AnyOperation) -> str:
     """Return an existing path: every row has the id 1."""
     names = {
         name: 1 if name.endswith(("_id", "_num")) else "default" for name in operation.path_names
@@ -40,9 +40,11 @@ def path_of(operation: AnyOperation) -> str:
 
 
 def send(world: World, operation: AnyOperation, body: bytes, **more: Any) -> falcon.testing.Result:
-    who = None if operation.access is Access.ANYONE else "root"
+    caller = None if operation.access is Access.ANYONE else "root"
     headers = {"Content-Type": "application/json", **more.pop("headers", {})}
-    return world.call(operation.method, path_of(operation), who, body=body, headers=headers, **more)
+    return world.call(
+        operation.method, make_path(operation), caller, body=body, headers=headers, **more
+    )
 
 
 def is_problem(
@@ -152,9 +154,9 @@ def test_a_body_of_more_than_a_mebibyte_is_413(used: World, name: str) -> None:
 @pytest.mark.parametrize("name", GETS)
 def test_an_unknown_parameter_is_named(used: World, name: str) -> None:
     operation = ALL[name]
-    who = None if operation.access is Access.ANYONE else "root"
+    caller = None if operation.access is Access.ANYONE else "root"
     for query in ("no_such=1", "a=1&a=2", "x=%00", "x=%ff", "%00=1"):
-        result = used.call("GET", path_of(operation), who, query_string=query)
+        result = used.call("GET", make_path(operation), caller, query_string=query)
         problem = is_problem(result, {400}, of=query)
         if query == "no_such=1":
             assert "no_such" in problem["field_errors"]
@@ -169,7 +171,9 @@ def test_every_parameter_rejects_values_of_another_type(used: World, name: str) 
         possible = set(kinds(attribute.type))
         values = ["x" * 10_001] if str in possible else ["no%20such", NAIVE, "", "9" * 30]
         for value in values:
-            result = used.get(path_of(operation), "root", query_string=f"{attribute.name}={value}")
+            result = used.get(
+                make_path(operation), "root", query_string=f"{attribute.name}={value}"
+            )
             problem = is_problem(result, {400}, of=(attribute.name, value))
             at_fault = {path.partition(".")[0] for path in problem["field_errors"]}
             assert attribute.name in at_fault, (attribute.name, value)
@@ -187,8 +191,8 @@ def test_a_path_with_an_invalid_id_is_404(used: World, name: str) -> None:
 @pytest.mark.parametrize("name", list(ALL))
 def test_the_trailing_slash_is_optional(used: World, name: str) -> None:
     operation = ALL[name]
-    without = used.call("OPTIONS", path_of(operation))
-    with_slash = used.call("OPTIONS", path_of(operation) + "/")
+    without = used.call("OPTIONS", make_path(operation))
+    with_slash = used.call("OPTIONS", make_path(operation) + "/")
     assert without.status_code == with_slash.status_code == 200
     assert operation.method in without.headers["allow"]
     assert without.headers["allow"] == with_slash.headers["allow"]
@@ -197,7 +201,7 @@ def test_the_trailing_slash_is_optional(used: World, name: str) -> None:
 @pytest.mark.parametrize("name", list(ALL))
 def test_an_unsupported_method_is_405_and_lists_the_supported_ones(used: World, name: str) -> None:
     operation = ALL[name]
-    result = used.call("TRACE", path_of(operation))
+    result = used.call("TRACE", make_path(operation))
     is_problem(result, {405})
     assert operation.method in result.headers["allow"]
 
@@ -205,8 +209,8 @@ def test_an_unsupported_method_is_405_and_lists_the_supported_ones(used: World, 
 @pytest.mark.parametrize("name", GETS)
 def test_head_responds_like_get_without_a_body(used: World, name: str) -> None:
     operation = ALL[name]
-    got = used.get(path_of(operation), "root")
-    head = used.call("HEAD", path_of(operation), "root")
+    got = used.get(make_path(operation), "root")
+    head = used.call("HEAD", make_path(operation), "root")
     assert head.status_code == got.status_code
     assert head.content == b""
     assert set(head.headers) == set(got.headers)
@@ -215,7 +219,7 @@ def test_head_responds_like_get_without_a_body(used: World, name: str) -> None:
 @pytest.mark.parametrize("name", list(ALL))
 def test_every_response_has_the_security_headers(used: World, name: str) -> None:
     operation = ALL[name]
-    result = used.call(operation.method, path_of(operation))
+    result = used.call(operation.method, make_path(operation))
     headers = result.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
@@ -228,7 +232,7 @@ def test_every_response_has_the_security_headers(used: World, name: str) -> None
 def test_a_client_that_does_not_accept_json_gets_406(used: World, name: str) -> None:
     operation = ALL[name]
     headers = {"Accept": "image/png"}
-    is_problem(used.get(path_of(operation), "root", headers=headers), {406})
+    is_problem(used.get(make_path(operation), "root", headers=headers), {406})
 
 
 def test_an_unknown_path_is_a_problem_document(world: World) -> None:
@@ -321,5 +325,5 @@ def test_existence_is_checked_before_the_body(world: World) -> None:
     for name in WITH_BODY:
         operation = ALL[name]
         if any(n.endswith(("_id", "_num")) for n in operation.path_names):
-            result = world.call(operation.method, path_of(operation), "root", body=b"[")
+            result = world.call(operation.method, make_path(operation), "root", body=b"[")
             is_problem(result, {415} if "task" in name or "user" in name else {404})

@@ -74,13 +74,13 @@ GRANTED: dict[str, set[str]] = {
 def test_a_privileged_field_is_refused_by_name(world: World, name: str) -> None:
     """The field is not ignored silently."""
     operation = ALL[name]
-    who = "root" if operation.access is Access.SUPERUSER else "ada"
+    caller = "root" if operation.access is Access.SUPERUSER else "ada"
     needed = {"cron_expression": "0 9 * * *"} if operation.partial else {}
     for field in (
         PRIVILEGES.keys() - {"id", "user_id", "owner", "is_active"} - GRANTED.get(name, set())
     ):
         path = operation.path.format(**names_for(world, operation))
-        answer = world.call(operation.method, path, who, {**needed, field: PRIVILEGES[field]})
+        answer = world.call(operation.method, path, caller, {**needed, field: PRIVILEGES[field]})
         assert answer.status_code == 400, field
         assert answer.json["field_errors"].keys() >= {field}, field
 
@@ -165,7 +165,7 @@ def test_forwarded_addresses_are_ignored_unless_the_proxy_is_trusted(
     assert address(behind) == "198.51.100.7"
 
 
-def fields_of(operation: AnyOperation) -> frozenset[str]:
+def list_fields(operation: AnyOperation) -> frozenset[str]:
     """Return the field names of an operation's body."""
     taken: Any = operation.request
     return frozenset(one.name for one in fields(taken)) if taken else frozenset()
@@ -174,7 +174,7 @@ def fields_of(operation: AnyOperation) -> frozenset[str]:
 NAMING = [
     name
     for name, one in ALL.items()
-    if one.access is Access.ANYONE and {"email", "username"} & fields_of(one)
+    if one.access is Access.ANYONE and {"email", "username"} & list_fields(one)
 ]
 
 
@@ -182,13 +182,13 @@ NAMING = [
 def test_responses_do_not_disclose_whether_an_account_exists(world: World, name: str) -> None:
     """Except for operations that are documented to disclose it."""
     operation = ALL[name]
-    taken = fields_of(operation)
+    taken = list_fields(operation)
     answers = []
-    for who in ("ada", "una", "nobody"):
-        known = {"email": f"{who}@example.org", "password": "a compiler, 1952", "otp": "123456"}
+    for caller in ("ada", "una", "nobody"):
+        known = {"email": f"{caller}@example.org", "password": "a compiler, 1952", "otp": "123456"}
         body = {key: value for key, value in known.items() if key in taken}
         if "email" not in taken or name in {"learnflow_register", "insighthub_register"}:
-            body["username"] = who
+            body["username"] = caller
         if name == "insighthub_register":
             body |= {"first_name": "A", "last_name": "B", "password_confirm": known["password"]}
         answers.append(world.call("POST", operation.path, None, body, headers=FROM_OUR_PAGE))

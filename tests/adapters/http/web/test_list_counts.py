@@ -3,7 +3,7 @@
 import pytest
 
 from tests.adapters.http.conftest import NOON, PASSWORD, World, add_users, build_world
-from tests.adapters.http.web.test_conventions import ALL, path_of
+from tests.adapters.http.web.test_conventions import ALL, make_path
 from workbell.adapters.http.web.operations import AnyOperation, ListOf
 from workbell.domain import constraints
 from workbell.domain.jobs.attempt import LogLine
@@ -68,12 +68,12 @@ def test_a_list_stops_counting_at_the_cap(
     operation = ALL[name]
     body: dict[str, object] | None = None if operation.request is None else {}
 
-    whole = twofold.call(operation.method, path_of(operation), "root", body).json
+    whole = twofold.call(operation.method, make_path(operation), "root", body).json
     assert "count_capped" not in whole
     assert whole["count"] == len(whole["results"]) >= 2
 
     monkeypatch.setattr(constraints, "COUNT_CAP", 1)
-    capped = twofold.call(operation.method, path_of(operation), "root", body).json
+    capped = twofold.call(operation.method, make_path(operation), "root", body).json
     assert (capped["count"], capped["count_capped"]) == (1, True)
     assert capped["results"] == whole["results"]
 

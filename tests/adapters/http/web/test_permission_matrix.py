@@ -9,7 +9,7 @@ from attrs import frozen
 from falcon.inspect import inspect_routes
 
 from tests.adapters.http.conftest import PASSWORD, World, add_users, build_world
-from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
+from tests.adapters.http.identity.test_browser_sessions import HTTP, make_page
 from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.docs_pages import DocsRoutes
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
@@ -175,7 +175,7 @@ def signed_in_again(world: World) -> str:
     return world.parts.signing_in.login("was", PASSWORD).access
 
 
-def key_of_the_switched_off(world: World) -> str:
+def key_of_deactivated_user(world: World) -> str:
     changed(world, "off", is_super_user=False)
     key = a_key(world, "off", KeyScope.ADMIN)
     changed(world, "off", is_active=False)
@@ -203,7 +203,7 @@ CALLERS: Mapping[str, Caller] = {
     "demoted": Caller(lambda world: changed(world, "was", is_super_user=False), None),
     "demoted, signed in again": Caller(signed_in_again, "was"),
     "switched off": Caller(lambda world: changed(world, "off", is_active=False), None),
-    "the key of who is switched off": Caller(key_of_the_switched_off, None),
+    "the key of a deactivated user": Caller(key_of_deactivated_user, None),
 }
 
 
@@ -298,36 +298,36 @@ def test_the_application_has_no_other_routes(tmp_path: Path) -> None:
 def test_the_table_decides_for_every_caller(tmp_path: Path, name: str) -> None:
     """Every kind of credential is refused or admitted as the rules say."""
     world, operation = a_world(tmp_path), ALL[name]
-    for who, caller in CALLERS.items():
+    for kind, caller in CALLERS.items():
         token = caller.credential(world)
         path = operation.path.format(**names_for(world, operation))
         expected = refused_by(caller.actor(world), operation, world.actor("ada"))
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         status = world.call(operation.method, path, headers=headers).status_code
         if expected:
-            assert status == expected, (who, status)
+            assert status == expected, (kind, status)
         else:
-            assert status not in {401, 403, 404}, (who, status)
-            assert status < 500, who
+            assert status not in {401, 403, 404}, (kind, status)
+            assert status < 500, kind
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n in ACTIONS and ACTIONS[n] not in OPEN])
 def test_a_cookie_has_its_users_permissions_on_canonical_routes(tmp_path: Path, name: str) -> None:
     world, operation = a_world(tmp_path), ALL[name]
-    for who in ("ada", "bob", "una", "root"):
-        page = page_of(world, HTTP)
-        page.login(who)
+    for username in ("ada", "bob", "una", "root"):
+        page = make_page(world, HTTP)
+        page.login(username)
         path = operation.path.format(**names_for(world, operation))
-        expected = refused_by(signed_in(who).actor(world), operation, world.actor("ada"))
+        expected = refused_by(signed_in(username).actor(world), operation, world.actor("ada"))
         if operation.style is not Style.CANONICAL or name == "get_metrics":
             expected = 401
         status = page.ask(operation.method, path).status_code
         if expected:
-            assert status == expected, (who, status)
+            assert status == expected, (username, status)
         else:
-            assert status not in {401, 403, 404}, (who, status)
+            assert status not in {401, 403, 404}, (username, status)
         forged = page.ask(operation.method, path, Sec_Fetch_Site="cross-site")
-        assert forged.status_code in {401, 403}, who
+        assert forged.status_code in {401, 403}, username
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n not in ACTIONS or ACTIONS[n] in OPEN])
