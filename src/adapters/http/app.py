@@ -223,7 +223,7 @@ def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
 
 
 def make_openapi(deps: AppDependencies, server: str) -> bytes:
-    """Return the OpenAPI document of the whole API as JSON, with the server's URL."""
+    """Return the OpenAPI document as JSON, with the URL of the server."""
     described = (*make_operations(deps), *docs.operations(docs.DocsRoutes.from_schema(b"", "")))
     return jsontext.dumps(make_document(described, deps.serializer, deps.settings.version, server))
 
@@ -260,7 +260,7 @@ def build_app(deps: AppDependencies) -> FalconApp:
 
 
 def _server_options(req: falcon.Request, resp: falcon.Response, **_: object) -> None:  # noqa: ARG001
-    """Answer `OPTIONS *`, the only request whose target is not a path (RFC 9110, 9.3.7)."""
+    """Answer `OPTIONS *`, whose target is not a path (RFC 9110, 9.3.7)."""
     resp.status = 204
 
 

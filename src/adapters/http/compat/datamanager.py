@@ -57,7 +57,7 @@ class DataManagerChangeBody:
 
 @frozen(kw_only=True, slots=False)
 class DataManagerRegistrationResponse:
-    """The new user; `token` is null if the email address must be verified first."""
+    """The new user; no `token` if the address must be verified first."""
 
     message: str
     user: UserBody
@@ -111,7 +111,7 @@ class DataManagerUserRoutes:
         return message_response("You are signed out.")
 
     def invite(self, request: ApiRequest[EmailBody]) -> ApiResponse:
-        """Create an account by email address; a new user sets a password by emailed code."""
+        """Create an account for an address and email a code for its password."""
         user, is_new = self.people.invite(request.actor, request.body.email)
         return ApiResponse(status=201 if is_new else 200, body=user_body(user))
 

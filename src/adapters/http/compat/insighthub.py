@@ -65,6 +65,7 @@ ONE = BASE + "/{schedule_id}"
 LIMIT_TEXT = "Regular users cannot have more than {} active jobs"
 TYPE_MESSAGES = {"must be an integer": "must be a integer", "must be a number": "must be a float"}
 TOGGLED = {True: "Schedule activated.", False: "Schedule deactivated."}
+STYLE: Mapping[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
 
 
 @frozen(kw_only=True)
@@ -226,7 +227,7 @@ def _translate_type(text: str) -> str:
 
 
 def make_schedule_routes(schedules: ScheduleRoutes) -> ScheduleRoutes:
-    """Return the canonical routes with InsightHub's paths, bodies and statuses."""
+    """Return the routes with InsightHub's paths, bodies and statuses."""
     show_run: Callable[[Job, Any], Any] = insighthub_run_body
     return evolve(
         schedules,
@@ -240,41 +241,38 @@ def make_schedule_routes(schedules: ScheduleRoutes) -> ScheduleRoutes:
 
 def identity_operations(own: InsightHubAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/auth/."""
-    style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     return (
         Operation(
             method="POST", path="/api/auth/register", name="insighthub_register",
             summary="Create an account; a verification code is sent to the email address.",
             handler=own.register, request=InsightHubRegistrationBody,
             responses={201: InsightHubRegistrationResponse}, errors=(503,),
-            access=Access.ANYONE, discloses_accounts=True, **style,
+            access=Access.ANYONE, discloses_accounts=True, **STYLE,
         ),
         Operation(
             method="POST", path="/api/auth/login", name="insighthub_login",
             summary="Sign in with a username, and get an access and a refresh token.",
             handler=own.login, request=UsernameLoginBody, responses={200: InsightHubLoginResponse},
-            errors=(403,), statuses={WrongCredentials: 400}, access=Access.ANYONE, **style,
+            errors=(403,), statuses={WrongCredentials: 400}, access=Access.ANYONE, **STYLE,
         ),
         Operation(
             method="POST", path="/api/auth/refresh", name="insighthub_refresh",
             summary="Exchange a refresh token for a new access and refresh token.",
             handler=people.refresh, request=RefreshBody, responses={200: TokenPairBody},
-            errors=(401,), access=Access.ANYONE, limit=Route.GENERAL, **style,
+            errors=(401,), access=Access.ANYONE, limit=Route.GENERAL, **STYLE,
         ),
         Operation(
             method="GET", path="/api/auth/profile", name="insighthub_profile",
             summary="Get the current user.", handler=people.me, responses={200: UserBody},
-            access=Access.SELF, **style,
+            access=Access.SELF, **STYLE,
         ),
     )  # fmt: skip
 
 
 def task_operations(tasks: InsightHubTaskRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/tasks/."""
-    style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
-    page: dict[str, Any] = {
-        "query": PageQuery, "responses": {200: ListOf(InsightHubTaskBody)}, "errors": (404,), **style,
-    }  # fmt: skip
+    responses: dict[int, type | ListOf | None] = {200: ListOf(InsightHubTaskBody)}
+    page: dict[str, Any] = {"query": PageQuery, "responses": responses, "errors": (404,), **STYLE}
     return (
         Operation(
             method="GET", path="/api/tasks", name="insighthub_list_tasks",
@@ -291,11 +289,7 @@ def schedule_operations(
     schedules: ScheduleRoutes, own: InsightHubScheduleRoutes
 ) -> Sequence[AnyOperation]:
     """Return the routes under /api/schedules/."""
-    style: dict[str, Any] = {
-        "style": Style.INSIGHTHUB,
-        "tag": "InsightHub",
-        "statuses": {LimitReached: 400},
-    }
+    style = {**STYLE, "statuses": {LimitReached: 400}}
     return (
         *_collection_operations(schedules, own, style),
         *_item_operations(schedules, own, style),

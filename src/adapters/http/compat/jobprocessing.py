@@ -44,6 +44,7 @@ from workbell.services.jobs.requests import NewJob
 
 BASE = "/api/jobs"
 ONE = BASE + "/{job_id}"
+STYLE: Mapping[str, Any] = {"style": Style.JOB_PROCESSING, "tag": "Job Processing"}
 
 
 @frozen(kw_only=True)
@@ -103,7 +104,7 @@ class JobProcessingJobRoutes:
 
 
 def make_job_routes(jobs: JobRoutes) -> JobRoutes:
-    """Return the canonical routes with Job Processing's paths, bodies and statuses."""
+    """Return the routes with Job Processing's paths, bodies and statuses."""
     return evolve(
         jobs,
         base=BASE,
@@ -114,11 +115,7 @@ def make_job_routes(jobs: JobRoutes) -> JobRoutes:
 
 def identity_operations(own: JobProcessingAuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/ for registration and sign-in."""
-    style: dict[str, Any] = {
-        "style": Style.JOB_PROCESSING,
-        "tag": "Job Processing",
-        "access": Access.ANYONE,
-    }
+    style = {**STYLE, "access": Access.ANYONE}
     verifications = [
         Operation(
             method="POST", path=f"/api/{path}", name=f"jobprocessing_{path.replace('-', '_')}",
@@ -145,11 +142,7 @@ def identity_operations(own: JobProcessingAuthRoutes) -> Sequence[AnyOperation]:
 
 def job_operations(jobs: JobRoutes, own: JobProcessingJobRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/jobs/ and /api/job-results/."""
-    style: dict[str, Any] = {
-        "style": Style.JOB_PROCESSING,
-        "tag": "Job Processing",
-        "access": Access.VERIFIED,
-    }
+    style = {**STYLE, "access": Access.VERIFIED}
     return (
         Operation(
             method="GET", path=BASE, name="jobprocessing_list_jobs",

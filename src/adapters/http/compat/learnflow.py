@@ -1,6 +1,6 @@
 """LearnFlow's routes: sign-in, usernames, goals, progress and summaries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -33,6 +33,7 @@ from workbell.services.identity.registration import RegistrationService
 from workbell.services.identity.users import UserAdministration
 
 ROOT = "/api"
+STYLE: Mapping[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
 
 
 @frozen(kw_only=True)
@@ -85,31 +86,30 @@ class LearnFlowAuthRoutes:
 
 def identity_operations(own: LearnFlowAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/user, /api/token and /api/users."""
-    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return (
         Operation(
             method="POST", path="/api/user", name="learnflow_register",
             summary="Create an account; a verification code is sent to the email address.",
             handler=own.register, request=LearnFlowRegistrationBody,
             responses={201: LearnFlowUserBody}, errors=(503,), access=Access.ANYONE,
-            discloses_accounts=True, **style,
+            discloses_accounts=True, **STYLE,
         ),
         Operation(
             method="POST", path="/api/token", name="learnflow_login",
             summary="Sign in with a username, and get an access and a refresh token.",
             handler=own.login, request=UsernameLoginBody, responses={200: TokenPairBody},
-            errors=(401, 403), access=Access.ANYONE, **style,
+            errors=(401, 403), access=Access.ANYONE, **STYLE,
         ),
         Operation(
             method="POST", path="/api/token/refresh", name="learnflow_refresh",
             summary="Exchange a refresh token for a new access and refresh token.",
             handler=people.refresh, request=RefreshBody, responses={200: TokenPairBody},
-            errors=(401,), access=Access.ANYONE, **style,
+            errors=(401,), access=Access.ANYONE, **STYLE,
         ),
         Operation(
             method="GET", path="/api/users", name="learnflow_list_usernames",
             summary="List the usernames of all active users.", handler=own.usernames,
-            responses={200: ListOf(str, plain=True)}, access=Access.USER, **style,
+            responses={200: ListOf(str, plain=True)}, access=Access.USER, **STYLE,
         ),
     )  # fmt: skip
 
@@ -117,15 +117,13 @@ def identity_operations(own: LearnFlowAuthRoutes, people: AuthRoutes) -> Sequenc
 def goal_operations(
     goal_routes: goals.GoalRoutes, entries: progress.ProgressRoutes
 ) -> Sequence[AnyOperation]:
-    """Return the routes under /api/goals/ and /api/progress/, with LearnFlow's page sizes."""
-    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
+    """Return the routes under /api/goals/ and /api/progress/."""
     return (
-        *goals.commands(evolve(goal_routes, base=f"{ROOT}/goals"), "learnflow_", style),
-        *progress.commands(evolve(entries, root=ROOT), "learnflow_", style),
+        *goals.commands(evolve(goal_routes, base=f"{ROOT}/goals"), "learnflow_", STYLE),
+        *progress.commands(evolve(entries, root=ROOT), "learnflow_", STYLE),
     )
 
 
 def summary_operations(routes: summaries.SummaryRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/summary/."""
-    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
-    return summaries.periods(routes, ROOT, "learnflow_", style)
+    return summaries.periods(routes, ROOT, "learnflow_", STYLE)

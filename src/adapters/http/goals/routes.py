@@ -1,4 +1,4 @@
-"""Goals over HTTP: create, list, change, pause and archive goals, run timers."""
+"""Goals over HTTP: create, list, change, pause, archive; timers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date

@@ -61,7 +61,7 @@ class BucketBody:
 
 @frozen(kw_only=True, slots=False)
 class PreviousRangeBody:
-    """The preceding range of equal length; `percent_change` is null if it is empty."""
+    """The preceding range of equal length; no `percent_change` if empty."""
 
     first: date
     last: date
@@ -73,7 +73,7 @@ class PreviousRangeBody:
 
 @frozen(kw_only=True, slots=False)
 class StreakBody:
-    """Consecutive days with logged time; `current` does not require time today."""
+    """Consecutive days with logged time; `current` may end yesterday."""
 
     current: int
     longest: int
@@ -81,7 +81,7 @@ class StreakBody:
 
 @frozen(kw_only=True, slots=False)
 class HeatMapDayBody:
-    """A day with logged time; `level` is its quarter (1-4) of the busiest day's time."""
+    """A day with logged time; `level` 1-4 is its quarter of the maximum."""
 
     day: date
     total_hours: float

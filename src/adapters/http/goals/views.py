@@ -1,4 +1,4 @@
-"""Response bodies of goals, progress entries, timers and quotas; CSV export."""
+"""Response bodies of goals, progress, timers and quotas; CSV export."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -163,7 +163,7 @@ def policy_body(decision: Decision, now: datetime) -> PolicyBody:
 
 
 def csv_chunks(rows: Iterable[ExportRow]) -> Iterator[bytes]:
-    """Yield a header and progress entries as CSV (RFC 4180, UTF-8), line by line."""
+    """Yield a header and entries as CSV (RFC 4180, UTF-8), line by line."""
     buffer = StringIO(newline="")
     write = csv.writer(buffer).writerow
     write(COLUMNS)

@@ -45,7 +45,7 @@ class HealthBody:
 
 @frozen(kw_only=True, slots=False)
 class ReadinessBody:
-    """Readiness, the schema revision of the database, and the state of the cache."""
+    """Readiness, the schema revision, and the state of the cache."""
 
     status: str
     schema_version: str
@@ -77,7 +77,7 @@ class LivenessBody:
 
 @frozen(kw_only=True)
 class HealthRoutes:
-    """Health and metrics; workers without a heartbeat for `worker_lease` count as lost."""
+    """Health checks and metrics."""
 
     readiness: Readiness
     jobs: JobService
@@ -144,7 +144,7 @@ def _unavailable(request: ApiRequest, detail: str, state: Mapping[str, Any]) -> 
 
 
 def _job_metrics(stats: JobStats) -> Sequence[Metric]:
-    """Return metrics from database rows; only the API exports them, to avoid duplicates."""
+    """Return metrics of database rows, which only the API exports."""
     return (
         labelled_gauge(
             "workbell_jobs", "Jobs by status.", ["status"],

@@ -1,4 +1,4 @@
-"""The current user's account over HTTP: profile, password, sessions, API keys."""
+"""The caller's account over HTTP: profile, password, sessions, API keys."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -201,8 +201,7 @@ class AccountRoutes:
 
 def operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on the caller's own account."""
-    own: dict[str, Any] = {"access": Access.SELF, "tag": "identity"}
-    no_key: dict[str, Any] = {"no_api_key": True, **own}
+    no_key: dict[str, Any] = {"access": Access.SELF, "tag": "identity", "no_api_key": True}
     public: dict[str, Any] = {"access": Access.ANYONE, "tag": "identity"}
     message: dict[str, Any] = {"responses": {200: MessageBody}}
     return (
@@ -215,7 +214,7 @@ def operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
             method="PATCH", path=f"{BASE}/users/me", name="change_me",
             summary="Change the current user's profile.", handler=routes.change_profile,
             request=ProfileChangeBody, responses={200: UserBody}, errors=(403, 503),
-            discloses_accounts=True, **own,
+            discloses_accounts=True, access=Access.SELF, tag="identity",
         ),
         Operation(
             method="POST", path=f"{BASE}/password/change", name="change_password",
@@ -235,9 +234,9 @@ def operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="GET", path=f"{BASE}/sessions", name="list_sessions",
-            summary="List the current user's sessions, newest first.",
-            handler=routes.list_sessions, query=PageQuery,
-            responses={200: ListOf(SessionBody)}, errors=(403, 404), **no_key,
+            summary="List the current user's sessions, newest first.", query=PageQuery,
+            handler=routes.list_sessions, responses={200: ListOf(SessionBody)}, errors=(403, 404),
+            **no_key,
         ),
         Operation(
             method="DELETE", path=f"{BASE}/sessions/{{session}}", name="revoke_session",
@@ -252,12 +251,12 @@ def operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="POST", path=f"{BASE}/api-keys", name="make_api_key",
             summary="Create an API key; its secret is returned only once.",
-            handler=routes.create_key, request=NewApiKeyBody, responses={201: CreatedApiKeyBody},
-            errors=(403, 409), **no_key,
+            handler=routes.create_key, request=NewApiKeyBody, errors=(403, 409),
+            responses={201: CreatedApiKeyBody}, **no_key,
         ),
         Operation(
             method="DELETE", path=f"{BASE}/api-keys/{{key_id}}", name="revoke_api_key",
-            summary="Revoke an API key immediately.", handler=routes.revoke_key,
-            responses={204: None}, errors=(403,), **no_key,
+            summary="Revoke an API key immediately.", handler=routes.revoke_key, errors=(403,),
+            responses={204: None}, **no_key,
         ),
     )  # fmt: skip

@@ -83,7 +83,7 @@ class EmailCodeBody:
 
 @frozen(kw_only=True)
 class LoginBody:
-    """A username or email address with the password; `code` if there is a second factor."""
+    """A username or email address, and the password; `code` with 2FA."""
 
     password: Secret = field(repr=False)
     username: ShortText | None = None

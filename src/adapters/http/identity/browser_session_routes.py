@@ -1,4 +1,4 @@
-"""Browser sessions over HTTP: sign in with a cookie, show and end the session."""
+"""Browser sessions over HTTP: sign in with a cookie, sign out."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Second factors (TOTP) over HTTP: the caller's own, and removal by superusers."""
+"""Second factors (TOTP) over HTTP: enrolment, recovery codes, removal."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -62,7 +62,7 @@ class SecondFactorBody:
 
 @frozen(kw_only=True, slots=False)
 class SecondFactorSecretBody:
-    """A new secret, as text and as otpauth URI for a QR code; returned only once."""
+    """A new secret as text and as otpauth URI; returned only once."""
 
     secret: str
     uri: str

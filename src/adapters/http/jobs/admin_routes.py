@@ -93,7 +93,7 @@ def _task_id(request: ApiRequest) -> TaskId:
 
 
 def operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
-    """Return the canonical operations on tasks, queues, workers and statistics."""
+    """Return the canonical operations on tasks, queues and workers."""
     return (*_task_operations(routes), *_queue_operations(routes))
 
 

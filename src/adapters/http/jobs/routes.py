@@ -55,7 +55,7 @@ SANDBOX_CSP = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 @frozen(kw_only=True)
 class JobFilters(StatusQuery):
-    """Filters, ordering and page of a list of jobs; filters are combined with AND."""
+    """Filters (combined with AND), ordering and page of a list of jobs."""
 
     task_definition: TaskReference | None = None
     queue: FilterText | None = None
@@ -126,7 +126,7 @@ class JobRoutes:
         return self.enqueue(request, request.body)
 
     def enqueue(self, request: ApiRequest, new: NewJob) -> ApiResponse:
-        """Enqueue a job; with a known idempotency key, return the first request's job."""
+        """Enqueue a job, or return the job of the same idempotency key."""
         job, _ = self.jobs.create(request.actor, new, idempotency_key=request.idempotency_key)
         location = {"Location": f"{self.base}/{job.id}"}
         return ApiResponse(status=201, body=self.show(job), headers=location)

@@ -18,7 +18,7 @@ class InsightHubStatus(StrEnum):
 
 
 class JobProcessingStatus(StrEnum):
-    """Job statuses of Job Processing; retrying maps to pending, skipped to cancelled."""
+    """Job statuses of Job Processing; skipped jobs map to cancelled."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -50,7 +50,7 @@ JOB_PROCESSING_STATUSES: Mapping[Status, JobProcessingStatus] = {
 def matching_statuses(
     translation: Mapping[Status, StrEnum], given: Sequence[StrEnum] | None
 ) -> tuple[Status, ...] | None:
-    """Return the statuses that translate to one of the given ones; None for None."""
+    """Return the statuses that translate to the given ones; None for None."""
     if given is None:
         return None
     return tuple(status for status, name in translation.items() if name in given)

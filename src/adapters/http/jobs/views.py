@@ -1,4 +1,4 @@
-"""Response bodies of jobs, results, attempts, logs, files, tasks and queues."""
+"""Response bodies of jobs and their results, tasks, queues and workers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -73,7 +73,7 @@ class ResultBody:
 
 @frozen(kw_only=True, slots=False)
 class AttemptBody:
-    """One attempt of a job; a running one has neither `ended_at` nor `outcome`."""
+    """One attempt of a job; `ended_at` and `outcome` are null until it ends."""
 
     number: int
     queued_at: datetime | None
@@ -123,7 +123,7 @@ class DefinitionBody:
 
 @frozen(kw_only=True, slots=False)
 class QueueBody:
-    """A queue: its state (running, draining, paused) and its unfinished jobs by state."""
+    """A queue (running, draining or paused), with its unfinished jobs."""
 
     name: str
     state: str

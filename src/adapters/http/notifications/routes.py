@@ -61,7 +61,7 @@ class PreferencesBody:
 
 @frozen(kw_only=True, slots=False)
 class UnsubscribeBody:
-    """The email category of an unsubscribe link, and whether it was unsubscribed."""
+    """The email category of a link, and whether it is now unsubscribed."""
 
     category: Category
     unsubscribed: bool
@@ -87,7 +87,7 @@ class NotificationRoutes:
         return _preferences_response(self.reminding.save_preferences(request.actor, preferences))
 
     def confirm_unsubscribe(self, request: ApiRequest) -> ApiResponse:
-        """Return a confirmation form; GET changes nothing, as mail scanners follow links."""
+        """Return a confirmation form; GET is safe, as mail scanners use links."""
         category = self.reminding.parse_unsubscribe_token(request.names["token"]).category
         content = _FORM.format(category=escape(category))
         return _unsubscribe_response(request, category, "Unsubscribe", content, done=False)

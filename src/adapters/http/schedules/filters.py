@@ -112,7 +112,7 @@ def _tasks(
 
 
 def _intersect(one: T | None, many: Sequence[T] | None) -> Sequence[T] | None:
-    """Return the values that match an equality and an `__in` filter; None without both."""
+    """Return the values that both filters admit; None if neither is given."""
     if one is None:
         return many
     return [one] if many is None or one in many else []

@@ -79,7 +79,7 @@ class ExpressionBody:
 
 @frozen(kw_only=True)
 class BackfillRangeBody:
-    """A range of past run times, both ends included; a dry run only counts them."""
+    """A range of past runs, both ends included; a dry run only counts them."""
 
     start: datetime
     end: datetime
@@ -138,7 +138,7 @@ class ScheduleRoutes:
         return self._respond(self.get_view(request))
 
     def replace(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
-        """Change a schedule; omitted `parameters` and `is_active` get their defaults."""
+        """Change a schedule; reset omitted `parameters` and `is_active`."""
         if "cron_expression" not in request.body:
             raise Invalid.field("cron_expression", "cron_expression is required")
         return self._edit(request, {"parameters": {}, "is_active": True, **request.body})

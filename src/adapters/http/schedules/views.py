@@ -109,7 +109,7 @@ class InsightHubRunBody(RunFields):
 
 @frozen(kw_only=True, slots=False)
 class UpcomingBody:
-    """A future run in UTC and local time; `note` says how a clock change affects it."""
+    """A future run in UTC and local time; `note` marks a clock change."""
 
     at: datetime
     local: datetime

@@ -21,7 +21,7 @@ Headers = Callable[[str], str | None]
 
 
 def cookie_name(public_url: str) -> str:
-    """Return the name of the session cookie, with the `__Host-` prefix for HTTPS."""
+    """Return the name of the session cookie; prefixed `__Host-` for HTTPS."""
     return "__Host-workbell" if public_url.startswith("https://") else "workbell"
 
 
@@ -106,7 +106,7 @@ class BrowserSessions:
             raise NotAllowed("The request does not come from a page of this service.")
 
     def cookie(self, login: OpaqueLogin | None) -> str:
-        """Return the Set-Cookie header that sets the session, or deletes it for None."""
+        """Return the Set-Cookie header of a session, or its deletion for None."""
         value, expiry = (login.token.text, "") if login else ("", "; Max-Age=0")
         secure = "; Secure" if self.public_url.startswith("https://") else ""
         name = cookie_name(self.public_url)

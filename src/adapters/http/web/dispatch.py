@@ -38,7 +38,7 @@ _AUDITED_BY_LOGIN = (EmailNotVerified, SecondFactorRequired)
 
 
 class VerifiedEmailPolicy(StrEnum):
-    """Operations that require a verified email address (REQUIRE_VERIFIED_EMAIL)."""
+    """Operations that need a verified address (REQUIRE_VERIFIED_EMAIL)."""
 
     JOBS = "jobs"
     ALL = "all"
@@ -48,7 +48,7 @@ class VerifiedEmailPolicy(StrEnum):
 @frozen(kw_only=True)
 class Dispatcher:
     """
-    Authenticates, authorizes and validates requests, and calls their handlers.
+    Authenticates, authorizes and validates requests for the handlers.
 
     Checks run in this order: capacity to hash a password (sign-in only),
     authentication, rate limits, permission, existence, query, body. Clients
@@ -123,7 +123,7 @@ class Dispatcher:
     def _authorize(
         self, req: falcon.Request, operation: AnyOperation, token: str, origin: ClientInfo
     ) -> Actor:
-        """Return the caller; raise if permissions or rate limits refuse the request."""
+        """Return the caller after checking rate limits and permissions."""
         if operation.route is Route.SIGN_IN:
             self.browser.signing_in.hasher.check_room()
         try:
@@ -180,7 +180,7 @@ class Dispatcher:
         self.refusals.record(actor, action, target, error)
 
     def _admit(self, req: falcon.Request, operation: AnyOperation, actor: Actor) -> None:
-        """Count the request; its response headers state the limits even if it is refused."""
+        """Count the request, and set its limits for the response headers."""
         if self.rate_limits is not None:
             req.context.limits = self.rate_limits.admit(
                 RateLimitRequest(
@@ -195,7 +195,7 @@ class Dispatcher:
 
 
 def _is_bad_token(req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> bool:
-    """Whether a handler rejected a token that it reads itself (refresh, metrics)."""
+    """Whether a handler rejected a token of its own (refresh, metrics)."""
     if operation.access is not Access.ANYONE or not isinstance(error, Unauthenticated):
         return False
     # expired tokens are no incident; LoginService records wrong credentials

@@ -106,7 +106,7 @@ class DocsRoutes:
         return cls(StaticContent.from_bytes(schema, JSON), pages, _static_files())
 
     def show_schema(self, request: ApiRequest) -> ApiResponse:
-        """Return the OpenAPI document; JSON is valid YAML 1.2, so one text serves both."""
+        """Return the OpenAPI document; its JSON is also valid YAML 1.2."""
         wants_yaml = "yaml" in request.accept and JSON not in request.accept
         response = self.schema.respond({"Vary": "Accept"})
         return evolve(response, media_type=YAML if wants_yaml else JSON)

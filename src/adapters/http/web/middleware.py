@@ -62,10 +62,8 @@ class HttpMiddleware:
 
     ids: Ids
     hosts: frozenset[str]
-    origins: frozenset[str]
     headers: Mapping[str, str]
-    proxies: Sequence[IPv4Network | IPv6Network] = ()
-    force_https: bool = False
+    settings: HttpSettings
     log: Any = Factory(structlog.get_logger)
 
     @classmethod
@@ -80,9 +78,7 @@ class HttpMiddleware:
         if settings.public_url.startswith("https://") and settings.hsts_seconds:
             headers["strict-transport-security"] = f"max-age={settings.hsts_seconds}"
         hosts = frozenset(host.strip("[]").lower() for host in settings.allowed_hosts)
-        origins = frozenset(settings.cors_origins)
-        proxies = tuple(settings.trusted_proxies)
-        return cls(ids, hosts, origins, headers, proxies, settings.force_https)
+        return cls(ids, hosts, headers, settings)
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """
@@ -97,7 +93,7 @@ class HttpMiddleware:
         request_id = parse_request_id(req.get_header("X-Request-ID")) or self.ids.new()
         agent = req.user_agent or ""
         forwarded = req.get_header("X-Forwarded-For") or ""
-        address = client_address(req.remote_addr or "", forwarded, self.proxies)
+        address = client_address(req.remote_addr or "", forwarded, self.settings.trusted_proxies)
         context.origin = ClientInfo(request_id=request_id, address=address, user_agent=agent)
         context.operation = None
         context.user_id = None
@@ -110,7 +106,7 @@ class HttpMiddleware:
             raise falcon.HTTPBadRequest(
                 description="The Host header is not an allowed host (ALLOWED_HOSTS)."
             )
-        if self.force_https and not self._is_secure(req):
+        if self.settings.force_https and not self._is_secure(req):
             raise falcon.HTTPPermanentRedirect(f"https://{req.host}{req.relative_uri}")
         if req.method == "OPTIONS" and req.get_header("Access-Control-Request-Method"):
             self._preflight(req, resp)
@@ -118,7 +114,7 @@ class HttpMiddleware:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _: object, __: bool
     ) -> None:
-        """Set the common response headers and log the request; probes at debug level."""
+        """Set the common response headers and log the request."""
         context = req.context
         request_id = context.origin.request_id
         resp.set_headers(self.headers)
@@ -126,7 +122,7 @@ class HttpMiddleware:
         resp.set_headers(rate_limit_headers(context.limits))
         if resp.get_header("content-security-policy") is None:
             resp.set_header("content-security-policy", API_CSP)
-        if self.origins:
+        if self.settings.cors_origins:
             self._add_cors(req, resp)
         operation: AnyOperation | None = context.operation
         log = self.log.debug if _is_probe(req) and resp.status_code == 200 else self.log.info
@@ -145,7 +141,9 @@ class HttpMiddleware:
     def _is_secure(self, req: falcon.Request) -> bool:
         forwarded = req.get_header("X-Forwarded-Proto") or ""
         peer = req.remote_addr or ""
-        return _is_probe(req) or is_secure(peer, req.scheme, forwarded, self.proxies)
+        return _is_probe(req) or is_secure(
+            peer, req.scheme, forwarded, self.settings.trusted_proxies
+        )
 
     def _is_allowed_host(self, req: falcon.Request) -> bool:
         if "*" in self.hosts or _is_probe(req):
@@ -158,13 +156,13 @@ class HttpMiddleware:
     def _preflight(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.status = 204
         resp.complete = True
-        if req.get_header("Origin") in self.origins:
+        if req.get_header("Origin") in self.settings.cors_origins:
             resp.set_headers(CORS_PREFLIGHT)
 
     def _add_cors(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.append_header("Vary", "Origin")
         origin = req.get_header("Origin")
-        if origin in self.origins:
+        if origin and origin in self.settings.cors_origins:
             resp.set_header("Access-Control-Allow-Origin", origin)
             resp.set_header("Access-Control-Expose-Headers", CORS_EXPOSED)
 

@@ -108,7 +108,7 @@ Handler = Callable[[ApiRequest[BodyT_co, QueryT_co]], ApiResponse]
 
 @frozen
 class ListOf:
-    """A list response: paged, or a `plain` array; `history` lists also take cursors."""
+    """A list response: paged, with cursors (`history`), or a `plain` array."""
 
     item: type
     plain: bool = False
@@ -219,7 +219,7 @@ class AnyOperation:
 
 @frozen(kw_only=True)
 class Operation(AnyOperation, Generic[BodyT_co, QueryT_co]):
-    """An operation whose handler reads a body and a query of the declared classes."""
+    """An operation whose handler reads the declared body and query."""
 
     handler: Handler[BodyT_co, QueryT_co]
     request: type[BodyT_co] | None = None

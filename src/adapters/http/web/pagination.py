@@ -84,7 +84,7 @@ class OrderedQuery(PageQuery):
 
 @frozen(kw_only=True)
 class CursorQuery(PageQuery):
-    """The requested page of a history, by number, or by cursor if one is given."""
+    """The requested page of a history: by cursor if given, else by number."""
 
     cursor: Cursor = None
 
@@ -147,7 +147,7 @@ def ordered_page(
     find: Callable[[Sequence[str], int, int], tuple[Sequence[T], int]],
     show: Callable[[T], Any],
 ) -> ApiResponse:
-    """Return the page of entries that `find` returns for an order, offset and size."""
+    """Return a page of the entries that `find(order, offset, size)` returns."""
     part = make_slice(request, request.query.page, request.query.page_size)
     order = parse_ordering(request.query.ordering, orderings, "ordering")
     entries, total = find(order, part.offset, part.size)

@@ -65,7 +65,7 @@ class Problem:
 
 @frozen(kw_only=True)
 class StaleVersionProblem(Problem):
-    """If-Match named a stale version: the current version, and the changed fields."""
+    """A stale If-Match, with the current version and the changed fields."""
 
     version: int
     changed: Sequence[str]
@@ -73,7 +73,7 @@ class StaleVersionProblem(Problem):
 
 @frozen
 class ErrorResponse:
-    """An error response: status, headers and the members of the problem document."""
+    """An error response: status, headers and members of the document."""
 
     status: int
     headers: Mapping[str, str]
