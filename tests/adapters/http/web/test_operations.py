@@ -9,7 +9,7 @@ import pytest
 
 from tests.adapters.http.conftest import build_world
 from workbell.adapters.http.app import make_operations
-from workbell.adapters.http.web.operations import AnyOperation, ApiRequest, Handler
+from workbell.adapters.http.web.operations import AnyOperation, Handler
 
 pytestmark = pytest.mark.unit
 
@@ -18,7 +18,7 @@ ALL = {operation.name: operation for operation in make_operations(build_world(Pa
 
 def classes_read(handler: Handler[Any, Any]) -> tuple[Any, Any]:
     """Return the body and query classes of a handler's annotation; `object` for none."""
-    hints = get_type_hints(unwrap(handler), localns={"Call": ApiRequest})
+    hints = get_type_hints(unwrap(handler))
     kinds = [kind for name, kind in hints.items() if name != "return"]
     body, query = get_args(kinds[-1]) if kinds and get_args(kinds[-1]) else (object, object)
     return body, query
