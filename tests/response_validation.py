@@ -8,7 +8,7 @@ import jsonschema_rs
 from attrs import define, field
 from falcon.routing import CompiledRouter
 
-from workbell.adapters.http.app import AppDependencies, openapi_of
+from workbell.adapters.http.app import AppDependencies, make_openapi
 
 JSON_TYPES = ("application/json", "application/problem+json")
 WITHOUT_BODY = frozenset({304, 308})
@@ -76,7 +76,7 @@ _VALIDATORS: list[ResponseValidator] = []
 def response_validator(dependencies: AppDependencies) -> ResponseValidator:
     """Return the validator of this process, created once."""
     if not _VALIDATORS:
-        _VALIDATORS.append(ResponseValidator(json.loads(openapi_of(dependencies, "/"))))
+        _VALIDATORS.append(ResponseValidator(json.loads(make_openapi(dependencies, "/"))))
     return _VALIDATORS[0]
 
 

@@ -11,7 +11,7 @@ import pytest
 from attrs import fields
 
 from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.adapters.system import MIN_DURATION_SECONDS
 from workbell.domain.identity import one_time_code as otp
 from workbell.domain.identity import password_policy as passwords
@@ -173,7 +173,7 @@ def test_reference_tokens_have_enough_bits() -> None:
 
 def test_no_secret_is_part_of_a_url(tmp_path: Path) -> None:
     application = build(Settings(data_dir=tmp_path, database_url="memory://"))
-    for operation in operations_of(application.app_dependencies()):
+    for operation in make_operations(application.app_dependencies()):
         if operation.path.startswith(UNSUBSCRIBE):
             continue  # RFC 8058 requires it; the token only unsubscribes
         names = [*operation.path_names]

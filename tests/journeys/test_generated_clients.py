@@ -110,7 +110,7 @@ def test_models_by_datamodel_code_generator(
     user = post("/api/v1/auth/users", models.RegistrationBody(**ACCOUNT), models.UserBody)
     assert user.username == "tess"
     login = models.LoginBody(username="tess", password=ACCOUNT["password"])
-    client.token = post("/api/v1/auth/login", login, models.LoginAnswer, 200).access
+    client.token = post("/api/v1/auth/login", login, models.LoginResponseBody, 200).access
 
     schedule = post("/api/v1/schedules", models.NewSchedule(**SCHEDULE), models.ScheduleBody)
     assert schedule.next_run_time.tzinfo is not None

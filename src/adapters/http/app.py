@@ -1,4 +1,4 @@
-"""The WSGI application, made of the services that it serves."""
+"""The WSGI application of the API."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
@@ -12,18 +12,23 @@ from workbell.adapters.http.goals import progress, summaries
 from workbell.adapters.http.goals import routes as goals
 from workbell.adapters.http.health import api_process
 from workbell.adapters.http.health.worker_process import Readiness
-from workbell.adapters.http.identity import account, browser_session_routes, second_factor, users
-from workbell.adapters.http.identity import auth as identity
+from workbell.adapters.http.identity import (
+    account,
+    auth,
+    browser_session_routes,
+    second_factor,
+    users,
+)
 from workbell.adapters.http.jobs import admin_routes
 from workbell.adapters.http.jobs import routes as jobs
 from workbell.adapters.http.notifications import routes as notifications
 from workbell.adapters.http.schedules import routes as schedules
-from workbell.adapters.http.web import browser_sessions as browser
 from workbell.adapters.http.web import docs_pages as docs
-from workbell.adapters.http.web.dispatch import Dispatch, Verified
-from workbell.adapters.http.web.middleware import HttpMiddleware, HttpSettings, Problems
-from workbell.adapters.http.web.openapi import document
-from workbell.adapters.http.web.operations import AnyOperation, by_path
+from workbell.adapters.http.web.browser_sessions import BrowserSessions
+from workbell.adapters.http.web.dispatch import Dispatcher, VerifiedEmailPolicy
+from workbell.adapters.http.web.middleware import ErrorHandlers, HttpMiddleware, HttpSettings
+from workbell.adapters.http.web.openapi import make_document
+from workbell.adapters.http.web.operations import AnyOperation, group_by_path
 from workbell.adapters.http.web.query_params import QueryReader
 from workbell.adapters.http.web.request import BodyReader
 from workbell.adapters.observability.metrics import MetricsRegistry
@@ -54,21 +59,18 @@ from workbell.services.schedules.commands import ScheduleService
 FalconApp = falcon.App[falcon.Request, falcon.Response]
 
 
-def _always() -> None:
-    """Answer for a cache that lives in the process: it is always there."""
-
-
 @frozen(kw_only=True)
 class AppDependencies:
     """
     Services and settings of the HTTP application.
 
-    `serializer` reads bodies and queries, so its message for unknown names
-    should speak of fields. `outdated` are the database revisions that this
-    code cannot work with; `cache` raises Unavailable if a cache does not
-    answer; `ailments` returns the problems of the process; a worker without
-    a heartbeat for `worker_lease` counts as lost. Without `throttling` no rate
-    limits apply.
+    Attributes:
+        serializer: Parses bodies and queries.
+        cache: Raises Unavailable if the cache does not respond.
+        outdated: Schema revisions that are too old for this code.
+        ailments: Returns reasons why the process is not ready.
+        worker_lease: Workers without a heartbeat for this long count as lost.
+        rate_limits: None disables rate limiting.
     """
 
     identity: RegistrationService
@@ -91,7 +93,7 @@ class AppDependencies:
     ids: Ids
     database: Health
     settings: HttpSettings = Factory(HttpSettings)
-    cache: Callable[[], None] = _always
+    cache: Callable[[], None] = lambda: None
     outdated: Collection[str] = ()
     ailments: Callable[[], Sequence[str]] = tuple
     metrics: MetricsRegistry = field(factory=MetricsRegistry)
@@ -99,166 +101,156 @@ class AppDependencies:
     rate_limits: RateLimiting | None = None
 
 
-def operations_of(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
+def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
     """Return every operation except those that serve the documentation."""
-    return (*_canonical(dependencies), *_compatible(dependencies))
-
-
-def _canonical(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    sessions = browser_session_routes
+    auth_routes = auth.AuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
+    schedule_routes = schedules.ScheduleRoutes(
+        scheduling=deps.scheduling, jobs=deps.jobs, definitions=deps.definitions
+    )
+    job_routes = jobs.JobRoutes(jobs=deps.jobs, definitions=deps.definitions)
+    admin = admin_routes.JobAdminRoutes(jobs=deps.jobs, definitions=deps.definitions)
+    goal_routes = goals.GoalRoutes(goals=deps.goals, timers=deps.timers)
+    progress_routes = progress.ProgressRoutes(
+        progress=deps.progress, goals=deps.goals, rate_limits=deps.rate_limits
+    )
+    summary_routes = summaries.SummaryRoutes(summaries=deps.summaries)
     return (
-        *identity.operations(_people(dependencies)),
-        *sessions.operations(
-            sessions.BrowserSessionRoutes(
-                browser=_browser(dependencies), identity=dependencies.identity
-            )
-        ),
-        *account.operations(
-            account.AccountRoutes(
-                signing_in=dependencies.signing_in,
-                passwords=dependencies.passwords,
-                profiles=dependencies.profiles,
-                sessions=dependencies.sessions,
-                api_keys=dependencies.api_keys,
-            )
-        ),
-        *second_factor.operations(
-            second_factor.SecondFactorRoutes(
-                second_factor=dependencies.second_factor, people=dependencies.people
-            )
-        ),
-        *users.operations(users.UserRoutes(people=dependencies.people)),
-        *schedules.operations(_schedules(dependencies)),
-        *jobs.operations(_jobs(dependencies)),
-        *admin_routes.operations(
-            admin_routes.JobAdminRoutes(
-                jobs=dependencies.jobs, definitions=dependencies.definitions
-            )
-        ),
-        *goals.operations(_goals(dependencies)),
-        *progress.operations(_progress(dependencies)),
-        *summaries.operations(summaries.SummaryRoutes(summaries=dependencies.summaries)),
-        *notifications.operations(
-            notifications.NotificationRoutes(reminding=dependencies.reminding)
-        ),
-        *api_process.operations(_service(dependencies)),
+        *auth.operations(auth_routes),
+        *_account_operations(deps),
+        *schedules.operations(schedule_routes),
+        *jobs.operations(job_routes),
+        *admin_routes.operations(admin),
+        *goals.operations(goal_routes),
+        *progress.operations(progress_routes),
+        *summaries.operations(summary_routes),
+        *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminding)),
+        *api_process.operations(_make_health_routes(deps)),
+        *_insighthub_operations(deps, auth_routes, schedule_routes),
+        *_learnflow_identity_operations(deps, auth_routes),
+        *learnflow.goal_operations(goal_routes, progress_routes),
+        *learnflow.summary_operations(summary_routes),
+        *_datamanager_operations(deps),
+        *_jobprocessing_operations(deps, job_routes),
     )
 
 
-def _compatible(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    return (
-        *_insighthub(dependencies),
-        *_learnflow(dependencies),
-        *datamanager.identity_operations(
-            datamanager.DataManagerIdentity(
-                identity=dependencies.identity,
-                signing_in=dependencies.signing_in,
-                profiles=dependencies.profiles,
-                people=dependencies.people,
-            )
-        ),
-        *_jobprocessing(dependencies),
+def _account_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
+    session_routes = browser_session_routes.BrowserSessionRoutes(
+        browser=_make_browser_sessions(deps), identity=deps.identity
     )
-
-
-def _insighthub(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    own = insighthub.InsightHubIdentity(
-        identity=dependencies.identity, signing_in=dependencies.signing_in
+    account_routes = account.AccountRoutes(
+        signing_in=deps.signing_in,
+        passwords=deps.passwords,
+        profiles=deps.profiles,
+        sessions=deps.sessions,
+        api_keys=deps.api_keys,
     )
-    schedule_routes = insighthub.schedules_of(_schedules(dependencies))
-    return (
-        *insighthub.identity_operations(own, _people(dependencies)),
-        *insighthub.task_operations(
-            insighthub.InsightHubTasks(definitions=dependencies.definitions)
-        ),
-        *insighthub.schedule_operations(
-            schedule_routes, insighthub.InsightHubSchedules(schedules=schedule_routes)
-        ),
-    )
-
-
-def _learnflow(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    own = learnflow.LearnFlowIdentity(
-        identity=dependencies.identity,
-        signing_in=dependencies.signing_in,
-        people=dependencies.people,
+    factor_routes = second_factor.SecondFactorRoutes(
+        second_factor=deps.second_factor, people=deps.people
     )
     return (
-        *learnflow.identity_operations(own, _people(dependencies)),
-        *learnflow.goal_operations(_goals(dependencies), _progress(dependencies)),
-        *learnflow.summary_operations(summaries.SummaryRoutes(summaries=dependencies.summaries)),
+        *browser_session_routes.operations(session_routes),
+        *account.operations(account_routes),
+        *second_factor.operations(factor_routes),
+        *users.operations(users.UserRoutes(people=deps.people)),
     )
 
 
-def _jobprocessing(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    own = jobprocessing.JobProcessingIdentity(
-        identity=dependencies.identity, signing_in=dependencies.signing_in
+def _insighthub_operations(
+    deps: AppDependencies, auth_routes: auth.AuthRoutes, schedule_routes: schedules.ScheduleRoutes
+) -> tuple[AnyOperation, ...]:
+    own_auth = insighthub.InsightHubAuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
+    tasks = insighthub.InsightHubTaskRoutes(definitions=deps.definitions)
+    shared = insighthub.make_schedule_routes(schedule_routes)
+    own = insighthub.InsightHubScheduleRoutes(schedules=shared)
+    return (
+        *insighthub.identity_operations(own_auth, auth_routes),
+        *insighthub.task_operations(tasks),
+        *insighthub.schedule_operations(shared, own),
     )
-    job_routes = jobprocessing.jobs_of(_jobs(dependencies))
+
+
+def _learnflow_identity_operations(
+    deps: AppDependencies, auth_routes: auth.AuthRoutes
+) -> Sequence[AnyOperation]:
+    own = learnflow.LearnFlowAuthRoutes(
+        identity=deps.identity, signing_in=deps.signing_in, people=deps.people
+    )
+    return learnflow.identity_operations(own, auth_routes)
+
+
+def _datamanager_operations(deps: AppDependencies) -> Sequence[AnyOperation]:
+    own = datamanager.DataManagerUserRoutes(
+        identity=deps.identity,
+        signing_in=deps.signing_in,
+        profiles=deps.profiles,
+        people=deps.people,
+    )
+    return datamanager.identity_operations(own)
+
+
+def _jobprocessing_operations(
+    deps: AppDependencies, job_routes: jobs.JobRoutes
+) -> tuple[AnyOperation, ...]:
+    own = jobprocessing.JobProcessingAuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
+    shared = jobprocessing.make_job_routes(job_routes)
+    creation = jobprocessing.JobProcessingJobRoutes(jobs=shared)
     return (
         *jobprocessing.identity_operations(own),
-        *jobprocessing.job_operations(job_routes, jobprocessing.JobProcessingJobs(jobs=job_routes)),
+        *jobprocessing.job_operations(shared, creation),
     )
 
 
-def _people(dependencies: AppDependencies) -> identity.AuthRoutes:
-    return identity.AuthRoutes(identity=dependencies.identity, signing_in=dependencies.signing_in)
+def _make_browser_sessions(deps: AppDependencies) -> BrowserSessions:
+    return BrowserSessions(signing_in=deps.signing_in, public_url=deps.settings.public_url)
 
 
-def _schedules(dependencies: AppDependencies) -> schedules.ScheduleRoutes:
-    return schedules.ScheduleRoutes(
-        scheduling=dependencies.scheduling,
-        jobs=dependencies.jobs,
-        definitions=dependencies.definitions,
+def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
+    return api_process.HealthRoutes(
+        readiness=Readiness(
+            database=deps.database,
+            cache=deps.cache,
+            outdated=deps.outdated,
+            ailments=deps.ailments,
+        ),
+        jobs=deps.jobs,
+        signing_in=deps.signing_in,
+        metrics_registry=deps.metrics,
+        worker_lease=deps.worker_lease,
+        metrics_token=deps.settings.metrics_token,
+        version=deps.settings.version,
     )
 
 
-def _jobs(dependencies: AppDependencies) -> jobs.JobRoutes:
-    return jobs.JobRoutes(jobs=dependencies.jobs, definitions=dependencies.definitions)
+def make_openapi(deps: AppDependencies, server: str) -> bytes:
+    """Return the OpenAPI document as JSON, with the URL of the server."""
+    described = (*make_operations(deps), *docs.operations(docs.DocsRoutes.from_schema(b"", "")))
+    return jsontext.dumps(make_document(described, deps.serializer, deps.settings.version, server))
 
 
-def _goals(dependencies: AppDependencies) -> goals.GoalRoutes:
-    return goals.GoalRoutes(goals=dependencies.goals, timers=dependencies.timers)
-
-
-def _progress(dependencies: AppDependencies) -> progress.ProgressRoutes:
-    return progress.ProgressRoutes(
-        progress=dependencies.progress,
-        goals=dependencies.goals,
-        rate_limits=dependencies.rate_limits,
-    )
-
-
-def openapi_of(dependencies: AppDependencies, server: str) -> bytes:
-    """Return the OpenAPI document of the whole API on a server, as JSON."""
-    described = (*operations_of(dependencies), *docs.operations(docs.Docs.of(b"", "")))
-    return jsontext.dumps(
-        document(described, dependencies.serializer, dependencies.settings.version, server)
-    )
-
-
-def build_app(dependencies: AppDependencies) -> FalconApp:
-    """Return the application; what can be made once is made here."""
-    operations: Sequence[AnyOperation] = operations_of(dependencies)
-    if dependencies.settings.docs:
-        # a reader of these pages calls the server that serves them, under any of its names
-        pages = docs.Docs.of(openapi_of(dependencies, "/"), "Workbell API")
+def build_app(deps: AppDependencies) -> FalconApp:
+    """Return the WSGI application."""
+    operations: Sequence[AnyOperation] = make_operations(deps)
+    if deps.settings.docs:
+        # relative server URL: the pages may be reached under several host names
+        pages = docs.DocsRoutes.from_schema(make_openapi(deps, "/"), "Workbell API")
         operations = (*operations, *docs.operations(pages))
-    dispatch = Dispatch.of(
-        _browser(dependencies),
-        BodyReader(dependencies.serializer, dependencies.settings.most_body_bytes),
-        QueryReader(dependencies.serializer),
-        Verified(dependencies.settings.require_verified_email),
-        RefusalAudit(store=dependencies.signing_in.store, clock=dependencies.signing_in.clock),
-        dependencies.rate_limits,
+    dispatcher = Dispatcher(
+        browser=_make_browser_sessions(deps),
+        bodies=BodyReader(deps.serializer, deps.settings.max_body_bytes),
+        queries=QueryReader(deps.serializer),
+        verified_email=VerifiedEmailPolicy(deps.settings.require_verified_email),
+        refusals=RefusalAudit(store=deps.signing_in.store, clock=deps.signing_in.clock),
+        rate_limits=deps.rate_limits,
     )
-    middleware = HttpMiddleware.of(dependencies.settings, dependencies.ids)
+    middleware = HttpMiddleware.from_settings(deps.settings, deps.ids)
     app = falcon.App(middleware=[middleware], independent_middleware=True)
     app.req_options.strip_url_path_trailing_slash = True
     _add_error_handlers(app)
-    for path, methods in by_path(operations).items():
+    for path, methods in group_by_path(operations).items():
         responders = {
-            f"on_{method.lower()}": dispatch.responder(one) for method, one in methods.items()
+            f"on_{method.lower()}": dispatcher.make_responder(operation)
+            for method, operation in methods.items()
         }
         if "on_get" in responders:
             responders["on_head"] = responders["on_get"]
@@ -268,35 +260,12 @@ def build_app(dependencies: AppDependencies) -> FalconApp:
 
 
 def _server_options(req: falcon.Request, resp: falcon.Response, **_: object) -> None:  # noqa: ARG001
-    """Answer `OPTIONS *`, the only request whose target is no path (RFC 9110, 9.3.7)."""
+    """Answer `OPTIONS *`, whose target is not a path (RFC 9110, 9.3.7)."""
     resp.status = 204
 
 
 def _add_error_handlers(app: FalconApp) -> None:
-    problems = Problems()
-    app.add_error_handler(Exception, problems.unknown)
-    app.add_error_handler(falcon.HTTPError, problems.of_http)
-    app.add_error_handler(WorkbellError, problems.known)
-
-
-def _browser(dependencies: AppDependencies) -> browser.BrowserSessions:
-    return browser.BrowserSessions(
-        signing_in=dependencies.signing_in, public_url=dependencies.settings.public_url
-    )
-
-
-def _service(dependencies: AppDependencies) -> api_process.HealthRoutes:
-    return api_process.HealthRoutes(
-        readiness=Readiness(
-            database=dependencies.database,
-            cache=dependencies.cache,
-            outdated=dependencies.outdated,
-            ailments=dependencies.ailments,
-        ),
-        jobs=dependencies.jobs,
-        signing_in=dependencies.signing_in,
-        metrics_registry=dependencies.metrics,
-        worker_lease=dependencies.worker_lease,
-        metrics_token=dependencies.settings.metrics_token,
-        version=dependencies.settings.version,
-    )
+    handlers = ErrorHandlers()
+    app.add_error_handler(Exception, handlers.handle_unexpected_error)
+    app.add_error_handler(falcon.HTTPError, handlers.handle_http_error)
+    app.add_error_handler(WorkbellError, handlers.handle_workbell_error)

@@ -7,7 +7,7 @@ import click
 import structlog
 from attrs import asdict
 
-from workbell.adapters.http.app import build_app, openapi_of
+from workbell.adapters.http.app import build_app, make_openapi
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build, import_task_modules
@@ -91,6 +91,6 @@ def openapi_document(settings: Settings) -> bytes:
 
     application: Application = build(evolve(settings, database_url="memory://"))
     try:
-        return openapi_of(application.app_dependencies(), settings.public_url)
+        return make_openapi(application.app_dependencies(), settings.public_url)
     finally:
         application.close()

@@ -6,7 +6,11 @@ import os
 import structlog
 
 from workbell.adapters.dramatiq.runtime import Runtime
-from workbell.adapters.http.health.worker_process import Readiness, WorkerHealthApp, process_app
+from workbell.adapters.http.health.worker_process import (
+    Readiness,
+    WorkerHealthRoutes,
+    make_worker_health_app,
+)
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.errors import Invalid
 from workbell.entrypoints.bootstrap.application import Application
@@ -80,7 +84,7 @@ def _run(settings: Settings, role: str, *, threads: int) -> int:
 def _start_health_server(application: Application, runtime: Runtime) -> HttpServer:
     """Start a server of health and metrics on METRICS_PORT."""
     settings = application.settings
-    app = WorkerHealthApp(
+    app = WorkerHealthRoutes(
         readiness=Readiness(
             database=application.store,
             cache=application.check_cache,
@@ -92,6 +96,8 @@ def _start_health_server(application: Application, runtime: Runtime) -> HttpServ
     )
     port = settings.metrics_port or 0
     listener = listen(settings.host, port)
-    server = HttpServer(process_app(app), listener, application.ids.new, threads=HEALTH_THREADS)
+    server = HttpServer(
+        make_worker_health_app(app), listener, application.ids.new, threads=HEALTH_THREADS
+    )
     server.start()
     return server

@@ -1,4 +1,4 @@
-"""A whole HTTP face on the memory store, with a clock that stands still."""
+"""Fixtures: the HTTP application on the memory store, with a manual clock."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import LocalFileStore
-from workbell.adapters.http.app import AppDependencies, build_app, operations_of
+from workbell.adapters.http.app import AppDependencies, build_app, make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation
 from workbell.adapters.memory.store import MemoryStore
@@ -33,7 +33,7 @@ from workbell.domain.identity.second_factor import (
     base32_secret,
 )
 from workbell.domain.identity.user import Role, User
-from workbell.domain.jobs.attempt import Artifact
+from workbell.domain.jobs.attempt import Artifact, Outcome, Settlement
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
@@ -59,8 +59,8 @@ A_SCHEDULE = {
 
 
 @define
-class StandingClock:
-    """A clock that moves only when told to."""
+class ManualClock:
+    """A clock that moves only when a test sets `at`."""
 
     at: datetime = NOON
 
@@ -69,8 +69,8 @@ class StandingClock:
 
 
 @define
-class KeptMail:
-    """A mailer that keeps everything."""
+class RecordingMailer:
+    """A mailer that records emails."""
 
     messages: list[Email] = field(factory=list[Email])
 
@@ -78,14 +78,14 @@ class KeptMail:
         self.messages.append(message)
 
     def code(self) -> str:
-        """Return the code of the last letter."""
+        """Return the code in the last email."""
         words = self.messages[-1].text.split()
         return next(word for word in words if len(word) == 6 and word.isdigit())
 
 
 @frozen
 class Mail:
-    """What the task that stands for sending mail takes."""
+    """Parameters of the task `mail`."""
 
     email: str
     delay: int = 0
@@ -94,10 +94,10 @@ class Mail:
 
 @define
 class World:
-    """The face, and all that stands behind it."""
+    """The HTTP application with its services, store and clients."""
 
-    clock: StandingClock
-    mail: KeptMail
+    clock: ManualClock
+    mail: RecordingMailer
     store: MemoryStore
     parts: AppDependencies
     files: LocalFileStore
@@ -107,7 +107,7 @@ class World:
     people: dict[str, User] = field(factory=dict[str, User])
 
     def join(self, name: str, **facts: Any) -> User:
-        """Add a person and sign them in."""
+        """Add a user and sign in."""
         facts = {"is_email_verified": True, **facts}
         with self.store.begin() as tx:
             user = tx.users.add(
@@ -124,12 +124,12 @@ class World:
         return user
 
     def call(
-        self, method: str, path: str, who: str | None = None, json: Any = None, **more: Any
+        self, method: str, path: str, caller: str | None = None, json: Any = None, **more: Any
     ) -> falcon.testing.Result:
-        """Make a request as somebody."""
+        """Send a request as a user; check JSON responses against the OpenAPI document."""
         headers = {"Host": "localhost", **more.pop("headers", {})}
-        if who:
-            headers.setdefault("Authorization", f"Bearer {self.tokens[who]}")
+        if caller:
+            headers.setdefault("Authorization", f"Bearer {self.tokens[caller]}")
         if json is not None:
             more["json"] = json
         result = self.client.simulate_request(method, path, headers=headers, **more)
@@ -139,50 +139,50 @@ class World:
             validator.check(method, path, result.status_code, media_type, result.json)
         return result
 
-    def get(self, path: str, who: str | None = "ada", **more: Any) -> falcon.testing.Result:
-        return self.call("GET", path, who, **more)
+    def get(self, path: str, caller: str | None = "ada", **more: Any) -> falcon.testing.Result:
+        return self.call("GET", path, caller, **more)
 
     def post(
-        self, path: str, who: str | None = "ada", json: Any = None, **more: Any
+        self, path: str, caller: str | None = "ada", json: Any = None, **more: Any
     ) -> falcon.testing.Result:
-        return self.call("POST", path, who, json, **more)
+        return self.call("POST", path, caller, json, **more)
 
     def actor(self, name: str) -> Actor:
         return Actor.of(self.people[name])
 
-    def schedule(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
+    def schedule(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
         """Create a schedule over HTTP and return it."""
         body = {**A_SCHEDULE, **facts}
-        made = self.post("/api/v1/schedules", who, body)
+        made = self.post("/api/v1/schedules", caller, body)
         assert made.status_code == 201, made.json
         return dict(made.json)
 
-    def job(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
+    def job(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
         """Enqueue a job over HTTP and return it."""
-        made = self.post("/api/v1/jobs", who, {"task_definition": "echo", **facts})
+        made = self.post("/api/v1/jobs", caller, {"task_definition": "echo", **facts})
         assert made.status_code == 201, made.json
         return dict(made.json)
 
-    def goal(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
-        """Set a goal over HTTP and return it."""
+    def goal(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Create a goal over HTTP and return it."""
         body = {"goal_name": "Learn to swim", "category": "Primary", **facts}
-        made = self.post("/api/v1/goals", who, body)
+        made = self.post("/api/v1/goals", caller, body)
         assert made.status_code == 201, made.json
         return dict(made.json)
 
-    def log(self, goal_num: int = 1, who: str = "ada", **facts: Any) -> dict[str, Any]:
+    def log(self, goal_num: int = 1, caller: str = "ada", **facts: Any) -> dict[str, Any]:
         """Log progress over HTTP and return it."""
         body = {
             "progress": "One length",
             **({} if facts else {"logged_hours": "01:00:00"}),
             **facts,
         }
-        made = self.post(f"/api/v1/goals/{goal_num}/progress", who, body)
+        made = self.post(f"/api/v1/goals/{goal_num}/progress", caller, body)
         assert made.status_code == 201, made.json
         return dict(made.json)
 
     def end(self, job_id: int, state: JobState = JobState.SUCCEEDED, result: Any = None) -> None:
-        """Have a job end, as the engine would."""
+        """Finish a job as a worker would."""
         now = self.clock.now()
         with self.store.begin() as tx:
             (claim,) = [
@@ -193,8 +193,6 @@ class World:
                 )
                 if claim.id == job_id
             ]  # fmt: skip
-            from workbell.domain.jobs.attempt import Outcome, Settlement
-
             tx.jobs.settle(
                 [
                     Settlement(
@@ -209,39 +207,39 @@ class World:
                 ]
             )  # fmt: skip
 
-    def keep_artifact(self, job_id: int, name: str, content: bytes, kind: str) -> None:
-        """Keep a file with a job."""
-        kept = self.files.save(self.files.new_key(), content)
+    def store_artifact(self, job_id: int, name: str, content: bytes, kind: str) -> None:
+        """Store a file of a job."""
+        saved = self.files.save(self.files.new_key(), content)
         with self.store.begin() as tx:
             tx.logs.add_artifact(
-                JobId(job_id), Artifact(name, kind, kept.size, kept.sha256, kept.key)
+                JobId(job_id), Artifact(name, kind, saved.size, saved.sha256, saved.key)
             )
 
-    def factor_code(self, who: str = "ada", steps: int = 0) -> str:
-        """Return the code that somebody's device shows now, or some steps later."""
+    def factor_code(self, caller: str = "ada", steps: int = 0) -> str:
+        """Return the code of a user's authenticator now, or some steps later."""
         with self.store.view() as tx:
-            factor = tx.second_factors.find(self.people[who].id)
+            factor = tx.second_factors.find(self.people[caller].id)
         assert factor is not None
         secret = FACTOR_KEYS.secret(factor)
         assert secret is not None
         return TOTP(base32_secret(secret)).at(self.clock.at, counter_offset=steps)
 
-    def enrol(self, who: str = "ada") -> list[str]:
-        """Give somebody a second factor over HTTP, wait a step, and return recovery codes."""
+    def enrol(self, caller: str = "ada") -> list[str]:
+        """Enrol a user over HTTP, advance one step, and return the recovery codes."""
         path = "/api/v1/auth/second-factor"
-        begun = self.post(path, who, {"current_password": PASSWORD})
+        begun = self.post(path, caller, {"current_password": PASSWORD})
         assert begun.status_code == 201, begun.json
-        done = self.post(f"{path}/confirm", who, {"code": self.factor_code(who)})
+        done = self.post(f"{path}/confirm", caller, {"code": self.factor_code(caller)})
         assert done.status_code == 200, done.json
         self.clock.at += timedelta(seconds=STEP)
         return list(done.json["recovery_codes"])
 
     def operations(self) -> tuple[AnyOperation, ...]:
-        return operations_of(self.parts)
+        return make_operations(self.parts)
 
 
 def known_tasks() -> Tasks:
-    """Return two tasks: one that takes anything, one that takes three fields."""
+    """Return two tasks: `echo` takes anything, `mail` takes three fields."""
     tasks = Tasks()
     tasks.add(Task(key="mail", name="Send Email", body=lambda _, p: p, parameters=Mail))
     tasks.add(Task(key="echo", name="Echo", body=lambda _, p: p))
@@ -260,8 +258,8 @@ def build_world(
     settings: HttpSettings | None = None,
     duty: SecondFactorPolicy = SecondFactorPolicy.NONE,
 ) -> World:
-    """Return a face on an empty memory store, with two tasks and nobody."""
-    clock, mail = StandingClock(), KeptMail()
+    """Return an application on an empty store, with two tasks and no users."""
+    clock, mail = ManualClock(), RecordingMailer()
     metrics = MetricsRegistry()
     cache = MeteredCache(MemoryCache(clock), metrics)
     store = MemoryStore(clock)
@@ -318,12 +316,12 @@ def build_world(
 
 @pytest.fixture
 def empty(tmp_path: Path) -> World:
-    """A face that nobody has used."""
+    """An application without users."""
     return build_world(tmp_path)
 
 
-def peopled(world: World) -> World:
-    """Return the world with ada and bob, una who is not verified, and root."""
+def add_users(world: World) -> World:
+    """Add the users ada and bob, una (unverified) and root (superuser)."""
     world.join("ada")
     world.join("bob")
     world.join("una", is_email_verified=False)
@@ -333,14 +331,14 @@ def peopled(world: World) -> World:
 
 @pytest.fixture
 def world(empty: World) -> World:
-    """A face with ada and bob, una who is not verified, and root."""
-    return peopled(empty)
+    """An application with ada and bob, una (unverified) and root (superuser)."""
+    return add_users(empty)
 
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A face with one of everything, for requests that change nothing."""
-    world = peopled(build_world(tmp_path_factory.mktemp("used")))
+    """An application with one row of each kind, for read-only requests."""
+    world = add_users(build_world(tmp_path_factory.mktemp("used")))
     world.schedule("root")
     world.job("root")
     world.goal("root")
@@ -350,13 +348,13 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A face with the documentation, which the other tests do without."""
-    return peopled(build_world(tmp_path_factory.mktemp("docs"), HttpSettings(version="1.2.3")))
+    """An application that serves the documentation."""
+    return add_users(build_world(tmp_path_factory.mktemp("docs"), HttpSettings(version="1.2.3")))
 
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Callable[[HttpSettings], World]:
-    """Make a face with other settings, ada and root in it."""
+    """Return a function that builds an application with other settings."""
 
     def make(settings: HttpSettings) -> World:
         made = build_world(tmp_path, settings)

@@ -9,18 +9,19 @@ from attrs import evolve, field, frozen
 
 from workbell.adapters.http.identity.auth import (
     AuthRoutes,
-    Code,
-    PairBody,
     RefreshBody,
     Secret,
-    SettingValue,
+    ShortText,
+    TokenPairBody,
     UserBody,
+    UsernameLoginBody,
     user_body,
 )
+from workbell.adapters.http.jobs.history import StatusQuery
 from workbell.adapters.http.jobs.source_statuses import (
     INSIGHTHUB_STATUSES,
     InsightHubStatus,
-    statuses,
+    matching_statuses,
 )
 from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleQuery, ScheduleSearch
 from workbell.adapters.http.schedules.routes import ScheduleRoutes
@@ -31,8 +32,8 @@ from workbell.adapters.http.schedules.views import (
     insighthub_listed_body,
     insighthub_run_body,
     insighthub_schedule_body,
-    insighthub_toggled_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -43,14 +44,7 @@ from workbell.adapters.http.web.operations import (
     PartialOperation,
     Style,
 )
-from workbell.adapters.http.web.pagination import (
-    Cursor,
-    PageNumber,
-    PageQuery,
-    PageSize,
-    ordering,
-    single_page,
-)
+from workbell.adapters.http.web.pagination import PageQuery, parse_ordering, single_page
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import WrongCredentials
@@ -69,42 +63,34 @@ Q = TypeVar("Q")
 BASE = "/api/schedules"
 ONE = BASE + "/{schedule_id}"
 LIMIT_TEXT = "Regular users cannot have more than {} active jobs"
-TYPE_WORDS = {"must be an integer": "must be a integer", "must be a number": "must be a float"}
+TYPE_MESSAGES = {"must be an integer": "must be a integer", "must be a number": "must be a float"}
 TOGGLED = {True: "Schedule activated.", False: "Schedule deactivated."}
+STYLE: Mapping[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
 
 
 @frozen(kw_only=True)
 class InsightHubRegistrationBody:
-    """What a new person tells of themselves."""
+    """A new user."""
 
-    username: SettingValue
-    email: SettingValue
+    username: ShortText
+    email: ShortText
     password: Secret = field(repr=False)
     password_confirm: Secret = field(repr=False)
-    first_name: SettingValue = ""
-    last_name: SettingValue = ""
-
-
-@frozen(kw_only=True)
-class InsightHubLoginBody:
-    """A username and its password, and a code if need be."""
-
-    username: SettingValue
-    password: Secret = field(repr=False)
-    code: Code = field(default="", repr=False)
+    first_name: ShortText = ""
+    last_name: ShortText = ""
 
 
 @frozen(kw_only=True, slots=False)
-class InsightHubRegistered:
-    """The new person, and what to do next."""
+class InsightHubRegistrationResponse:
+    """The new user and a confirmation message."""
 
     user: UserBody
     message: str
 
 
 @frozen(kw_only=True, slots=False)
-class InsightHubSignedIn:
-    """An access and a refresh token, and whose they are."""
+class InsightHubLoginResponse:
+    """An access token and a refresh token, with their user."""
 
     access_token: str
     refresh_token: str
@@ -113,7 +99,7 @@ class InsightHubSignedIn:
 
 @frozen(kw_only=True, slots=False)
 class InsightHubTaskBody:
-    """A task that can be scheduled, its parameters as names and types."""
+    """A task definition, with its parameters as names and types."""
 
     id: int
     name: str
@@ -125,117 +111,97 @@ class InsightHubTaskBody:
 
 
 @frozen(kw_only=True)
-class InsightHubRunsQuery:
-    """Which runs of a schedule to list, newest first."""
+class InsightHubRunsQuery(StatusQuery):
+    """Statuses and page of a schedule's runs."""
 
     status: Sequence[InsightHubStatus] | None = None
-    page: PageNumber = 1
-    page_size: PageSize = None
-    cursor: Cursor = None
 
 
 def _task_body(definition: TaskDefinition) -> InsightHubTaskBody:
     flat = definition.flat_schema()
-    return InsightHubTaskBody(
-        id=definition.id,
-        name=definition.name,
-        description=definition.description,
-        input_schema=flat,
-        input_fields=list(flat),
-        is_active=definition.is_active,
-        created_at=definition.created_at,
-    )
+    return copy_fields(InsightHubTaskBody, definition, input_schema=flat, input_fields=list(flat))
 
 
 @frozen(kw_only=True)
-class InsightHubIdentity:
-    """Registering and signing in, in InsightHub's shapes."""
+class InsightHubAuthRoutes:
+    """Registration and sign-in of the InsightHub API."""
 
     identity: RegistrationService
     signing_in: LoginService
 
-    def register(self, call: ApiRequest[InsightHubRegistrationBody]) -> ApiResponse:
-        """Give a person an account, and mail them a code."""
-        asked = call.body
-        new = Registration(
-            username=asked.username,
-            email=asked.email,
-            password=asked.password,
-            password_confirm=asked.password_confirm,
-            first_name=asked.first_name,
-            last_name=asked.last_name,
+    def register(self, request: ApiRequest[InsightHubRegistrationBody]) -> ApiResponse:
+        """Create an account and email a verification code."""
+        user = self.identity.register(copy_fields(Registration, request.body), request.origin)
+        body = InsightHubRegistrationResponse(
+            user=user_body(user), message="The user was registered."
         )
-        user = user_body(self.identity.register(new, call.origin))
-        return ApiResponse(
-            status=201, body=InsightHubRegistered(user=user, message="The user was registered.")
-        )
+        return ApiResponse(status=201, body=body)
 
-    def login(self, call: ApiRequest[InsightHubLoginBody]) -> ApiResponse:
-        """Sign somebody in."""
-        found = self.signing_in.login(
-            call.body.username, call.body.password, call.origin, code=call.body.code
-        )
-        body = InsightHubSignedIn(
-            access_token=found.access, refresh_token=found.refresh, user=user_body(found.user)
+    def login(self, request: ApiRequest[UsernameLoginBody]) -> ApiResponse:
+        """Sign a user in with JWT tokens."""
+        data = request.body
+        login = self.signing_in.login(data.username, data.password, request.origin, code=data.code)
+        body = InsightHubLoginResponse(
+            access_token=login.access, refresh_token=login.refresh, user=user_body(login.user)
         )
         return ApiResponse(body=body)
 
 
 @frozen(kw_only=True)
-class InsightHubTasks:
-    """Task definitions, in the order of their ids."""
+class InsightHubTaskRoutes:
+    """Task definitions, ordered by id."""
 
     definitions: TaskDefinitionService
 
-    def list(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
-        """Return a page of all tasks."""
-        return self._page(call, self.definitions.all())
+    def list(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
+        """Return a page of all task definitions."""
+        return _task_page(request, self.definitions.all())
 
-    def list_available(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
-        """Return a page of the active tasks."""
-        return self._page(call, [one for one in self.definitions.all() if one.is_active])
+    def list_available(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
+        """Return a page of the active task definitions."""
+        return _task_page(request, [task for task in self.definitions.all() if task.is_active])
 
-    def _page(
-        self, call: ApiRequest[object, PageQuery], definitions: Sequence[TaskDefinition]
-    ) -> ApiResponse:
-        query = call.query
-        return single_page(
-            call, [_task_body(one) for one in definitions], query.page, query.page_size
-        )
+
+def _task_page(
+    request: ApiRequest[object, PageQuery], definitions: Sequence[TaskDefinition]
+) -> ApiResponse:
+    bodies = [_task_body(definition) for definition in definitions]
+    return single_page(request, bodies, request.query.page, request.query.page_size)
 
 
 @frozen(kw_only=True)
-class InsightHubSchedules:
-    """What InsightHub says of schedules in words of its own."""
+class InsightHubScheduleRoutes:
+    """Search and toggling of schedules in the InsightHub API."""
 
     schedules: ScheduleRoutes
 
-    def search(self, call: ApiRequest[ScheduleSearch]) -> ApiResponse:
-        """Return a page of the schedules that the body selects."""
-        asked = call.body
-        order = ordering(asked.ordering, ORDERINGS, "ordering")
+    def search(self, request: ApiRequest[ScheduleSearch]) -> ApiResponse:
+        """Return a page of the schedules that match the body."""
+        data = request.body
+        order = parse_ordering(data.ordering, ORDERINGS, "ordering")
         return self.schedules.list_page(
-            call, asked.filters, order, asked.page, asked.page_size, "filters."
+            request, data.filters, order, data.page, data.page_size, "filters."
         )
 
-    def toggle(self, call: ApiRequest) -> ApiResponse:
-        """Pause or resume a schedule, and say which."""
-        return evolve(self.schedules, show=_toggled).toggle(call)
+    def toggle(self, request: ApiRequest) -> ApiResponse:
+        """Pause or resume a schedule; the response has a message."""
+        return evolve(self.schedules, show=_toggled_body).toggle(request)
 
 
-def _toggled(view: ScheduleView) -> dict[str, Any]:
-    return insighthub_toggled_body(view, TOGGLED[view.schedule.is_active])
+def _toggled_body(view: ScheduleView) -> dict[str, Any]:
+    """Return the `InsightHubToggledBody` of a schedule."""
+    return {**insighthub_schedule_body(view), "message": TOGGLED[view.schedule.is_active]}
 
 
 def with_insighthub_errors(
     handler: Callable[[ApiRequest[B, Q]], ApiResponse],
 ) -> Callable[[ApiRequest[B, Q]], ApiResponse]:
-    """Return a handler whose errors read as InsightHub's do."""
+    """Return the handler with InsightHub's error messages."""
 
     @wraps(handler)
-    def handle(call: ApiRequest[B, Q]) -> ApiResponse:
+    def handle(request: ApiRequest[B, Q]) -> ApiResponse:
         try:
-            return handler(call)
+            return handler(request)
         except LimitReached as error:
             text = LIMIT_TEXT.format(error.limit)
             raise LimitReached(text, used=error.used, limit=error.limit) from error
@@ -247,19 +213,21 @@ def with_insighthub_errors(
 
 def _translate_errors(errors: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     return {
-        path: [_type_word(text) for text in said] if path.startswith("parameters") else said
-        for path, said in errors.items()
+        path: [_translate_type(text) for text in messages]
+        if path.startswith("parameters")
+        else messages
+        for path, messages in errors.items()
     }
 
 
-def _type_word(text: str) -> str:
-    for ours, theirs in TYPE_WORDS.items():
-        text = text.replace(ours, theirs)
+def _translate_type(text: str) -> str:
+    for canonical, translation in TYPE_MESSAGES.items():
+        text = text.replace(canonical, translation)
     return text
 
 
-def schedules_of(schedules: ScheduleRoutes) -> ScheduleRoutes:
-    """Return the canonical resource, showing schedules and runs as InsightHub does."""
+def make_schedule_routes(schedules: ScheduleRoutes) -> ScheduleRoutes:
+    """Return the routes with InsightHub's paths, bodies and statuses."""
     show_run: Callable[[Job, Any], Any] = insighthub_run_body
     return evolve(
         schedules,
@@ -267,122 +235,126 @@ def schedules_of(schedules: ScheduleRoutes) -> ScheduleRoutes:
         show=insighthub_schedule_body,
         show_listed=insighthub_listed_body,
         show_run=show_run,
-        statuses=partial(statuses, INSIGHTHUB_STATUSES),
+        statuses=partial(matching_statuses, INSIGHTHUB_STATUSES),
     )
 
 
-def identity_operations(own: InsightHubIdentity, people: AuthRoutes) -> Sequence[AnyOperation]:
+def identity_operations(own: InsightHubAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/auth/."""
-    style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     return (
         Operation(
-            method="POST", path="/api/auth/register", name="insighthub_register", summary="Register.",
-            reveals=True,
-            handler=own.register, request=InsightHubRegistrationBody, answers={201: InsightHubRegistered},
-            errors=(503,), who=Access.ANYONE, **style,
+            method="POST", path="/api/auth/register", name="insighthub_register",
+            summary="Create an account; a verification code is sent to the email address.",
+            handler=own.register, request=InsightHubRegistrationBody,
+            responses={201: InsightHubRegistrationResponse}, errors=(503,),
+            access=Access.ANYONE, discloses_accounts=True, **STYLE,
         ),
         Operation(
-            method="POST", path="/api/auth/login", name="insighthub_login", summary="Sign in.",
-            handler=own.login, request=InsightHubLoginBody, answers={200: InsightHubSignedIn}, errors=(403,),
-            statuses={WrongCredentials: 400}, who=Access.ANYONE, **style,
+            method="POST", path="/api/auth/login", name="insighthub_login",
+            summary="Sign in with a username, and get an access and a refresh token.",
+            handler=own.login, request=UsernameLoginBody, responses={200: InsightHubLoginResponse},
+            errors=(403,), statuses={WrongCredentials: 400}, access=Access.ANYONE, **STYLE,
         ),
         Operation(
             method="POST", path="/api/auth/refresh", name="insighthub_refresh",
-            summary="Exchange a refresh token for the next pair.", handler=people.refresh,
-            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE, limit=Route.GENERAL,
-            **style,
+            summary="Exchange a refresh token for a new access and refresh token.",
+            handler=people.refresh, request=RefreshBody, responses={200: TokenPairBody},
+            errors=(401,), access=Access.ANYONE, limit=Route.GENERAL, **STYLE,
         ),
         Operation(
-            method="GET", path="/api/auth/profile", name="insighthub_profile", summary="Show who asks.",
-            handler=people.me, answers={200: UserBody}, who=Access.SELF, **style,
+            method="GET", path="/api/auth/profile", name="insighthub_profile",
+            summary="Get the current user.", handler=people.me, responses={200: UserBody},
+            access=Access.SELF, **STYLE,
         ),
     )  # fmt: skip
 
 
-def task_operations(tasks: InsightHubTasks) -> Sequence[AnyOperation]:
+def task_operations(tasks: InsightHubTaskRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/tasks/."""
-    style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
-    page: dict[str, Any] = {
-        "query": PageQuery, "answers": {200: ListOf(InsightHubTaskBody)}, "errors": (404,), **style,
-    }  # fmt: skip
+    responses: dict[int, type | ListOf | None] = {200: ListOf(InsightHubTaskBody)}
+    page: dict[str, Any] = {"query": PageQuery, "responses": responses, "errors": (404,), **STYLE}
     return (
         Operation(
-            method="GET", path="/api/tasks", name="insighthub_list_tasks", summary="List the tasks.",
-            handler=tasks.list, **page,
+            method="GET", path="/api/tasks", name="insighthub_list_tasks",
+            summary="List task definitions.", handler=tasks.list, **page,
         ),
         Operation(
             method="GET", path="/api/tasks/available", name="insighthub_list_available_tasks",
-            summary="List the active tasks.", handler=tasks.list_available, **page,
+            summary="List active task definitions.", handler=tasks.list_available, **page,
         ),
     )  # fmt: skip
 
 
 def schedule_operations(
-    schedules: ScheduleRoutes, own: InsightHubSchedules
+    schedules: ScheduleRoutes, own: InsightHubScheduleRoutes
 ) -> Sequence[AnyOperation]:
     """Return the routes under /api/schedules/."""
-    style: dict[str, Any] = {
-        "style": Style.INSIGHTHUB,
-        "tag": "InsightHub",
-        "statuses": {LimitReached: 400},
-    }
-    return (*_of_all(schedules, own, style), *_of_one(schedules, own, style))
+    style = {**STYLE, "statuses": {LimitReached: 400}}
+    return (
+        *_collection_operations(schedules, own, style),
+        *_item_operations(schedules, own, style),
+    )
 
 
-def _of_all(
-    schedules: ScheduleRoutes, own: InsightHubSchedules, style: Mapping[str, Any]
+def _collection_operations(
+    schedules: ScheduleRoutes, own: InsightHubScheduleRoutes, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path=BASE, name="insighthub_list_schedules", summary="List schedules.",
-            handler=schedules.list, query=ScheduleQuery, answers={200: ListOf(InsightHubScheduleBody)},
-            errors=(404,), **style,
+            handler=schedules.list, query=ScheduleQuery,
+            responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
         ),
         Operation(
-            method="POST", path=BASE, name="insighthub_create_schedule", summary="Create a schedule.",
-            handler=with_insighthub_errors(schedules.create), request=NewSchedule,
-            answers={201: InsightHubScheduleBody}, **style,
+            method="POST", path=BASE, name="insighthub_create_schedule",
+            summary="Create a schedule.", handler=with_insighthub_errors(schedules.create),
+            request=NewSchedule, responses={201: InsightHubScheduleBody}, **style,
         ),
         Operation(
             method="POST", path=f"{BASE}/search", name="insighthub_search_schedules",
-            summary="List schedules by filters in the body.", handler=own.search, reads=True,
-            request=ScheduleSearch, answers={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
+            summary="List schedules; filters, ordering and page are in the body.",
+            handler=own.search, read_only=True, request=ScheduleSearch,
+            responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
         ),
     )  # fmt: skip
 
 
-def _of_one(
-    schedules: ScheduleRoutes, own: InsightHubSchedules, style: Mapping[str, Any]
+def _item_operations(
+    schedules: ScheduleRoutes, own: InsightHubScheduleRoutes, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
     shown: dict[int, type | ListOf | None] = {200: InsightHubScheduleBody}
     return (
         Operation(
-            method="GET", path=ONE, name="insighthub_get_schedule", summary="Show a schedule.",
-            handler=schedules.get, answers=shown, etag=True, **style,
+            method="GET", path=ONE, name="insighthub_get_schedule", summary="Get a schedule.",
+            handler=schedules.get, responses=shown, etag=True, **style,
         ),
         PartialOperation(
-            method="PUT", path=ONE, name="insighthub_replace_schedule", summary="Replace a schedule.",
+            method="PUT", path=ONE, name="insighthub_replace_schedule",
+            summary="Change a schedule; omitted `parameters` and `is_active` get their defaults.",
             handler=with_insighthub_errors(schedules.replace), request=NewSchedule,
-            exists=schedules.exists, answers=shown, etag=True, **style,
+            exists=schedules.get_view, responses=shown, etag=True, **style,
         ),
         PartialOperation(
-            method="PATCH", path=ONE, name="insighthub_change_schedule", summary="Change a schedule.",
+            method="PATCH", path=ONE, name="insighthub_change_schedule",
+            summary="Change the given fields of a schedule.",
             handler=with_insighthub_errors(schedules.change), request=NewSchedule,
-            exists=schedules.exists, answers=shown, etag=True, **style,
+            exists=schedules.get_view, responses=shown, etag=True, **style,
         ),
         Operation(
-            method="DELETE", path=ONE, name="insighthub_delete_schedule", summary="Delete a schedule.",
-            handler=schedules.delete, answers={204: None}, etag=True, **style,
+            method="DELETE", path=ONE, name="insighthub_delete_schedule",
+            summary="Delete a schedule; its past jobs remain.",
+            handler=schedules.delete, responses={204: None}, etag=True, **style,
         ),
         Operation(
             method="POST", path=f"{ONE}/toggle_active", name="insighthub_toggle_schedule",
-            summary="Pause an active schedule, or resume a paused one.",
-            handler=with_insighthub_errors(own.toggle), answers={200: InsightHubToggledBody}, **style,
+            summary="Pause an active schedule or resume a paused one.",
+            handler=with_insighthub_errors(own.toggle), responses={200: InsightHubToggledBody},
+            **style,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="insighthub_list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=schedules.runs,
-            query=InsightHubRunsQuery, exists=schedules.exists,
-            answers={200: ListOf(InsightHubRunBody, history=True)}, **style,
+            query=InsightHubRunsQuery, exists=schedules.get_view,
+            responses={200: ListOf(InsightHubRunBody, history=True)}, **style,
         ),
     )  # fmt: skip

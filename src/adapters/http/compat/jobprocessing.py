@@ -1,32 +1,32 @@
-"""Job Processing's routes: sign-in by address, and jobs in its own words."""
+"""Job Processing's routes: sign-in by email address, and jobs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
-from attrs import Factory, evolve, field, frozen
+from attrs import Factory, evolve, frozen
 
 from workbell.adapters.http.identity.auth import (
-    Address,
-    Code,
-    CodeBody,
+    EmailCodeBody,
+    EmailLoginBody,
+    EmailPasswordBody,
     MessageBody,
-    PairBody,
-    Secret,
-    pair_body,
+    TokenPairBody,
+    message_response,
 )
 from workbell.adapters.http.jobs.routes import JobFilters, JobRoutes, ResultQuery
 from workbell.adapters.http.jobs.source_statuses import (
     JOB_PROCESSING_STATUSES,
     JobProcessingStatus,
-    statuses,
+    matching_statuses,
 )
 from workbell.adapters.http.jobs.views import (
     JobProcessingJobBody,
     ResultBody,
     jobprocessing_job_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -36,7 +36,7 @@ from workbell.adapters.http.web.operations import (
     Operation,
     Style,
 )
-from workbell.adapters.http.web.query_types import TaskName
+from workbell.adapters.http.web.query_types import TaskReference
 from workbell.domain.constraints import Constraints
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
@@ -44,167 +44,134 @@ from workbell.services.jobs.requests import NewJob
 
 BASE = "/api/jobs"
 ONE = BASE + "/{job_id}"
-REGISTERED = "If the address was not registered yet, a code is on its way to it."
-VERIFIED = "The e-mail address is verified; you can sign in now."
-
-
-@frozen(kw_only=True)
-class JobProcessingAccountBody:
-    """An address and a password."""
-
-    email: Address
-    password: Secret = field(repr=False)
-
-
-@frozen(kw_only=True)
-class JobProcessingLoginBody(JobProcessingAccountBody):
-    """An address and a password, and a code if need be."""
-
-    code: Code = field(default="", repr=False)
+STYLE: Mapping[str, Any] = {"style": Style.JOB_PROCESSING, "tag": "Job Processing"}
 
 
 @frozen(kw_only=True)
 class JobProcessingNewJob:
-    """A job with a name, to be run at a time."""
+    """A job with a name and a scheduled time."""
 
     name: Annotated[str, Constraints(min_length=1, max_length=255)]
     scheduled_time: datetime
     description: Annotated[str, Constraints(max_length=10_000)] = ""
-    task_definition: TaskName = "echo"
+    task_definition: TaskReference = "echo"
     parameters: Mapping[str, Any] = Factory(dict[str, Any])
 
 
 @frozen(kw_only=True)
 class JobProcessingJobQuery(JobFilters):
-    """Which jobs to list, newest first unless ordered otherwise."""
+    """Filters, ordering and page of a list of jobs; newest first by default."""
 
     status: Sequence[JobProcessingStatus] | None = None
 
 
 @frozen(kw_only=True)
-class JobProcessingIdentity:
-    """Registering and signing in by address, in Job Processing's shapes."""
+class JobProcessingAuthRoutes:
+    """Registration and sign-in of the Job Processing API."""
 
     identity: RegistrationService
     signing_in: LoginService
 
-    def register(self, call: ApiRequest[JobProcessingAccountBody]) -> ApiResponse:
-        """Register somebody, and answer the same whether the address was known."""
-        self.identity.register_without_disclosure(call.body.email, call.body.password, call.origin)
-        return ApiResponse(status=201, body=MessageBody(message=REGISTERED))
+    def register(self, request: ApiRequest[EmailPasswordBody]) -> ApiResponse:
+        """Create an account; the response is the same if the address has one."""
+        data = request.body
+        self.identity.register_without_disclosure(data.email, data.password, request.origin)
+        return message_response("If the address is not registered yet, a code has been sent.", 201)
 
-    def verify(self, call: ApiRequest[CodeBody]) -> ApiResponse:
-        """Verify an address by the mailed code."""
-        asked = call.body
-        self.identity.verify_otp(asked.email, asked.code, call.origin)
-        return ApiResponse(body=MessageBody(message=VERIFIED))
+    def verify(self, request: ApiRequest[EmailCodeBody]) -> ApiResponse:
+        """Verify an email address by the emailed code."""
+        self.identity.verify_otp(request.body.email, request.body.code, request.origin)
+        return message_response("The email address is verified; you can sign in now.")
 
-    def login(self, call: ApiRequest[JobProcessingLoginBody]) -> ApiResponse:
-        """Sign in somebody whose address is verified."""
-        found = self.signing_in.login(
-            call.body.email,
-            call.body.password,
-            call.origin,
-            code=call.body.code,
-            require_verified=True,
+    def login(self, request: ApiRequest[EmailLoginBody]) -> ApiResponse:
+        """Sign in a user whose email address is verified."""
+        data = request.body
+        login = self.signing_in.login(
+            data.email, data.password, request.origin, code=data.code, require_verified=True
         )
-        return ApiResponse(body=pair_body(found))
+        return ApiResponse(body=copy_fields(TokenPairBody, login))
 
 
 @frozen(kw_only=True)
-class JobProcessingJobs:
-    """What Job Processing asks of a new job."""
+class JobProcessingJobRoutes:
+    """Creation of jobs in the Job Processing API."""
 
     jobs: JobRoutes
 
-    def create(self, call: ApiRequest[JobProcessingNewJob]) -> ApiResponse:
+    def create(self, request: ApiRequest[JobProcessingNewJob]) -> ApiResponse:
         """Enqueue a job; without a task it runs the built-in `echo`."""
-        asked = call.body
-        new = NewJob(
-            name=asked.name,
-            description=asked.description,
-            task_definition=asked.task_definition,
-            parameters=asked.parameters,
-            scheduled_time=asked.scheduled_time,
-        )
-        return self.jobs.enqueue(call, new)
+        return self.jobs.enqueue(request, copy_fields(NewJob, request.body))
 
 
-def jobs_of(jobs: JobRoutes) -> JobRoutes:
-    """Return the canonical resource, showing jobs as Job Processing does."""
+def make_job_routes(jobs: JobRoutes) -> JobRoutes:
+    """Return the routes with Job Processing's paths, bodies and statuses."""
     return evolve(
         jobs,
         base=BASE,
         show=jobprocessing_job_body,
-        statuses=partial(statuses, JOB_PROCESSING_STATUSES),
+        statuses=partial(matching_statuses, JOB_PROCESSING_STATUSES),
     )
 
 
-def identity_operations(own: JobProcessingIdentity) -> Sequence[AnyOperation]:
-    """Return the routes under /api/ that sign people in."""
-    style: dict[str, Any] = {
-        "style": Style.JOB_PROCESSING,
-        "tag": "Job Processing",
-        "who": Access.ANYONE,
-    }
-    verifies = [
+def identity_operations(own: JobProcessingAuthRoutes) -> Sequence[AnyOperation]:
+    """Return the routes under /api/ for registration and sign-in."""
+    style = {**STYLE, "access": Access.ANYONE}
+    verifications = [
         Operation(
             method="POST", path=f"/api/{path}", name=f"jobprocessing_{path.replace('-', '_')}",
-            summary="Verify an e-mail address by the mailed code.", handler=own.verify,
-            request=CodeBody, answers={200: MessageBody}, **style,
+            summary="Verify an email address with the emailed code.", handler=own.verify,
+            request=EmailCodeBody, responses={200: MessageBody}, **style,
         )
         for path in ("verify-otp", "verify-email")
     ]  # fmt: skip
     return (
         Operation(
-            method="POST", path="/api/register", name="jobprocessing_register", summary="Register.",
-            handler=own.register, request=JobProcessingAccountBody, answers={201: MessageBody}, **style,
+            method="POST", path="/api/register", name="jobprocessing_register",
+            summary="Create an account; a verification code is sent to the email address.",
+            handler=own.register, request=EmailPasswordBody, responses={201: MessageBody}, **style,
         ),
-        *verifies,
+        *verifications,
         Operation(
-            method="POST", path="/api/login", name="jobprocessing_login", summary="Sign in.",
-            handler=own.login, request=JobProcessingLoginBody, answers={200: PairBody},
+            method="POST", path="/api/login", name="jobprocessing_login",
+            summary="Sign in with an email address, and get an access and a refresh token.",
+            handler=own.login, request=EmailLoginBody, responses={200: TokenPairBody},
             errors=(401, 403), **style,
         ),
     )  # fmt: skip
 
 
-def job_operations(jobs: JobRoutes, own: JobProcessingJobs) -> Sequence[AnyOperation]:
+def job_operations(jobs: JobRoutes, own: JobProcessingJobRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/jobs/ and /api/job-results/."""
-    style: dict[str, Any] = {
-        "style": Style.JOB_PROCESSING,
-        "tag": "Job Processing",
-        "who": Access.VERIFIED,
-    }
+    style = {**STYLE, "access": Access.VERIFIED}
     return (
         Operation(
-            method="GET", path=BASE, name="jobprocessing_list_jobs", summary="List jobs, newest first.",
-            handler=jobs.list, query=JobProcessingJobQuery, answers={200: ListOf(JobProcessingJobBody, history=True)},
-            errors=(404,), **style,
+            method="GET", path=BASE, name="jobprocessing_list_jobs",
+            summary="List jobs, newest first.", handler=jobs.list, query=JobProcessingJobQuery,
+            responses={200: ListOf(JobProcessingJobBody, history=True)}, errors=(404,), **style,
         ),
         Operation(
             method="POST", path=BASE, name="jobprocessing_create_job", summary="Enqueue a job.",
-            handler=own.create, request=JobProcessingNewJob, answers={201: JobProcessingJobBody}, errors=(409,),
-            idempotent=True, **style,
+            handler=own.create, request=JobProcessingNewJob, responses={201: JobProcessingJobBody},
+            errors=(409,), idempotent=True, **style,
         ),
         Operation(
-            method="GET", path=ONE, name="jobprocessing_get_job", summary="Show a job.",
-            handler=jobs.get, answers={200: JobProcessingJobBody}, **style,
+            method="GET", path=ONE, name="jobprocessing_get_job", summary="Get a job.",
+            handler=jobs.get, responses={200: JobProcessingJobBody}, **style,
         ),
         Operation(
             method="DELETE", path=ONE, name="jobprocessing_delete_job",
-            summary="Cancel a job that has not ended; hide one that has.",
-            handler=jobs.remove, answers={204: None}, errors=(409,), **style,
+            summary="Cancel an unfinished job, or hide a finished one.",
+            handler=jobs.remove, responses={204: None}, errors=(409,), **style,
         ),
         Operation(
             method="GET", path=f"{ONE}/result", name="jobprocessing_get_job_result",
-            summary="Show what came of a completed job.", handler=jobs.result,
-            answers={200: ResultBody}, errors=(400,), **style,
+            summary="Get the result of a completed job.", handler=jobs.result,
+            responses={200: ResultBody}, errors=(400,), **style,
         ),
         Operation(
             method="GET", path="/api/job-results", name="jobprocessing_list_job_results",
-            summary="List what came of completed jobs.", handler=jobs.results,
-            query=ResultQuery, answers={200: ListOf(ResultBody, history=True)},
+            summary="List the results of completed jobs, newest first.", handler=jobs.results,
+            query=ResultQuery, responses={200: ListOf(ResultBody, history=True)},
             errors=(404,), **style,
         ),
     )  # fmt: skip

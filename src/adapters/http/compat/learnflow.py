@@ -1,6 +1,6 @@
 """LearnFlow's routes: sign-in, usernames, goals, progress and summaries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -8,15 +8,15 @@ from attrs import evolve, field, frozen
 from workbell.adapters.http.goals import progress, summaries
 from workbell.adapters.http.goals import routes as goals
 from workbell.adapters.http.identity.auth import (
-    Address,
-    Code,
-    PairBody,
+    AuthRoutes,
+    EmailAddress,
     RefreshBody,
     Secret,
-    SettingValue,
-    pair_body,
+    ShortText,
+    TokenPairBody,
+    UsernameLoginBody,
 )
-from workbell.adapters.http.identity.auth import AuthRoutes as PeopleRoutes
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -33,32 +33,24 @@ from workbell.services.identity.registration import RegistrationService
 from workbell.services.identity.users import UserAdministration
 
 ROOT = "/api"
+STYLE: Mapping[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
 
 
 @frozen(kw_only=True)
 class LearnFlowRegistrationBody:
-    """What a new person tells of themselves."""
+    """A new user."""
 
-    username: SettingValue
-    email: Address
+    username: ShortText
+    email: EmailAddress
     password: Secret = field(repr=False)
-    first_name: SettingValue = ""
-    last_name: SettingValue = ""
+    first_name: ShortText = ""
+    last_name: ShortText = ""
     tier: Tier = Tier.FREE
-
-
-@frozen(kw_only=True)
-class LearnFlowLoginBody:
-    """A username and its password, and a code if need be."""
-
-    username: SettingValue
-    password: Secret = field(repr=False)
-    code: Code = field(default="", repr=False)
 
 
 @frozen(kw_only=True, slots=False)
 class LearnFlowUserBody:
-    """A new person, as far as LearnFlow tells."""
+    """A new user with LearnFlow's fields."""
 
     id: int
     username: str
@@ -69,71 +61,55 @@ class LearnFlowUserBody:
 
 
 @frozen(kw_only=True)
-class LearnFlowIdentity:
-    """Registering and signing in, in LearnFlow's shapes."""
+class LearnFlowAuthRoutes:
+    """Registration, sign-in and usernames of the LearnFlow API."""
 
     identity: RegistrationService
     signing_in: LoginService
     people: UserAdministration
 
-    def register(self, call: ApiRequest[LearnFlowRegistrationBody]) -> ApiResponse:
-        """Give a person an account, and mail them a code."""
-        asked = call.body
-        new = Registration(
-            username=asked.username,
-            email=asked.email,
-            password=asked.password,
-            first_name=asked.first_name,
-            last_name=asked.last_name,
-            tier=asked.tier,
-        )
-        user = self.identity.register(new, call.origin)
-        body = LearnFlowUserBody(
-            id=user.id,
-            username=user.username,
-            email=user.email,
-            first_name=user.first_name,
-            last_name=user.last_name,
-            tier=user.tier,
-        )
-        return ApiResponse(status=201, body=body)
+    def register(self, request: ApiRequest[LearnFlowRegistrationBody]) -> ApiResponse:
+        """Create an account and email a verification code."""
+        user = self.identity.register(copy_fields(Registration, request.body), request.origin)
+        return ApiResponse(status=201, body=copy_fields(LearnFlowUserBody, user))
 
-    def login(self, call: ApiRequest[LearnFlowLoginBody]) -> ApiResponse:
-        """Sign somebody in."""
-        asked = call.body
-        found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
-        return ApiResponse(body=pair_body(found))
+    def login(self, request: ApiRequest[UsernameLoginBody]) -> ApiResponse:
+        """Sign a user in with JWT tokens."""
+        data = request.body
+        login = self.signing_in.login(data.username, data.password, request.origin, code=data.code)
+        return ApiResponse(body=copy_fields(TokenPairBody, login))
 
-    def usernames(self, call: ApiRequest) -> ApiResponse:
-        """Return the usernames of all active people."""
-        return ApiResponse(body=list(self.people.usernames(call.actor)))
+    def usernames(self, request: ApiRequest) -> ApiResponse:
+        """Return the usernames of all active users."""
+        return ApiResponse(body=list(self.people.usernames(request.actor)))
 
 
-def identity_operations(own: LearnFlowIdentity, people: PeopleRoutes) -> Sequence[AnyOperation]:
-    """Return the routes that sign people in, and list them."""
-    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
+def identity_operations(own: LearnFlowAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
+    """Return the routes under /api/user, /api/token and /api/users."""
     return (
         Operation(
-            method="POST", path="/api/user", name="learnflow_register", summary="Register.",
-            reveals=True,
-            handler=own.register, request=LearnFlowRegistrationBody, answers={201: LearnFlowUserBody},
-            errors=(503,), who=Access.ANYONE, **style,
+            method="POST", path="/api/user", name="learnflow_register",
+            summary="Create an account; a verification code is sent to the email address.",
+            handler=own.register, request=LearnFlowRegistrationBody,
+            responses={201: LearnFlowUserBody}, errors=(503,), access=Access.ANYONE,
+            discloses_accounts=True, **STYLE,
         ),
         Operation(
-            method="POST", path="/api/token", name="learnflow_login", summary="Sign in.",
-            handler=own.login, request=LearnFlowLoginBody, answers={200: PairBody}, errors=(401, 403),
-            who=Access.ANYONE, **style,
+            method="POST", path="/api/token", name="learnflow_login",
+            summary="Sign in with a username, and get an access and a refresh token.",
+            handler=own.login, request=UsernameLoginBody, responses={200: TokenPairBody},
+            errors=(401, 403), access=Access.ANYONE, **STYLE,
         ),
         Operation(
             method="POST", path="/api/token/refresh", name="learnflow_refresh",
-            summary="Exchange a refresh token for the next pair.", handler=people.refresh,
-            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE,
-            **style,
+            summary="Exchange a refresh token for a new access and refresh token.",
+            handler=people.refresh, request=RefreshBody, responses={200: TokenPairBody},
+            errors=(401,), access=Access.ANYONE, **STYLE,
         ),
         Operation(
             method="GET", path="/api/users", name="learnflow_list_usernames",
-            summary="List the usernames of all active people.", handler=own.usernames,
-            answers={200: ListOf(str, plain=True)}, who=Access.USER, **style,
+            summary="List the usernames of all active users.", handler=own.usernames,
+            responses={200: ListOf(str, plain=True)}, access=Access.USER, **STYLE,
         ),
     )  # fmt: skip
 
@@ -141,15 +117,13 @@ def identity_operations(own: LearnFlowIdentity, people: PeopleRoutes) -> Sequenc
 def goal_operations(
     goal_routes: goals.GoalRoutes, entries: progress.ProgressRoutes
 ) -> Sequence[AnyOperation]:
-    """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
-    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
+    """Return the routes under /api/goals/ and /api/progress/."""
     return (
-        *goals.commands(evolve(goal_routes, base=f"{ROOT}/goals"), "learnflow_", style),
-        *progress.commands(evolve(entries, root=ROOT), "learnflow_", style),
+        *goals.commands(evolve(goal_routes, base=f"{ROOT}/goals"), "learnflow_", STYLE),
+        *progress.commands(evolve(entries, root=ROOT), "learnflow_", STYLE),
     )
 
 
 def summary_operations(routes: summaries.SummaryRoutes) -> Sequence[AnyOperation]:
-    """Return the routes under /api/summary/: the canonical ones."""
-    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
-    return summaries.periods(routes, ROOT, "learnflow_", style)
+    """Return the routes under /api/summary/."""
+    return summaries.periods(routes, ROOT, "learnflow_", STYLE)

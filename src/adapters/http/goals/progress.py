@@ -1,7 +1,8 @@
-"""Progress over HTTP: log time, list it, export it, and see the quota."""
+"""Progress over HTTP: log time, list and export entries, get the quota."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from attrs import evolve, frozen
@@ -11,7 +12,7 @@ from workbell.adapters.http.goals.routes import goal_num
 from workbell.adapters.http.goals.views import (
     GoalProgressBody,
     QuotaBody,
-    csv_pieces,
+    csv_chunks,
     policy_body,
     progress_body,
 )
@@ -23,18 +24,11 @@ from workbell.adapters.http.web.operations import (
     Operation,
     PartialOperation,
 )
-from workbell.adapters.http.web.pagination import (
-    Ordering,
-    PageNumber,
-    PageSize,
-    make_slice,
-    numbered,
-    ordering,
-)
-from workbell.adapters.http.web.query_types import Text
+from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
+from workbell.adapters.http.web.query_types import FilterText
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.goals.repository import EntryFilter
-from workbell.services.goals.commands import GoalService
+from workbell.services.goals.commands import GoalService, GoalView
 from workbell.services.goals.progress import NewProgressEntry, ProgressEntryChange, ProgressService
 from workbell.services.rate_limits import RateLimiting
 
@@ -49,92 +43,88 @@ ORDERINGS: Mapping[str, str] = {
 
 
 @frozen(kw_only=True)
-class EntryQuery:
-    """Which entries to list, newest first unless asked otherwise."""
+class EntryQuery(OrderedQuery):
+    """Filters, ordering and page of a list of progress entries."""
 
     is_complete: bool | None = None
     created_at__gte: datetime | None = None
     created_at__lte: datetime | None = None
-    search: Text | None = None
+    search: FilterText | None = None
     ordering: Ordering = "-created_at"
-    page: PageNumber = 1
-    page_size: PageSize = None
 
 
 @frozen(kw_only=True)
-class OfGoalQuery(EntryQuery):
-    """Which entries of a goal to list, by number unless asked otherwise."""
+class GoalProgressQuery(EntryQuery):
+    """Filters, ordering and page of a goal's progress entries."""
 
     ordering: Ordering = "progress_num"
 
 
 @frozen(kw_only=True)
 class ProgressRoutes:
-    """A person's progress entries, and what is left of their quota."""
+    """The caller's progress entries and quota."""
 
     progress: ProgressService
     goals: GoalService
     rate_limits: RateLimiting | None = None
     root: str = ROOT
 
-    def list(self, call: ApiRequest[object, EntryQuery]) -> ApiResponse:
+    def list(self, request: ApiRequest[object, EntryQuery]) -> ApiResponse:
         """Return a page of all of the caller's entries."""
-        return self._page(call, EntryFilter())
+        return self._page(request, EntryFilter())
 
-    def list_of_goal(self, call: ApiRequest[object, EntryQuery]) -> ApiResponse:
+    def list_of_goal(self, request: ApiRequest[object, EntryQuery]) -> ApiResponse:
         """Return a page of a goal's entries."""
-        goal = self.goals.get(call.actor, goal_num(call)).goal
-        return self._page(call, EntryFilter(goal_id=goal.id))
+        return self._page(request, EntryFilter(goal_id=self.get_goal(request).goal.id))
 
-    def log(self, call: ApiRequest[NewProgressEntry]) -> ApiResponse:
+    def log(self, request: ApiRequest[NewProgressEntry]) -> ApiResponse:
         """Log time towards a goal."""
-        entry = self.progress.log(call.actor, goal_num(call), call.body)
+        entry = self.progress.log(request.actor, goal_num(request), request.body)
         location = f"{self.root}/goals/{entry.goal_number}/progress/{entry.number}"
         return ApiResponse(status=201, body=progress_body(entry), headers={"Location": location})
 
-    def get(self, call: ApiRequest) -> ApiResponse:
+    def get(self, request: ApiRequest) -> ApiResponse:
         """Return one entry."""
-        return ApiResponse(body=progress_body(self.progress.get(call.actor, *_numbers(call))))
+        return ApiResponse(body=progress_body(self.progress.get(request.actor, *_numbers(request))))
 
-    def change(self, call: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
-        """Change the fields of an entry that are given."""
-        entry = self.progress.edit(call.actor, *_numbers(call), call.body)
+    def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
+        """Change the given fields of an entry."""
+        entry = self.progress.edit(request.actor, *_numbers(request), request.body)
         return ApiResponse(body=progress_body(entry))
 
-    def delete(self, call: ApiRequest) -> ApiResponse:
+    def delete(self, request: ApiRequest) -> ApiResponse:
         """Delete an entry."""
-        self.progress.delete(call.actor, *_numbers(call))
+        self.progress.delete(request.actor, *_numbers(request))
         return ApiResponse(status=204)
 
-    def export(self, call: ApiRequest) -> ApiResponse:
+    def export(self, request: ApiRequest) -> ApiResponse:
         """Return all of the caller's entries as CSV."""
         headers = {"Content-Disposition": 'attachment; filename="progress.csv"'}
-        pieces = csv_pieces(self.progress.export(call.actor))
         return ApiResponse(
-            body=pieces, media_type=f"{CSV}; charset=utf-8; header=present", headers=headers
+            body=csv_chunks(self.progress.export(request.actor)),
+            media_type=f"{CSV}; charset=utf-8; header=present",
+            headers=headers,
         )
 
-    def quota(self, call: ApiRequest) -> ApiResponse:
-        """Return what is left of the caller's quota and rate."""
+    def quota(self, request: ApiRequest) -> ApiResponse:
+        """Return the limits of the caller's tier and their remaining requests."""
         policies = []
         if self.rate_limits is not None:
             now = self.rate_limits.clock.now()
-            policies = [policy_body(each, now) for each in self.rate_limits.remaining(call.actor)]
+            policies = [
+                policy_body(each, now) for each in self.rate_limits.remaining(request.actor)
+            ]
         headers = {"Cache-Control": "no-store"}
-        return ApiResponse(body=QuotaBody(tier=call.actor.tier, policies=policies), headers=headers)
+        return ApiResponse(
+            body=QuotaBody(tier=request.actor.tier, policies=policies), headers=headers
+        )
 
-    def goal_exists(self, call: ApiRequest) -> object:
-        """Look for the goal, before anything that was sent is judged."""
-        return self.goals.get(call.actor, goal_num(call))
+    def get_goal(self, request: ApiRequest) -> GoalView:
+        """Return the goal in the path; raise NotFound without one."""
+        return self.goals.get(request.actor, goal_num(request))
 
-    def exists(self, call: ApiRequest) -> object:
-        """Look for the entry, before anything that was sent is judged."""
-        return self.progress.get(call.actor, *_numbers(call))
-
-    def _page(self, call: ApiRequest[object, EntryQuery], filters: EntryFilter) -> ApiResponse:
-        query = call.query
-        order = ordering(query.ordering, ORDERINGS, "ordering")
-        part = make_slice(call, query.page, query.page_size)
+    def _page(self, request: ApiRequest[object, EntryQuery], filters: EntryFilter) -> ApiResponse:
+        query = request.query
         filters = evolve(
             filters,
             is_complete=query.is_complete,
@@ -142,71 +132,73 @@ class ProgressRoutes:
             created_to=query.created_at__lte,
             search=query.search,
         )
-        found, total = self.progress.find(call.actor, filters, order, part.offset, part.size)
-        return numbered(call, part, [progress_body(entry) for entry in found], total)
+        find = partial(self.progress.find, request.actor, filters)
+        return ordered_page(request, ORDERINGS, find, progress_body)
 
 
-def _numbers(call: ApiRequest) -> tuple[int, int]:
-    return goal_num(call), call.ids["progress_num"]
+def _numbers(request: ApiRequest) -> tuple[int, int]:
+    return goal_num(request), request.ids["progress_num"]
 
 
-def operations(progress: ProgressRoutes) -> Sequence[AnyOperation]:
+def operations(routes: ProgressRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on progress."""
     style = {"tag": "goals"}
-    return (*commands(progress, "", style), *_of_all(progress))
+    return (*commands(routes, "", style), *_account_operations(routes))
 
 
 def commands(
-    progress: ProgressRoutes, prefix: str, style: Mapping[str, Any]
+    routes: ProgressRoutes, prefix: str, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
-    """Return the operations that list, log, show, change and delete entries, in a style."""
-    of_goal = f"{progress.root}/goals{GOAL}/progress"
+    """Return the operations on progress entries in a style."""
+    of_goal = f"{routes.root}/goals{GOAL}/progress"
     one = f"{of_goal}/{{progress_num}}"
     counted: dict[str, Any] = {**style, "limit": Route.PROGRESS}
     shown: dict[int, type | ListOf | None] = {200: GoalProgressBody}
     return (
         Operation(
             method="GET", path=of_goal, name=f"{prefix}list_goal_progress",
-            summary="List a goal's progress.", handler=progress.list_of_goal,
-            query=OfGoalQuery, exists=progress.goal_exists,
-            answers={200: ListOf(GoalProgressBody)}, **counted,
+            summary="List the progress entries of a goal.", handler=routes.list_of_goal,
+            query=GoalProgressQuery, exists=routes.get_goal,
+            responses={200: ListOf(GoalProgressBody)}, **counted,
         ),
         Operation(
             method="POST", path=of_goal, name=f"{prefix}log_progress",
-            summary="Log time towards a goal.", handler=progress.log, request=NewProgressEntry,
-            exists=progress.goal_exists, answers={201: GoalProgressBody}, errors=(409,), **counted,
+            summary="Log time towards a goal as a progress entry.", handler=routes.log,
+            request=NewProgressEntry, exists=routes.get_goal, responses={201: GoalProgressBody},
+            errors=(409,), **counted,
         ),
         Operation(
-            method="GET", path=one, name=f"{prefix}get_progress", summary="Show an entry.",
-            handler=progress.get, answers=shown, **counted,
+            method="GET", path=one, name=f"{prefix}get_progress", summary="Get a progress entry.",
+            handler=routes.get, responses=shown, **counted,
         ),
         PartialOperation(
             method="PATCH", path=one, name=f"{prefix}change_progress",
-            summary="Change an entry.", handler=progress.change, request=ProgressEntryChange,
-            exists=progress.exists, answers=shown, **counted,
+            summary="Change the given fields of a progress entry.", handler=routes.change,
+            request=ProgressEntryChange, exists=routes.get, responses=shown, **counted,
         ),
         Operation(
             method="DELETE", path=one, name=f"{prefix}delete_progress",
-            summary="Delete an entry.", handler=progress.delete, answers={204: None}, **counted,
+            summary="Delete a progress entry.", handler=routes.delete, responses={204: None},
+            **counted,
         ),
         Operation(
-            method="GET", path=f"{progress.root}/progress", name=f"{prefix}list_progress",
-            summary="List all of one's progress, newest first.", handler=progress.list,
-            query=EntryQuery, answers={200: ListOf(GoalProgressBody)}, errors=(404,), **counted,
+            method="GET", path=f"{routes.root}/progress", name=f"{prefix}list_progress",
+            summary="List the progress entries of all goals, newest first.", handler=routes.list,
+            query=EntryQuery, responses={200: ListOf(GoalProgressBody)}, errors=(404,), **counted,
         ),
     )  # fmt: skip
 
 
-def _of_all(progress: ProgressRoutes) -> Sequence[AnyOperation]:
+def _account_operations(routes: ProgressRoutes) -> Sequence[AnyOperation]:
     return (
         Operation(
-            method="GET", path=f"{progress.root}/progress/export", name="export_progress",
-            summary="Download all of one's progress as CSV.", handler=progress.export,
-            media=(CSV,), limit=Route.PROGRESS, tag="goals",
+            method="GET", path=f"{routes.root}/progress/export", name="export_progress",
+            summary="Download all progress entries as CSV.", handler=routes.export,
+            media_types=(CSV,), limit=Route.PROGRESS, tag="goals",
         ),
         Operation(
-            method="GET", path=f"{progress.root}/quota", name="get_quota",
-            summary="Show what is left of one's quota; this costs nothing of it.",
-            handler=progress.quota, answers={200: QuotaBody}, tag="goals",
+            method="GET", path=f"{routes.root}/quota", name="get_quota",
+            summary="Get the remaining quota; the request itself does not count towards it.",
+            handler=routes.quota, responses={200: QuotaBody}, tag="goals",
         ),
     )  # fmt: skip

@@ -1,7 +1,8 @@
-"""Goals over HTTP: set, list, change, pause, archive, and time them."""
+"""Goals over HTTP: create, list, change, pause, archive; timers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -23,16 +24,9 @@ from workbell.adapters.http.web.operations import (
     Operation,
     PartialOperation,
 )
-from workbell.adapters.http.web.pagination import (
-    Ordering,
-    PageNumber,
-    PageSize,
-    make_slice,
-    numbered,
-    ordering,
-)
-from workbell.adapters.http.web.query_types import Text
-from workbell.adapters.http.web.request import etag
+from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
+from workbell.adapters.http.web.query_types import FilterText
+from workbell.adapters.http.web.request import etag_header
 from workbell.domain.goals.goal import Category, GoalState
 from workbell.ports.goals.repository import GoalFilter
 from workbell.services.goals.commands import GoalService, GoalView, NewGoal
@@ -52,33 +46,29 @@ ORDERINGS: Mapping[str, str] = {
 
 
 @frozen(kw_only=True)
-class GoalQuery:
-    """Which goals to list; what is left out narrows nothing down."""
+class GoalQuery(OrderedQuery):
+    """Filters, ordering and page of a list of goals."""
 
     category: Category | None = None
     is_complete: bool | None = None
     state: Sequence[GoalState] | None = None
     deadline__gte: date | None = None
     deadline__lte: date | None = None
-    search: Text | None = None
+    search: FilterText | None = None
     ordering: Ordering = "goal_num"
-    page: PageNumber = 1
-    page_size: PageSize = None
 
 
 @frozen(kw_only=True)
 class GoalRoutes:
-    """A person's goals and their timer, under one base address."""
+    """The caller's goals and timer, under one base path."""
 
     goals: GoalService
     timers: TimerService
     base: str = BASE
 
-    def list(self, call: ApiRequest[object, GoalQuery]) -> ApiResponse:
+    def list(self, request: ApiRequest[object, GoalQuery]) -> ApiResponse:
         """Return a page of the caller's goals."""
-        query = call.query
-        order = ordering(query.ordering, ORDERINGS, "ordering")
-        part = make_slice(call, query.page, query.page_size)
+        query = request.query
         filters = GoalFilter(
             category=query.category,
             is_complete=query.is_complete,
@@ -87,134 +77,135 @@ class GoalRoutes:
             deadline_to=query.deadline__lte,
             search=query.search,
         )
-        found, total = self.goals.find(call.actor, filters, order, part.offset, part.size)
-        return numbered(call, part, [goal_body(view) for view in found], total)
+        find = partial(self.goals.find, request.actor, filters)
+        return ordered_page(request, ORDERINGS, find, goal_body)
 
-    def create(self, call: ApiRequest[NewGoal]) -> ApiResponse:
-        """Give the caller a new goal."""
-        view = self.goals.create(call.actor, call.body)
+    def create(self, request: ApiRequest[NewGoal]) -> ApiResponse:
+        """Create a goal that belongs to the caller."""
+        view = self.goals.create(request.actor, request.body)
         location = {"Location": f"{self.base}/{view.goal.number}"}
-        return _answer(view, 201, location)
+        return _goal_response(view, 201, location)
 
-    def get(self, call: ApiRequest) -> ApiResponse:
+    def get(self, request: ApiRequest) -> ApiResponse:
         """Return one goal."""
-        return _answer(self._seen(call))
+        return _goal_response(self.get_view(request))
 
-    def change(self, call: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
-        """Change the fields of a goal that are given."""
-        version = call.version(self._seen(call).goal.version)
-        view = self.goals.edit(call.actor, goal_num(call), call.body, version=version)
-        return _answer(view)
+    def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
+        """Change the given fields of a goal."""
+        version = request.expected_version(self.get_view(request).goal.version)
+        view = self.goals.edit(request.actor, goal_num(request), request.body, version=version)
+        return _goal_response(view)
 
-    def delete(self, call: ApiRequest) -> ApiResponse:
-        """Delete a goal with all its progress."""
-        version = call.version(self._seen(call).goal.version)
-        self.goals.delete(call.actor, goal_num(call), version=version)
+    def delete(self, request: ApiRequest) -> ApiResponse:
+        """Delete a goal and its progress entries."""
+        version = request.expected_version(self.get_view(request).goal.version)
+        self.goals.delete(request.actor, goal_num(request), version=version)
         return ApiResponse(status=204)
 
-    def pause(self, call: ApiRequest) -> ApiResponse:
+    def pause(self, request: ApiRequest) -> ApiResponse:
         """Pause a goal."""
-        return _answer(self.goals.pause(call.actor, goal_num(call)))
+        return _goal_response(self.goals.pause(request.actor, goal_num(request)))
 
-    def resume(self, call: ApiRequest) -> ApiResponse:
+    def resume(self, request: ApiRequest) -> ApiResponse:
         """Resume a goal."""
-        return _answer(self.goals.resume(call.actor, goal_num(call)))
+        return _goal_response(self.goals.resume(request.actor, goal_num(request)))
 
-    def archive(self, call: ApiRequest) -> ApiResponse:
+    def archive(self, request: ApiRequest) -> ApiResponse:
         """Archive a goal."""
-        return _answer(self.goals.archive(call.actor, goal_num(call)))
+        return _goal_response(self.goals.archive(request.actor, goal_num(request)))
 
-    def start_timer(self, call: ApiRequest) -> ApiResponse:
-        """Start the caller's timer; the one that runs is stopped."""
-        return ApiResponse(body=timer_body(self.timers.start(call.actor, goal_num(call))))
+    def start_timer(self, request: ApiRequest) -> ApiResponse:
+        """Start the caller's timer; a running one is stopped and logged."""
+        return ApiResponse(body=timer_body(self.timers.start(request.actor, goal_num(request))))
 
-    def stop_timer(self, call: ApiRequest[TimerStop]) -> ApiResponse:
-        """Stop the caller's timer; return the entry of its time."""
-        entry = self.timers.stop(call.actor, goal_num(call), call.body)
+    def stop_timer(self, request: ApiRequest[TimerStop]) -> ApiResponse:
+        """Stop the caller's timer and return the progress entry of its time."""
+        entry = self.timers.stop(request.actor, goal_num(request), request.body)
         return ApiResponse(body=progress_body(entry))
 
-    def exists(self, call: ApiRequest) -> object:
-        """Look for the goal, before anything that was sent is judged."""
-        return self._seen(call)
-
-    def _seen(self, call: ApiRequest) -> GoalView:
-        return self.goals.get(call.actor, goal_num(call))
+    def get_view(self, request: ApiRequest) -> GoalView:
+        """Return the goal in the path; raise NotFound without one."""
+        return self.goals.get(request.actor, goal_num(request))
 
 
-def goal_num(call: ApiRequest) -> int:
+def goal_num(request: ApiRequest) -> int:
     """Return the number of the goal in a path."""
-    return call.ids["goal_num"]
+    return request.ids["goal_num"]
 
 
-def _answer(
+def _goal_response(
     view: GoalView, status: int = 200, headers: Mapping[str, str] | None = None
-) -> ApiResponse:  # fmt: skip
-    tags = etag(view.goal.version) | dict(headers or {})
-    return ApiResponse(status=status, body=goal_body(view), headers=tags)
+) -> ApiResponse:
+    headers = {**etag_header(view.goal.version), **(headers or {})}
+    return ApiResponse(status=status, body=goal_body(view), headers=headers)
 
 
 def operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on goals and timers."""
-    return (*commands(goals, "", {"tag": "goals"}), *_switches(goals), *_of_timers(goals))
+    return (
+        *commands(goals, "", {"tag": "goals"}),
+        *_state_operations(goals),
+        *_timer_operations(goals),
+    )
 
 
 def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequence[AnyOperation]:
-    """Return the operations that list, make, show, change and delete goals, in a style."""
+    """Return the operations on goals in a style."""
     base, one = goals.base, goals.base + ONE
     shown: dict[int, type | ListOf | None] = {200: GoalBody}
     return (
         Operation(
             method="GET", path=base, name=f"{prefix}list_goals", summary="List goals.",
-            handler=goals.list, query=GoalQuery, answers={200: ListOf(GoalBody)},
+            handler=goals.list, query=GoalQuery, responses={200: ListOf(GoalBody)},
             errors=(404,), **style,
         ),
         Operation(
-            method="POST", path=base, name=f"{prefix}create_goal", summary="Set a goal.",
-            handler=goals.create, request=NewGoal, answers={201: GoalBody}, **style,
+            method="POST", path=base, name=f"{prefix}create_goal", summary="Create a goal.",
+            handler=goals.create, request=NewGoal, responses={201: GoalBody}, **style,
         ),
         Operation(
-            method="GET", path=one, name=f"{prefix}get_goal", summary="Show a goal.",
-            handler=goals.get, answers=shown, etag=True, **style,
+            method="GET", path=one, name=f"{prefix}get_goal", summary="Get a goal.",
+            handler=goals.get, responses=shown, etag=True, **style,
         ),
         PartialOperation(
-            method="PATCH", path=one, name=f"{prefix}change_goal", summary="Change a goal.",
-            handler=goals.change, request=NewGoal, exists=goals.exists,
-            answers=shown, etag=True, **style,
+            method="PATCH", path=one, name=f"{prefix}change_goal",
+            summary="Change the given fields of a goal.", handler=goals.change, request=NewGoal,
+            exists=goals.get_view, responses=shown, etag=True, **style,
         ),
         Operation(
             method="DELETE", path=one, name=f"{prefix}delete_goal",
-            summary="Delete a goal with all its progress.", handler=goals.delete,
-            answers={204: None}, etag=True, **style,
+            summary="Delete a goal and its progress entries.", handler=goals.delete,
+            responses={204: None}, etag=True, **style,
         ),
     )  # fmt: skip
 
 
-def _switches(goals: GoalRoutes) -> Sequence[AnyOperation]:
+def _state_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
     def switch(word: str, summary: str, handler: Handler) -> AnyOperation:
         return Operation(
             method="POST", path=f"{goals.base}{ONE}/{word}", name=f"{word}_goal",
-            summary=summary, handler=handler, answers={200: GoalBody}, errors=(409,), tag="goals",
+            summary=summary, handler=handler, responses={200: GoalBody}, errors=(409,), tag="goals",
         )  # fmt: skip
 
     return (
-        switch("pause", "Pause a goal; its timer is stopped.", goals.pause),
+        switch("pause", "Pause a goal and stop its timer.", goals.pause),
         switch("resume", "Resume a paused or archived goal.", goals.resume),
-        switch("archive", "Archive a goal; its timer is stopped.", goals.archive),
+        switch("archive", "Archive a goal and stop its timer.", goals.archive),
     )
 
 
-def _of_timers(goals: GoalRoutes) -> Sequence[AnyOperation]:
+def _timer_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
     timer = f"{goals.base}{ONE}/timer"
     return (
         Operation(
             method="POST", path=f"{timer}/start", name="start_timer",
-            summary="Start the timer for a goal; the one that runs is stopped and logged.",
-            handler=goals.start_timer, answers={200: TimerBody}, errors=(409,), tag="goals",
+            summary="Start the timer for a goal; a running timer is stopped and logged.",
+            handler=goals.start_timer, responses={200: TimerBody}, errors=(409,), tag="goals",
         ),
         Operation(
             method="POST", path=f"{timer}/stop", name="stop_timer",
-            summary="Stop the timer, and log its time.", handler=goals.stop_timer,
-            request=TimerStop, optional=True, exists=goals.exists,
-            answers={200: GoalProgressBody}, errors=(409,), tag="goals",
+            summary="Stop the timer and log its time.", handler=goals.stop_timer,
+            request=TimerStop, optional=True, exists=goals.get_view,
+            responses={200: GoalProgressBody}, errors=(409,), tag="goals",
         ),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Summaries over HTTP: time by week, by month, and over any span."""
+"""Time summaries over HTTP: by week, by month, and over a range of days."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -15,7 +15,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.constraints import Constraints
-from workbell.domain.goals.summary import MAX_DAYS, DaySeconds, Granularity, Streak, hours
+from workbell.domain.goals.summary import MAX_DAYS, DaySeconds, Granularity, hours
 from workbell.services.goals.summaries import Overview, SummaryService
 
 ROOT = "/api/v1"
@@ -23,7 +23,7 @@ ROOT = "/api/v1"
 
 @frozen(kw_only=True, slots=False)
 class WeekBody:
-    """The time of a week, which starts on Monday."""
+    """Logged time of a week, which starts on Monday."""
 
     week_start: date
     total_hours: float
@@ -31,7 +31,7 @@ class WeekBody:
 
 @frozen(kw_only=True, slots=False)
 class MonthBody:
-    """The time of a calendar month."""
+    """Logged time of a calendar month."""
 
     month_start: date
     total_hours: float
@@ -39,11 +39,7 @@ class MonthBody:
 
 @frozen(kw_only=True)
 class RangeQuery:
-    """
-    Which local days to sum up, both ends included, and how to cut them.
-
-    Without them it is the 30 days that end today.
-    """
+    """A range of local days, both ends included; by default the last 30 days."""
 
     first: Annotated[
         date | None, Constraints(description=f"At most {MAX_DAYS:,} days before the last.")
@@ -55,7 +51,7 @@ class RangeQuery:
 
 @frozen(kw_only=True, slots=False)
 class BucketBody:
-    """The time of some days in a row; those at the edges of the span may be fewer."""
+    """Logged time of consecutive days; shorter at the ends of the range."""
 
     first: date
     last: date
@@ -64,12 +60,8 @@ class BucketBody:
 
 
 @frozen(kw_only=True, slots=False)
-class PreviousBody:
-    """
-    The equally long span before, and how it has changed since.
-
-    `percent_change` is null where there was no time before.
-    """
+class PreviousRangeBody:
+    """The preceding range of equal length; no `percent_change` if empty."""
 
     first: date
     last: date
@@ -81,15 +73,15 @@ class PreviousBody:
 
 @frozen(kw_only=True, slots=False)
 class StreakBody:
-    """Days in a row with time: up to today, which breaks none while it lasts, and at the most."""
+    """Consecutive days with logged time; `current` may end yesterday."""
 
     current: int
     longest: int
 
 
 @frozen(kw_only=True, slots=False)
-class HeatBody:
-    """A day with time, and the quarter of the busiest day's time that it reaches, from 1 to 4."""
+class HeatMapDayBody:
+    """A day with logged time; `level` 1-4 is its quarter of the maximum."""
 
     day: date
     total_hours: float
@@ -99,11 +91,11 @@ class HeatBody:
 @frozen(kw_only=True, slots=False)
 class SummaryRangeBody:
     """
-    A span in buckets, compared with the one before.
+    Logged time of a range in buckets, compared with the preceding range.
 
-    The buckets' `total_time` adds up to the span's exactly; hours are rounded
-    to two places. Streaks go over all that was ever logged, the heat map over
-    the year that ends with the span and without the days that have no time.
+    The `total_time` of the buckets adds up exactly; hours are rounded to two
+    decimals. Streaks cover all entries, the heat map the days with time in the
+    year that ends with the range.
     """
 
     first: date
@@ -113,73 +105,65 @@ class SummaryRangeBody:
     total_time: str
     total_hours: float
     buckets: Sequence[BucketBody]
-    previous: PreviousBody
+    previous: PreviousRangeBody
     streak: StreakBody
-    heat_map: Sequence[HeatBody]
+    heat_map: Sequence[HeatMapDayBody]
 
 
 @frozen(kw_only=True)
 class SummaryRoutes:
-    """Summaries of a person's time."""
+    """Summaries of the caller's logged time."""
 
     summaries: SummaryService
 
-    def weekly(self, call: ApiRequest) -> ApiResponse:
-        """Return the time of each week that has any."""
-        return ApiResponse(body=[_week(each) for each in self._periods(call, Granularity.WEEK)])
+    def weekly(self, request: ApiRequest) -> ApiResponse:
+        """Return the logged time of each week that has any."""
+        weeks = self._periods(request, Granularity.WEEK)
+        body = [WeekBody(week_start=day, total_hours=hours(seconds)) for day, seconds in weeks]
+        return ApiResponse(body=body)
 
-    def monthly(self, call: ApiRequest) -> ApiResponse:
-        """Return the time of each month that has any."""
-        return ApiResponse(body=[_month(each) for each in self._periods(call, Granularity.MONTH)])
+    def monthly(self, request: ApiRequest) -> ApiResponse:
+        """Return the logged time of each month that has any."""
+        months = self._periods(request, Granularity.MONTH)
+        body = [MonthBody(month_start=day, total_hours=hours(seconds)) for day, seconds in months]
+        return ApiResponse(body=body)
 
-    def over(self, call: ApiRequest[object, RangeQuery]) -> ApiResponse:
-        """Return the time of a span."""
-        asked = call.query
-        found = self.summaries.for_range(
-            call.actor, asked.first, asked.last, asked.group, asked.goal
-        )  # fmt: skip
-        return ApiResponse(body=_range(found))
+    def for_range(self, request: ApiRequest[object, RangeQuery]) -> ApiResponse:
+        """Return the logged time of a range of days."""
+        query = request.query
+        overview = self.summaries.for_range(
+            request.actor, query.first, query.last, query.group, query.goal
+        )
+        return ApiResponse(body=_range_body(overview))
 
-    def _periods(self, call: ApiRequest, group: Granularity) -> Sequence[DaySeconds]:
-        return self.summaries.by_period(call.actor, group, call.ids.get("goal_num"))
-
-
-def _week(period: DaySeconds) -> WeekBody:
-    return WeekBody(week_start=period[0], total_hours=hours(period[1]))
-
-
-def _month(period: DaySeconds) -> MonthBody:
-    return MonthBody(month_start=period[0], total_hours=hours(period[1]))
+    def _periods(self, request: ApiRequest, group: Granularity) -> Sequence[DaySeconds]:
+        return self.summaries.by_period(request.actor, group, request.ids.get("goal_num"))
 
 
-def _range(found: Overview) -> SummaryRangeBody:
+def _range_body(overview: Overview) -> SummaryRangeBody:
     return SummaryRangeBody(
-        first=found.span.first,
-        last=found.span.last,
-        group=found.group,
-        goal=found.goal,
-        **_time(found.seconds),
+        first=overview.span.first,
+        last=overview.span.last,
+        group=overview.group,
+        goal=overview.goal,
+        **_time(overview.seconds),
         buckets=[
             BucketBody(first=each.first, last=each.last, **_time(each.seconds))
-            for each in found.buckets
+            for each in overview.buckets
         ],
-        previous=PreviousBody(
-            first=found.before.first,
-            last=found.before.last,
-            **_time(found.before.seconds),
-            delta_hours=hours(found.before.delta),
-            percent_change=found.before.percent,
+        previous=PreviousRangeBody(
+            first=overview.before.first,
+            last=overview.before.last,
+            **_time(overview.before.seconds),
+            delta_hours=hours(overview.before.delta),
+            percent_change=overview.before.percent,
         ),
-        streak=_streak(found.streak),
+        streak=StreakBody(current=overview.streak.current, longest=overview.streak.longest),
         heat_map=[
-            HeatBody(day=each.day, total_hours=hours(each.seconds), level=each.level)
-            for each in found.heat
+            HeatMapDayBody(day=each.day, total_hours=hours(each.seconds), level=each.level)
+            for each in overview.heat
         ],
     )
-
-
-def _streak(found: Streak) -> StreakBody:
-    return StreakBody(current=found.current, longest=found.longest)
 
 
 def _time(seconds: int) -> dict[str, Any]:
@@ -196,9 +180,9 @@ def operations(routes: SummaryRoutes) -> Sequence[AnyOperation]:
         *periods(routes, ROOT, "", style),
         Operation(
             method="GET", path=f"{ROOT}/summary/range", name="get_summary_range",
-            summary="Sum up a span: buckets, the span before, streaks and a heat map.",
-            handler=routes.over, query=RangeQuery, answers={200: SummaryRangeBody}, errors=(404,),
-            tag="goals",
+            summary="Get a range's logged time: buckets, preceding range, streaks, heat map.",
+            handler=routes.for_range, query=RangeQuery, responses={200: SummaryRangeBody},
+            errors=(404,), tag="goals",
         ),
     )  # fmt: skip
 
@@ -206,20 +190,20 @@ def operations(routes: SummaryRoutes) -> Sequence[AnyOperation]:
 def periods(
     routes: SummaryRoutes, root: str, prefix: str, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
-    """Return the operations that sum up weeks and months, in a style."""
+    """Return the operations that summarize weeks and months, in a style."""
     kinds: tuple[tuple[str, Any, type], ...] = (
         ("weekly", routes.weekly, WeekBody),
         ("monthly", routes.monthly, MonthBody),
     )
     return tuple(
         Operation(
-            method="GET", path=f"{root}/summary/{word}{of_one}",
-            name=f"{prefix}get_{word}_summary{of_goal}",
-            summary=f"Sum up {filters} {word}, oldest first.", handler=handler,
-            answers={200: ListOf(body, plain=True)}, **style,
+            method="GET", path=f"{root}/summary/{word}{suffix}",
+            name=f"{prefix}get_{word}_summary{name_suffix}",
+            summary=f"Get the {word} logged time of {scope}, oldest first.", handler=handler,
+            responses={200: ListOf(body, plain=True)}, **style,
         )
         for word, handler, body in kinds
-        for of_one, of_goal, filters in (
+        for suffix, name_suffix, scope in (
             ("", "", "all goals"), ("/{goal_num}", "_of_goal", "one goal"),
         )
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Goals, entries and quotas as they are answered."""
+"""Response bodies of goals, progress, timers and quotas; CSV export."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,26 +17,15 @@ from workbell.services.goals.commands import GoalView
 from workbell.services.goals.timers import StartedTimer
 
 COLUMNS = (
-    "goal_num",
-    "goal_name",
-    "category",
-    "progress_num",
-    "progress",
-    "logged_hours",
-    "total_hours",
-    "is_complete",
-    "percentage_complete",
-    "local_day",
-    "time_zone",
-    "started_at",
-    "ended_at",
-    "created_at",
-)
+    "goal_num", "goal_name", "category", "progress_num", "progress",
+    "logged_hours", "total_hours", "is_complete", "percentage_complete", "local_day",
+    "time_zone", "started_at", "ended_at", "created_at",
+)  # fmt: skip
 
 
 @frozen(kw_only=True, slots=False)
 class GoalBody:
-    """A goal, and how much of it is done."""
+    """A goal with its progress."""
 
     goal_num: int
     goal_name: str
@@ -56,7 +45,7 @@ class GoalBody:
 
 @frozen(kw_only=True, slots=False)
 class GoalProgressBody:
-    """Time that was logged towards a goal, of the time that was planned."""
+    """A progress entry: the logged and the planned time."""
 
     goal_num: int
     progress_num: int
@@ -75,7 +64,7 @@ class GoalProgressBody:
 
 @frozen(kw_only=True, slots=False)
 class TimerBody:
-    """The running timer, and the entry of the one that it has stopped, if there was one."""
+    """The running timer, and the entry of the timer that it replaced, if any."""
 
     goal_num: int
     started_at: datetime
@@ -85,10 +74,9 @@ class TimerBody:
 @frozen(kw_only=True, slots=False)
 class PolicyBody:
     """
-    What one policy allows, and what is left of it.
+    One rate limit policy: at most `limit` requests in any `period_seconds`.
 
-    At most `limit` requests in any `period_seconds`; some of what was used
-    comes back at `resets_at`, null where nothing was used.
+    Some used requests become available again at `resets_at`; null if none are used.
     """
 
     policy: str
@@ -101,7 +89,7 @@ class PolicyBody:
 
 @frozen(kw_only=True, slots=False)
 class QuotaBody:
-    """What the caller's tier allows, and what is left; the narrowest policy first."""
+    """The caller's tier and its rate limit policies, the narrowest first."""
 
     tier: str
     policies: Sequence[PolicyBody]
@@ -112,7 +100,7 @@ def _hours(seconds: int) -> str:
 
 
 def goal_body(view: GoalView) -> GoalBody:
-    """Return a goal as it is answered."""
+    """Return the body of a goal."""
     goal = view.goal
     return GoalBody(
         goal_num=goal.number,
@@ -133,7 +121,7 @@ def goal_body(view: GoalView) -> GoalBody:
 
 
 def progress_body(entry: ProgressEntry) -> GoalProgressBody:
-    """Return an entry as it is answered."""
+    """Return the body of a progress entry."""
     return GoalProgressBody(
         goal_num=entry.goal_number,
         progress_num=entry.number,
@@ -152,7 +140,7 @@ def progress_body(entry: ProgressEntry) -> GoalProgressBody:
 
 
 def timer_body(started: StartedTimer) -> TimerBody:
-    """Return a running timer as it is answered."""
+    """Return the body of a running timer."""
     return TimerBody(
         goal_num=started.timer.goal_number,
         started_at=started.timer.started_at,
@@ -161,7 +149,7 @@ def timer_body(started: StartedTimer) -> TimerBody:
 
 
 def policy_body(decision: Decision, now: datetime) -> PolicyBody:
-    """Return what is left of a policy as it is answered."""
+    """Return the body of a policy."""
     rate, used = decision.policy.rate, decision.policy.rate.count - decision.remaining
     resets = now + timedelta(seconds=decision.reset_after)
     return PolicyBody(
@@ -174,22 +162,22 @@ def policy_body(decision: Decision, now: datetime) -> PolicyBody:
     )
 
 
-def csv_pieces(rows: Iterable[ExportRow]) -> Iterator[bytes]:
-    """Yield entries as CSV (RFC 4180, UTF-8), a line a piece, the names first."""
-    line = StringIO(newline="")
-    write = csv.writer(line).writerow
+def csv_chunks(rows: Iterable[ExportRow]) -> Iterator[bytes]:
+    """Yield a header and entries as CSV (RFC 4180, UTF-8), line by line."""
+    buffer = StringIO(newline="")
+    write = csv.writer(buffer).writerow
     write(COLUMNS)
     for row in rows:
-        yield _taken(line)
+        yield _take(buffer)
         write(_cells(row))
-    yield _taken(line)
+    yield _take(buffer)
 
 
-def _taken(line: StringIO) -> bytes:
-    """Return what was written, and begin anew."""
-    text = line.getvalue()
-    line.seek(0)
-    line.truncate()
+def _take(buffer: StringIO) -> bytes:
+    """Return the content of the buffer and empty it."""
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
     return text.encode()
 
 

@@ -1,4 +1,4 @@
-"""The service about itself, over HTTP: health, readiness, metrics, schema."""
+"""Health, liveness, readiness and metrics of the API."""
 
 import hmac
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @frozen(kw_only=True, slots=False)
 class HealthBody:
-    """Whether the parts that are needed answer."""
+    """State of the database and the cache."""
 
     status: str
     database: str
@@ -44,8 +44,8 @@ class HealthBody:
 
 
 @frozen(kw_only=True, slots=False)
-class ReadyBody:
-    """Whether requests can be served, the revision of the tables, and how the cache is."""
+class ReadinessBody:
+    """Readiness, the schema revision, and the state of the cache."""
 
     status: str
     schema_version: str
@@ -54,7 +54,7 @@ class ReadyBody:
 
 @frozen(kw_only=True)
 class HealthProblem(Problem):
-    """The database or the cache does not answer; each one's state."""
+    """The database or the cache does not respond."""
 
     database: str
     cache: str
@@ -62,22 +62,22 @@ class HealthProblem(Problem):
 
 @frozen(kw_only=True)
 class ReadinessProblem(Problem):
-    """Requests cannot be served: the revision of the tables, and the state of the cache."""
+    """The service cannot handle requests."""
 
     schema_version: str
     cache: str
 
 
 @frozen(kw_only=True, slots=False)
-class LiveBody:
-    """That the process answers."""
+class LivenessBody:
+    """The process is alive."""
 
     status: str
 
 
 @frozen(kw_only=True)
 class HealthRoutes:
-    """What the service says of itself; `metrics_registry` has the metrics of its processes."""
+    """Health checks and metrics."""
 
     readiness: Readiness
     jobs: JobService
@@ -87,31 +87,31 @@ class HealthRoutes:
     metrics_token: str | None = field(repr=False)
     version: str
 
-    def health(self, call: ApiRequest) -> ApiResponse:
-        """Return whether database and cache answer."""
-        parts = {
+    def health(self, request: ApiRequest) -> ApiResponse:
+        """Return the state of the database and the cache."""
+        states = {
             "database": probe(self.readiness.database.ping),
             "cache": probe(self.readiness.cache),
         }
-        away = [name for name, found in parts.items() if found != "connected"]
-        if not away:
-            return ApiResponse(body=HealthBody(status="healthy", **parts), headers=NO_STORE)
-        return _unavailable(call, f"Not connected: {', '.join(away)}.", parts)
+        failed = [name for name, state in states.items() if state != "connected"]
+        if not failed:
+            return ApiResponse(body=HealthBody(status="healthy", **states), headers=NO_STORE)
+        return _unavailable(request, f"Not connected: {', '.join(failed)}.", states)
 
     def live(self, _: ApiRequest) -> ApiResponse:
-        """Return that the process answers."""
-        return ApiResponse(body=LiveBody(status="alive"), headers=NO_STORE)
+        """Report that the process is alive."""
+        return ApiResponse(body=LivenessBody(status="alive"), headers=NO_STORE)
 
-    def ready(self, call: ApiRequest) -> ApiResponse:
-        """Return whether requests can be served."""
-        wrong, facts = self.readiness.check()
-        if wrong:
-            return _unavailable(call, " ".join(wrong), facts)
-        return ApiResponse(body=ReadyBody(status="ready", **facts), headers=NO_STORE)
+    def ready(self, request: ApiRequest) -> ApiResponse:
+        """Report whether the service can handle requests."""
+        reasons, state = self.readiness.check()
+        if reasons:
+            return _unavailable(request, " ".join(reasons), state)
+        return ApiResponse(body=ReadinessBody(status="ready", **state), headers=NO_STORE)
 
-    def metrics(self, call: ApiRequest) -> ApiResponse:
-        """Return counts in the Prometheus text format, to who may read them."""
-        self._check_reader(call)
+    def metrics(self, request: ApiRequest) -> ApiResponse:
+        """Return metrics in the Prometheus text format."""
+        self._check_metrics_access(request)
         stats, queues = self.jobs.stats(SYSTEM), self.jobs.queues()
         workers, now = self.jobs.workers(SYSTEM), self.jobs.clock.now()
         text = self.metrics_registry.exposition(
@@ -127,32 +127,31 @@ class HealthRoutes:
         )  # fmt: skip
         return ApiResponse(body=text, media_type=CONTENT_TYPE, headers=NO_STORE)
 
-    def _check_reader(self, call: ApiRequest) -> None:
-        """Let in who has the token of the settings, and superusers."""
+    def _check_metrics_access(self, request: ApiRequest) -> None:
+        """Admit METRICS_TOKEN and superusers."""
         if self.metrics_token is not None and hmac.compare_digest(
-            call.token.encode(), self.metrics_token.encode()
+            request.token.encode(), self.metrics_token.encode()
         ):
             return
-        reader = self.signing_in.authenticate(call.token, call.origin)
-        check(reader, Action.READ_METRICS, "Metrics are for superusers, and with METRICS_TOKEN.")
+        reader = self.signing_in.authenticate(request.token, request.origin)
+        check(reader, Action.READ_METRICS, "Metrics require METRICS_TOKEN or a superuser.")
 
 
-def _unavailable(call: ApiRequest, detail: str, more: Mapping[str, Any]) -> ApiResponse:
-    refused = error_response(Unavailable(detail), 503, call.origin.request_id)
-    body = {**refused.members, **more}
-    headers = {**refused.headers, **NO_STORE}
+def _unavailable(request: ApiRequest, detail: str, state: Mapping[str, Any]) -> ApiResponse:
+    error = error_response(Unavailable(detail), 503, request.origin.request_id)
+    body, headers = {**error.members, **state}, {**error.headers, **NO_STORE}
     return ApiResponse(status=503, body=body, headers=headers, media_type=PROBLEM)
 
 
 def _job_metrics(stats: JobStats) -> Sequence[Metric]:
-    """Return counts of rows; only the API exposes them, as each process would read the same."""
+    """Return metrics of database rows, which only the API exports."""
     return (
         labelled_gauge(
             "workbell_jobs", "Jobs by status.", ["status"],
             [([name], count) for name, count in sorted(stats.by_status.items())],
         ),
         gauge(
-            "workbell_jobs_finished_last_hour", "Jobs that ended within the last hour.",
+            "workbell_jobs_finished_last_hour", "Jobs that finished within the last hour.",
             stats.finished_last_hour,
         ),
         gauge(
@@ -161,7 +160,7 @@ def _job_metrics(stats: JobStats) -> Sequence[Metric]:
         ),
         gauge("workbell_schedules_active", "Active schedules.", stats.schedules_active),
         gauge(
-            "workbell_schedules_overdue", "Schedules that should have succeeded by now.",
+            "workbell_schedules_overdue", "Active schedules without a success in time.",
             stats.schedules_overdue,
         ),
     )  # fmt: skip
@@ -179,7 +178,7 @@ def _queue_metrics(queues: Sequence[QueueStats], now: datetime) -> Sequence[Metr
             ],
         ),
         labelled_gauge(
-            "workbell_queue_oldest_wait_seconds", "Seconds that the oldest ready job has waited.",
+            "workbell_queue_oldest_wait_seconds", "Waiting time of the oldest ready job in seconds.",
             ["queue"],
             [
                 ([queue.name], max(0.0, (now - (queue.oldest_ready_at or now)).total_seconds()))
@@ -191,30 +190,31 @@ def _queue_metrics(queues: Sequence[QueueStats], now: datetime) -> Sequence[Metr
 
 def _live_workers(workers: Sequence[WorkerInfo], since: datetime) -> Metric:
     live = sum(worker.seen_at >= since for worker in workers)
-    return gauge("workbell_workers_live", "Worker processes whose leases have not run out.", live)
+    return gauge("workbell_workers_live", "Worker processes with an unexpired lease.", live)
 
 
-def operations(service: HealthRoutes) -> Sequence[AnyOperation]:
-    """Return the operations that anyone may call on the service itself."""
-    free: dict[str, Any] = {"who": Access.ANYONE, "tag": "operations"}
+def operations(routes: HealthRoutes) -> Sequence[AnyOperation]:
+    """Return the health and metrics operations."""
+    public: dict[str, Any] = {"access": Access.ANYONE, "tag": "operations"}
     return (
         Operation(
             method="GET", path="/api/health", name="get_health",
-            summary="Show whether database and cache answer.", handler=service.health,
-            answers={200: HealthBody, 503: HealthProblem}, **free,
+            summary="Check the connections to the database and the cache.", handler=routes.health,
+            responses={200: HealthBody, 503: HealthProblem}, **public,
         ),
         Operation(
-            method="GET", path="/livez", name="get_liveness", summary="Answer, if alive.",
-            handler=service.live, answers={200: LiveBody}, **free,
+            method="GET", path="/livez", name="get_liveness",
+            summary="Check that the process is alive.", handler=routes.live,
+            responses={200: LivenessBody}, **public,
         ),
         Operation(
             method="GET", path="/readyz", name="get_readiness",
-            summary="Show whether requests can be served.", handler=service.ready,
-            answers={200: ReadyBody, 503: ReadinessProblem}, **free,
+            summary="Check that the service can handle requests.", handler=routes.ready,
+            responses={200: ReadinessBody, 503: ReadinessProblem}, **public,
         ),
         Operation(
             method="GET", path="/metrics", name="get_metrics",
-            summary="Show counts in the Prometheus text format.", handler=service.metrics,
-            media=("text/plain",), errors=(401, 403), **free,
+            summary="Get metrics in the Prometheus text format (METRICS_TOKEN or superuser).",
+            handler=routes.metrics, media_types=("text/plain",), errors=(401, 403), **public,
         ),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A process without an API about itself: alive, ready, and what it counts."""
+"""Liveness, readiness and metrics of worker and scheduler processes."""
 
 import hmac
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,12 +18,14 @@ WsgiApp = falcon.App[falcon.Request, falcon.Response]
 @frozen(kw_only=True)
 class Readiness:
     """
-    Whether a process can do its work.
+    Readiness check of a process.
 
-    `outdated` are the revisions of tables that this code cannot work with; a
-    newer one than it knows is that of the next release, which is made to let
-    this one end its work. `cache` raises Unavailable where it does not answer,
-    which only makes work slower; `ailments` tells what else is wrong.
+    Attributes:
+        cache: Raises Unavailable if the cache does not respond, which is
+            reported but does not make the process unready.
+        outdated: Schema revisions that are too old for this code. Unknown
+            (newer) revisions are accepted, for rolling upgrades.
+        ailments: Returns other reasons for not being ready.
     """
 
     database: Health
@@ -32,34 +34,34 @@ class Readiness:
     ailments: Callable[[], Sequence[str]] = tuple
 
     def check(self) -> tuple[Sequence[str], Mapping[str, str]]:
-        """Return what is in the way, and what there is to know."""
-        wrong = list(self.ailments())
-        facts = {"cache": probe(self.cache)}
+        """Return the reasons for not being ready, and the state of the parts."""
+        reasons = list(self.ailments())
+        state = {"cache": probe(self.cache)}
         try:
-            found = facts["schema_version"] = self.database.schema_version()
+            revision = state["schema_version"] = self.database.schema_version()
         except Unavailable as error:
-            return [*wrong, error.detail], facts
-        if found in self.outdated:
-            wrong.append(f"The tables have the outdated revision {found}: migrate them first.")
-        return wrong, facts
+            return [*reasons, error.detail], state
+        if revision in self.outdated:
+            reasons.append(f"The database schema has the outdated revision {revision}: migrate it.")
+        return reasons, state
 
 
-def probe(ask: Callable[[], None]) -> str:
-    """Return how it is with something that raises Unavailable where it does not answer."""
+def probe(ping: Callable[[], None]) -> str:
+    """Return "connected", or "disconnected" if `ping` raises Unavailable."""
     try:
-        ask()
+        ping()
     except Unavailable:
         return "disconnected"
     return "connected"
 
 
 @frozen(kw_only=True)
-class WorkerHealthApp:
+class WorkerHealthRoutes:
     """
-    What a worker or a scheduler answers over HTTP.
+    Health and metrics endpoints of a worker or scheduler process.
 
-    Its port is for probes and for Prometheus, and not for the world; what it
-    counts is for who has the token, if there is one.
+    The port is meant for probes and Prometheus only. If `token` is set,
+    metrics require it as Bearer token.
     """
 
     readiness: Readiness
@@ -67,14 +69,15 @@ class WorkerHealthApp:
     token: str | None = field(repr=False)
 
     def live(self, _: falcon.Request, resp: falcon.Response) -> None:
-        """Answer that the process is alive."""
+        """Report that the process is alive."""
         resp.media = {"status": "alive"}
 
     def ready(self, _: falcon.Request, resp: falcon.Response) -> None:
-        """Answer whether it can do its work, or why not."""
-        wrong, facts = self.readiness.check()
-        resp.status = 503 if wrong else 200
-        resp.media = {"status": "not ready" if wrong else "ready", "reasons": [*wrong], **facts}
+        """Report whether the process is ready, or the reasons why not."""
+        reasons, state = self.readiness.check()
+        status = "not ready" if reasons else "ready"
+        resp.status = 503 if reasons else 200
+        resp.media = {"status": status, "reasons": [*reasons], **state}
 
     def metrics(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return the metrics of the process."""
@@ -87,14 +90,14 @@ class WorkerHealthApp:
         resp.data = self.metrics_registry.exposition()
 
 
-def process_app(face: WorkerHealthApp) -> WsgiApp:
-    """Return the application of a process without an API."""
+def make_worker_health_app(routes: WorkerHealthRoutes) -> WsgiApp:
+    """Return the WSGI application with the health endpoints of a process."""
     app = falcon.App()
-    routes: dict[str, Any] = {
-        "/livez": face.live,
-        "/readyz": face.ready,
-        "/metrics": face.metrics,
+    responders: dict[str, Any] = {
+        "/livez": routes.live,
+        "/readyz": routes.ready,
+        "/metrics": routes.metrics,
     }
-    for path, responder in routes.items():
+    for path, responder in responders.items():
         app.add_route(path, SimpleNamespace(on_get=responder, on_head=responder), compile=False)
     return app

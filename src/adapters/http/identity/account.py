@@ -1,4 +1,4 @@
-"""One's own account over HTTP: profile, password, sessions, API keys."""
+"""The caller's account over HTTP: profile, password, sessions, API keys."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,15 +8,18 @@ from attrs import field, frozen
 
 from workbell.adapters.http.identity.auth import (
     BASE,
-    Address,
-    AddressBody,
+    NO_STORE,
+    EmailAddress,
+    EmailBody,
+    EmailCodeBody,
     MessageBody,
     Secret,
-    SettingValue,
+    ShortText,
     UserBody,
-    given,
+    message_response,
     user_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -36,23 +39,21 @@ from workbell.services.identity.passwords import PasswordService
 from workbell.services.identity.profiles import ProfileChange, ProfileService
 from workbell.services.identity.sessions import SessionService
 
-RESET = "If the address belongs to an account, a code is on its way to it."
-
 
 @frozen(kw_only=True)
-class ProfileBody:
-    """What changes of one's own profile; what is left out or null stays."""
+class ProfileChangeBody:
+    """Changes to the caller's profile; omitted and null fields are unchanged."""
 
-    username: SettingValue | None = None
-    email: Address | None = None
-    first_name: SettingValue | None = None
-    last_name: SettingValue | None = None
-    time_zone: SettingValue | None = None
+    username: ShortText | None = None
+    email: EmailAddress | None = None
+    first_name: ShortText | None = None
+    last_name: ShortText | None = None
+    time_zone: ShortText | None = None
     current_password: Secret | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
-class PasswordBody:
+class PasswordChangeBody:
     """The current password and the new one."""
 
     current_password: Secret = field(repr=False)
@@ -61,24 +62,16 @@ class PasswordBody:
 
 
 @frozen(kw_only=True)
-class ResetBody:
-    """An address, the code that was mailed to it, and the new password."""
+class PasswordResetBody(EmailCodeBody):
+    """An email address, the code sent to it, and the new password."""
 
-    email: Address
     password: Secret = field(repr=False)
     password_confirm: Secret | None = field(default=None, repr=False)
-    otp: SettingValue | None = field(default=None, repr=False)
-    otp_code: SettingValue | None = field(default=None, repr=False)
-
-    @property
-    def code(self) -> str:
-        """The code, wherever it was given."""
-        return given("otp", self.otp, self.otp_code)
 
 
 @frozen(kw_only=True)
-class NewKeyBody:
-    """What a new API key is called, what it is good for, and until when."""
+class NewApiKeyBody:
+    """Name, scopes and expiry of a new API key."""
 
     name: Annotated[
         str, Constraints(min_length=1, max_length=NAME_LENGTH, example="nightly export")
@@ -89,7 +82,7 @@ class NewKeyBody:
 
 @frozen(kw_only=True, slots=False)
 class SessionBody:
-    """A login that is alive; `current` is the one that asks."""
+    """An active session; `current` marks the session of this request."""
 
     id: str
     kind: SessionKind
@@ -102,7 +95,7 @@ class SessionBody:
 
 
 @frozen(kw_only=True, slots=False)
-class KeyBody:
+class ApiKeyBody:
     """An API key, without its secret."""
 
     id: int
@@ -115,47 +108,28 @@ class KeyBody:
 
 
 @frozen(kw_only=True, slots=False)
-class MadeKeyBody:
-    """A new API key, and the text to ask with, which is shown this once."""
+class CreatedApiKeyBody(ApiKeyBody):
+    """A new API key with its secret `key`, which is returned only once."""
 
-    id: int
-    name: str
-    prefix: str
-    scopes: Sequence[KeyScope]
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
     key: str
 
 
-def _session_body(session: Session, current: str) -> SessionBody:
-    return SessionBody(
-        id=session.id,
-        kind=session.kind,
-        created_at=session.created_at,
+def _session_body(session: Session, current_id: str) -> SessionBody:
+    return copy_fields(
+        SessionBody,
+        session,
         last_used_at=session.last_used_at or session.created_at,
-        expires_at=session.expires_at,
-        address=session.address,
-        user_agent=session.user_agent,
-        current=session.id == current,
+        current=session.id == current_id,
     )
 
 
-def _key_values(key: ApiKey) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "prefix": key.prefix,
-        "scopes": sorted(key.scopes),
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "last_used_at": key.last_used_at,
-    }
+def _api_key_body(key: ApiKey) -> ApiKeyBody:
+    return copy_fields(ApiKeyBody, key, scopes=sorted(key.scopes))
 
 
 @frozen(kw_only=True)
 class AccountRoutes:
-    """One's own account."""
+    """The caller's own account."""
 
     signing_in: LoginService
     passwords: PasswordService
@@ -163,132 +137,126 @@ class AccountRoutes:
     sessions: SessionService
     api_keys: ApiKeyService
 
-    def logout(self, call: ApiRequest) -> ApiResponse:
-        """End the session that asks."""
-        self.signing_in.logout(call.actor)
-        return ApiResponse(body=MessageBody(message="You have signed out."))
+    def logout(self, request: ApiRequest) -> ApiResponse:
+        """End the session of this request."""
+        self.signing_in.logout(request.actor)
+        return message_response("You are signed out.")
 
-    def change_profile(self, call: ApiRequest[ProfileBody]) -> ApiResponse:
-        """Change one's own profile."""
-        asked = call.body
-        change = ProfileChange(
-            username=asked.username,
-            email=asked.email,
-            first_name=asked.first_name,
-            last_name=asked.last_name,
-            time_zone=asked.time_zone,
-            current_password=asked.current_password,
-        )
-        return ApiResponse(body=user_body(self.profiles.change(call.actor, change)))
+    def change_profile(self, request: ApiRequest[ProfileChangeBody]) -> ApiResponse:
+        """Change the caller's profile."""
+        change = copy_fields(ProfileChange, request.body)
+        return ApiResponse(body=user_body(self.profiles.change(request.actor, change)))
 
-    def change_password(self, call: ApiRequest[PasswordBody]) -> ApiResponse:
-        """Change one's own password, and end all other sessions."""
-        asked = call.body
+    def change_password(self, request: ApiRequest[PasswordChangeBody]) -> ApiResponse:
+        """Change the caller's password and end all other sessions."""
+        data = request.body
         self.passwords.change(
-            call.actor, asked.current_password, asked.password, asked.password_confirm
+            request.actor, data.current_password, data.password, data.password_confirm
         )
-        said = "The password is changed, and all other sessions have ended."
-        return ApiResponse(body=MessageBody(message=said))
+        return message_response("The password is changed; all other sessions have ended.")
 
-    def request_reset(self, call: ApiRequest[AddressBody]) -> ApiResponse:
-        """Mail a code for a new password, if the address is known."""
-        self.passwords.request_reset(call.body.email, call.origin)
-        return ApiResponse(body=MessageBody(message=RESET))
+    def request_reset(self, request: ApiRequest[EmailBody]) -> ApiResponse:
+        """Email a password reset code if the address belongs to an account."""
+        self.passwords.request_reset(request.body.email, request.origin)
+        return message_response("If the address belongs to an account, a code has been sent.")
 
-    def reset(self, call: ApiRequest[ResetBody]) -> ApiResponse:
-        """Set a password by the mailed code, and end all sessions."""
-        asked = call.body
+    def reset(self, request: ApiRequest[PasswordResetBody]) -> ApiResponse:
+        """Set a new password by the emailed code and end all sessions."""
+        data = request.body
         self.passwords.reset(
-            asked.email, asked.code, asked.password, call.origin, asked.password_confirm
+            data.email, data.code, data.password, request.origin, data.password_confirm
         )
-        return ApiResponse(body=MessageBody(message="The password is set; sign in with it."))
+        return message_response("The password is set; sign in with it.")
 
-    def list_sessions(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
-        """Return one's own sessions, the newest first."""
-        current = call.actor.session_id
-        found = [_session_body(one, current) for one in self.sessions.list_sessions(call.actor)]
-        return single_page(call, found, call.query.page, call.query.page_size)
+    def list_sessions(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
+        """Return the caller's sessions, newest first."""
+        current = request.actor.session_id
+        sessions = self.sessions.list_sessions(request.actor)
+        bodies = [_session_body(session, current) for session in sessions]
+        return single_page(request, bodies, request.query.page, request.query.page_size)
 
-    def revoke_session(self, call: ApiRequest) -> ApiResponse:
-        """End one of one's own sessions."""
-        self.sessions.revoke(call.actor, call.names["session"])
+    def revoke_session(self, request: ApiRequest) -> ApiResponse:
+        """End one of the caller's sessions."""
+        self.sessions.revoke(request.actor, request.names["session"])
         return ApiResponse(status=204)
 
-    def list_keys(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
-        """Return one's own API keys, the newest first."""
-        found = [KeyBody(**_key_values(key)) for key in self.api_keys.list_keys(call.actor)]
-        return single_page(call, found, call.query.page, call.query.page_size)
+    def list_keys(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
+        """Return the caller's API keys, newest first."""
+        keys = [_api_key_body(key) for key in self.api_keys.list_keys(request.actor)]
+        return single_page(request, keys, request.query.page, request.query.page_size)
 
-    def make_key(self, call: ApiRequest[NewKeyBody]) -> ApiResponse:
-        """Make an API key."""
-        asked = call.body
-        made = self.api_keys.create(call.actor, asked.name, asked.scopes, asked.expires_at)
-        body = MadeKeyBody(**_key_values(made.key), key=made.text)
-        headers = {"Location": f"{BASE}/api-keys/{made.key.id}", "Cache-Control": "no-store"}
+    def create_key(self, request: ApiRequest[NewApiKeyBody]) -> ApiResponse:
+        """Create an API key."""
+        data = request.body
+        created = self.api_keys.create(request.actor, data.name, data.scopes, data.expires_at)
+        body = copy_fields(CreatedApiKeyBody, _api_key_body(created.key), key=created.text)
+        headers = {"Location": f"{BASE}/api-keys/{created.key.id}", **NO_STORE}
         return ApiResponse(status=201, body=body, headers=headers)
 
-    def revoke_key(self, call: ApiRequest) -> ApiResponse:
-        """End one of one's own API keys."""
-        self.api_keys.revoke(call.actor, call.ids["key_id"])
+    def revoke_key(self, request: ApiRequest) -> ApiResponse:
+        """Revoke one of the caller's API keys."""
+        self.api_keys.revoke(request.actor, request.ids["key_id"])
         return ApiResponse(status=204)
 
 
-def operations(account: AccountRoutes) -> Sequence[AnyOperation]:
-    """Return the canonical operations on one's own account."""
-    own: dict[str, Any] = {"who": Access.SELF, "tag": "identity"}
-    free: dict[str, Any] = {"who": Access.ANYONE, "tag": "identity"}
-    said: dict[str, Any] = {"answers": {200: MessageBody}}
+def operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
+    """Return the canonical operations on the caller's own account."""
+    no_key: dict[str, Any] = {"access": Access.SELF, "tag": "identity", "no_api_key": True}
+    public: dict[str, Any] = {"access": Access.ANYONE, "tag": "identity"}
+    message: dict[str, Any] = {"responses": {200: MessageBody}}
     return (
         Operation(
-            method="POST", path=f"{BASE}/logout", name="logout", keyless=True, enrols=True,
-            summary="End the session that asks, at once.", handler=account.logout,
-            errors=(400, 403), **said, **own,
+            method="POST", path=f"{BASE}/logout", name="logout",
+            summary="Sign out: end the session of this request.", handler=routes.logout,
+            errors=(400, 403), allowed_while_enrolling=True, **message, **no_key,
         ),
         Operation(
             method="PATCH", path=f"{BASE}/users/me", name="change_me",
-            summary="Change one's own profile.", handler=account.change_profile, reveals=True,
-            request=ProfileBody, answers={200: UserBody}, errors=(403, 503), **own,
+            summary="Change the current user's profile.", handler=routes.change_profile,
+            request=ProfileChangeBody, responses={200: UserBody}, errors=(403, 503),
+            discloses_accounts=True, access=Access.SELF, tag="identity",
         ),
         Operation(
-            method="POST", path=f"{BASE}/password/change", name="change_password", keyless=True,
-            summary="Change one's own password; all other sessions end.",
-            handler=account.change_password, request=PasswordBody, errors=(403, 503),
-            **said, **own,
+            method="POST", path=f"{BASE}/password/change", name="change_password",
+            summary="Change the current user's password and end all other sessions.",
+            handler=routes.change_password, request=PasswordChangeBody, errors=(403, 503),
+            **message, **no_key,
         ),
         Operation(
             method="POST", path=f"{BASE}/password/reset", name="request_password_reset",
-            summary="Have a code mailed, to set a forgotten password anew.",
-            handler=account.request_reset, request=AddressBody, errors=(503,), **said, **free,
+            summary="Email a code for setting a new password.",
+            handler=routes.request_reset, request=EmailBody, errors=(503,), **message, **public,
         ),
         Operation(
             method="POST", path=f"{BASE}/password/reset/confirm", name="reset_password",
-            summary="Set a password by the mailed code; all sessions end.",
-            handler=account.reset, request=ResetBody, errors=(503,), **said, **free,
+            summary="Set a new password with the emailed code and end all sessions.",
+            handler=routes.reset, request=PasswordResetBody, errors=(503,), **message, **public,
         ),
         Operation(
-            method="GET", path=f"{BASE}/sessions", name="list_sessions", keyless=True,
-            summary="List one's own sessions, the newest first.", handler=account.list_sessions,
-            query=PageQuery, answers={200: ListOf(SessionBody)}, errors=(403, 404), **own,
+            method="GET", path=f"{BASE}/sessions", name="list_sessions",
+            summary="List the current user's sessions, newest first.", query=PageQuery,
+            handler=routes.list_sessions, responses={200: ListOf(SessionBody)}, errors=(403, 404),
+            **no_key,
         ),
         Operation(
-            method="DELETE", path=f"{BASE}/sessions/{{session}}", name="revoke_session", keyless=True,
-            summary="End one's own session, or after a login of a moment ago another of one's own.",
-            handler=account.revoke_session,
-            answers={204: None}, errors=(403,), **own,
+            method="DELETE", path=f"{BASE}/sessions/{{session}}", name="revoke_session",
+            summary="End a session; ending another than the current one requires a recent sign-in.",
+            handler=routes.revoke_session, responses={204: None}, errors=(403,), **no_key,
         ),
         Operation(
-            method="GET", path=f"{BASE}/api-keys", name="list_api_keys", keyless=True,
-            summary="List one's own API keys.", handler=account.list_keys, query=PageQuery,
-            answers={200: ListOf(KeyBody)}, errors=(403, 404), **own,
+            method="GET", path=f"{BASE}/api-keys", name="list_api_keys",
+            summary="List the current user's API keys, newest first.", handler=routes.list_keys,
+            query=PageQuery, responses={200: ListOf(ApiKeyBody)}, errors=(403, 404), **no_key,
         ),
         Operation(
-            method="POST", path=f"{BASE}/api-keys", name="make_api_key", keyless=True,
-            summary="Make an API key; its text is shown this once.", handler=account.make_key,
-            request=NewKeyBody, answers={201: MadeKeyBody}, errors=(403, 409), **own,
+            method="POST", path=f"{BASE}/api-keys", name="make_api_key",
+            summary="Create an API key; its secret is returned only once.",
+            handler=routes.create_key, request=NewApiKeyBody, errors=(403, 409),
+            responses={201: CreatedApiKeyBody}, **no_key,
         ),
         Operation(
-            method="DELETE", path=f"{BASE}/api-keys/{{key_id}}", name="revoke_api_key", keyless=True,
-            summary="End one of one's own API keys, at once.", handler=account.revoke_key,
-            answers={204: None}, errors=(403,), **own,
+            method="DELETE", path=f"{BASE}/api-keys/{{key_id}}", name="revoke_api_key",
+            summary="Revoke an API key immediately.", handler=routes.revoke_key, errors=(403,),
+            responses={204: None}, **no_key,
         ),
     )  # fmt: skip

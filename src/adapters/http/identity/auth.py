@@ -1,11 +1,12 @@
-"""People over HTTP: register, verify, sign in, stay signed in."""
+"""Registration, email verification and sign-in over HTTP."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from attrs import field, frozen
 
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -18,23 +19,24 @@ from workbell.domain.errors import Invalid
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import Role, Tier, User
 from workbell.domain.rate_limits.policy import Route
-from workbell.services.identity.login import LoginService, TokenLogin
+from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
 
 BASE = "/api/v1/auth"
+NO_STORE = {"Cache-Control": "no-store"}
 Secret = Annotated[str, Constraints(max_length=1024)]
-Address = Annotated[str, Constraints(max_length=1024, example="ada@example.org")]
-SettingValue = Annotated[str, Constraints(max_length=1024)]
+EmailAddress = Annotated[str, Constraints(max_length=1024, example="ada@example.org")]
+ShortText = Annotated[str, Constraints(max_length=1024)]
 Code = Annotated[str, Constraints(max_length=64, example="492039")]
 Token = Annotated[str, Constraints(min_length=1, max_length=8192)]
 
 
-def given(name: str, *values: str | None) -> str:
+def first_given(name: str, *values: str | None) -> str:
     """
-    Return the first of the fields that a body may give something in.
+    Return the first value that is not None.
 
     Raises:
-        Invalid: It gives none of them.
+        Invalid: All values are None.
     """
     for value in values:
         if value is not None:
@@ -44,87 +46,96 @@ def given(name: str, *values: str | None) -> str:
 
 @frozen(kw_only=True)
 class RegistrationBody:
-    """What a new person tells of themselves."""
+    """A new user."""
 
-    email: Address
+    email: EmailAddress
     password: Secret = field(repr=False)
     password_confirm: Secret | None = field(default=None, repr=False)
-    username: SettingValue | None = None
-    first_name: SettingValue = ""
-    last_name: SettingValue = ""
+    username: ShortText | None = None
+    first_name: ShortText = ""
+    last_name: ShortText = ""
     tier: Tier = Tier.FREE
     role: Role = Role.MEMBER
     is_super_user: bool = False
-    time_zone: SettingValue = "UTC"
-
-    def registration(self) -> Registration:
-        """Return it in the domain's form."""
-        return Registration(
-            email=self.email,
-            password=self.password,
-            password_confirm=self.password_confirm,
-            username=self.username,
-            first_name=self.first_name,
-            last_name=self.last_name,
-            tier=self.tier,
-            role=self.role,
-            is_super_user=self.is_super_user,
-            time_zone=self.time_zone,
-        )
+    time_zone: ShortText = "UTC"
 
 
 @frozen(kw_only=True)
-class AddressBody:
-    """An address."""
+class EmailBody:
+    """An email address."""
 
-    email: Address
+    email: EmailAddress
 
 
 @frozen(kw_only=True)
-class CodeBody:
-    """An address, and the code that was mailed to it, in either of two fields."""
+class EmailCodeBody:
+    """An email address and the code sent to it, as `otp` or `otp_code`."""
 
-    email: Address
-    otp: SettingValue | None = field(default=None, repr=False)
-    otp_code: SettingValue | None = field(default=None, repr=False)
+    email: EmailAddress
+    otp: ShortText | None = field(default=None, repr=False)
+    otp_code: ShortText | None = field(default=None, repr=False)
 
     @property
     def code(self) -> str:
-        """The code, wherever it was given."""
-        return given("otp", self.otp, self.otp_code)
+        """The code from either field."""
+        return first_given("otp", self.otp, self.otp_code)
 
 
 @frozen(kw_only=True)
 class LoginBody:
-    """A username or an address, in either of two fields, the password, and a code if need be."""
+    """A username or email address, and the password; `code` with 2FA."""
 
     password: Secret = field(repr=False)
-    username: SettingValue | None = None
-    email: SettingValue | None = None
+    username: ShortText | None = None
+    email: ShortText | None = None
     code: Code = field(default="", repr=False)
 
     @property
     def identifier(self) -> str:
-        """Who wants to sign in."""
-        return given("username", self.username, self.email)
+        """The username or email address."""
+        return first_given("username", self.username, self.email)
+
+
+@frozen(kw_only=True)
+class UsernameLoginBody:
+    """A username and password; `code` if there is a second factor."""
+
+    username: ShortText
+    password: Secret = field(repr=False)
+    code: Code = field(default="", repr=False)
+
+
+@frozen(kw_only=True)
+class EmailPasswordBody:
+    """An email address and a password."""
+
+    email: EmailAddress
+    password: Secret = field(repr=False)
+
+
+@frozen(kw_only=True)
+class EmailLoginBody(EmailPasswordBody):
+    """An email address and password; `code` if there is a second factor."""
+
+    code: Code = field(default="", repr=False)
 
 
 @frozen(kw_only=True)
 class RefreshBody:
-    """The refresh token, in either of two fields."""
+    """A refresh token, as `refresh` or `refresh_token`."""
 
     refresh: Token | None = field(default=None, repr=False)
     refresh_token: Token | None = field(default=None, repr=False)
 
     @property
     def token(self) -> str:
-        """The token, wherever it was given."""
-        return given("refresh", self.refresh, self.refresh_token)
+        """The token from either field."""
+        return first_given("refresh", self.refresh, self.refresh_token)
 
 
 @frozen(kw_only=True, slots=False)
 class UserBody:
-    """A person who may sign in."""
+    """A user account."""
 
     id: int
     username: str
@@ -142,132 +153,116 @@ class UserBody:
 
 
 @frozen(kw_only=True, slots=False)
-class PairBody:
-    """An access token, and the refresh token for the next one."""
+class TokenPairBody:
+    """An access token and a refresh token."""
 
     access: str
     refresh: str
 
 
 @frozen(kw_only=True, slots=False)
-class LoginAnswer:
-    """Who has signed in, with an access and a refresh token."""
+class LoginResponseBody(TokenPairBody):
+    """An access token and a refresh token, with their user."""
 
-    access: str
-    refresh: str
     user: UserBody
 
 
 @frozen(kw_only=True, slots=False)
 class MessageBody:
-    """What was done, in words."""
+    """A confirmation message."""
 
     message: str
 
 
 def user_body(user: User) -> UserBody:
-    """Return a person as they are answered."""
-    return UserBody(
-        id=user.id,
-        username=user.username,
-        email=user.email,
-        first_name=user.first_name,
-        last_name=user.last_name,
-        full_name=user.full_name,
-        role=user.role,
-        tier=user.tier,
-        is_super_user=user.is_super_user,
-        is_active=user.is_active,
-        is_email_verified=user.is_email_verified,
-        time_zone=user.time_zone,
-        created_at=user.created_at,
-    )
+    """Return the response body of a user."""
+    return copy_fields(UserBody, user)
 
 
-def pair_body(signed_in: TokenLogin) -> PairBody:
-    """Return the tokens of somebody who has signed in."""
-    return PairBody(access=signed_in.access, refresh=signed_in.refresh)
+def message_response(message: str, status: int = 200) -> ApiResponse:
+    """Return a response with a confirmation message."""
+    return ApiResponse(status=status, body=MessageBody(message=message))
 
 
 @frozen(kw_only=True)
 class AuthRoutes:
-    """Registering and signing in."""
+    """Registration and sign-in."""
 
     identity: RegistrationService
     signing_in: LoginService
 
-    def register(self, call: ApiRequest[RegistrationBody]) -> ApiResponse:
-        """Give a person an account, and mail them a code."""
-        asked = call.body
-        user = self.identity.register(asked.registration(), call.origin)
+    def register(self, request: ApiRequest[RegistrationBody]) -> ApiResponse:
+        """Create an account and email a verification code."""
+        registration = copy_fields(Registration, request.body)
+        user = self.identity.register(registration, request.origin)
         return ApiResponse(
             status=201, body=user_body(user), headers={"Location": f"{BASE}/users/me"}
         )
 
-    def verify(self, call: ApiRequest[CodeBody]) -> ApiResponse:
-        """Verify an address by the mailed code."""
-        asked = call.body
-        self.identity.verify_otp(asked.email, asked.code, call.origin)
-        return ApiResponse(body=MessageBody(message="The e-mail address is verified."))
+    def verify(self, request: ApiRequest[EmailCodeBody]) -> ApiResponse:
+        """Verify an email address by the emailed code."""
+        self.identity.verify_otp(request.body.email, request.body.code, request.origin)
+        return message_response("The email address is verified.")
 
-    def resend(self, call: ApiRequest[AddressBody]) -> ApiResponse:
-        """Mail a new code, if the address waits for one."""
-        self.identity.resend_otp(call.body.email, call.origin)
-        said = "If the address waits for a code, a new one is on its way."
-        return ApiResponse(body=MessageBody(message=said))
+    def resend(self, request: ApiRequest[EmailBody]) -> ApiResponse:
+        """Email a new verification code if the address is unverified."""
+        self.identity.resend_otp(request.body.email, request.origin)
+        return message_response("If the address awaits verification, a new code has been sent.")
 
-    def login(self, call: ApiRequest[LoginBody]) -> ApiResponse:
-        """Sign somebody in."""
-        asked = call.body
-        found = self.signing_in.login(
-            asked.identifier, asked.password, call.origin, code=asked.code
+    def login(self, request: ApiRequest[LoginBody]) -> ApiResponse:
+        """Sign a user in with JWT tokens."""
+        data = request.body
+        login = self.signing_in.login(
+            data.identifier, data.password, request.origin, code=data.code
         )
-        body = LoginAnswer(access=found.access, refresh=found.refresh, user=user_body(found.user))
-        return ApiResponse(body=body)
+        return ApiResponse(body=copy_fields(LoginResponseBody, login, user=user_body(login.user)))
 
-    def refresh(self, call: ApiRequest[RefreshBody]) -> ApiResponse:
-        """Exchange a refresh token for the next pair."""
-        asked = call.body
-        return ApiResponse(body=pair_body(self.signing_in.refresh(asked.token, call.origin)))
+    def refresh(self, request: ApiRequest[RefreshBody]) -> ApiResponse:
+        """Exchange a refresh token for a new token pair."""
+        login = self.signing_in.refresh(request.body.token, request.origin)
+        return ApiResponse(body=copy_fields(TokenPairBody, login))
 
-    def me(self, call: ApiRequest) -> ApiResponse:
-        """Return who asks."""
-        return ApiResponse(body=user_body(self.identity.me(call.actor)))
+    def me(self, request: ApiRequest) -> ApiResponse:
+        """Return the caller's account."""
+        return ApiResponse(body=user_body(self.identity.me(request.actor)))
 
 
-def operations(people: AuthRoutes) -> Sequence[AnyOperation]:
-    """Return the canonical operations on people."""
+def operations(routes: AuthRoutes) -> Sequence[AnyOperation]:
+    """Return the canonical operations for registration and sign-in."""
+    public: dict[str, Any] = {"access": Access.ANYONE, "tag": "identity"}
+    message: dict[str, Any] = {"responses": {200: MessageBody}}
     return (
         Operation(
-            method="POST", path=f"{BASE}/users", name="register", summary="Register.",
-            reveals=True,
-            handler=people.register, request=RegistrationBody, answers={201: UserBody},
-            errors=(503,), who=Access.ANYONE, tag="identity",
+            method="POST", path=f"{BASE}/users", name="register",
+            summary="Create an account; a verification code is sent to the email address.",
+            handler=routes.register, request=RegistrationBody, responses={201: UserBody},
+            errors=(503,), discloses_accounts=True, **public,
         ),
         Operation(
             method="POST", path=f"{BASE}/verify-otp", name="verify_email",
-            summary="Verify an e-mail address by the mailed code.", handler=people.verify,
-            request=CodeBody, answers={200: MessageBody}, who=Access.ANYONE, tag="identity",
+            summary="Verify an email address with the emailed code.",
+            handler=routes.verify, request=EmailCodeBody, **message, **public,
         ),
         Operation(
             method="POST", path=f"{BASE}/resend-otp", name="resend_otp",
-            summary="Have a new code mailed.", handler=people.resend, request=AddressBody,
-            answers={200: MessageBody}, who=Access.ANYONE, tag="identity",
+            summary="Email a new verification code.",
+            handler=routes.resend, request=EmailBody, **message, **public,
         ),
         Operation(
             method="POST", path=f"{BASE}/login", name="login",
-            summary="Sign in by username or address.", handler=people.login, request=LoginBody,
-            answers={200: LoginAnswer}, errors=(401, 403), who=Access.ANYONE, tag="identity",
+            summary="Sign in with a username or email address, and get an access and a refresh token.",
+            handler=routes.login, request=LoginBody, responses={200: LoginResponseBody},
+            errors=(401, 403), **public,
         ),
         Operation(
             method="POST", path=f"{BASE}/refresh", name="refresh",
-            summary="Exchange a refresh token for the next pair.", handler=people.refresh,
-            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE, limit=Route.GENERAL,
-            tag="identity",
+            summary="Exchange a refresh token for a new access and refresh token.",
+            handler=routes.refresh, request=RefreshBody, responses={200: TokenPairBody},
+            errors=(401,), limit=Route.GENERAL, **public,
         ),
         Operation(
-            method="GET", path=f"{BASE}/users/me", name="get_me", summary="Show who asks.",
-            handler=people.me, answers={200: UserBody}, who=Access.SELF, enrols=True,
-            tag="identity",
+            method="GET", path=f"{BASE}/users/me", name="get_me",
+            summary="Get the current user.", handler=routes.me, responses={200: UserBody},
+            access=Access.SELF, allowed_while_enrolling=True, tag="identity",
         ),
     )  # fmt: skip

@@ -1,10 +1,11 @@
-"""Browser sign-in over HTTP: open, show and close the session."""
+"""Browser sessions over HTTP: sign in with a cookie, sign out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from attrs import field, frozen
 
-from workbell.adapters.http.identity.auth import BASE, LoginBody, UserBody, user_body
+from workbell.adapters.http.identity.auth import BASE, NO_STORE, LoginBody, UserBody, user_body
 from workbell.adapters.http.web.browser_sessions import BrowserSessions
 from workbell.adapters.http.web.operations import (
     Access,
@@ -20,10 +21,10 @@ from workbell.services.identity.registration import RegistrationService
 @frozen(kw_only=True, slots=False)
 class BrowserSessionBody:
     """
-    Who has signed in with a cookie, and the CSRF token of their pages.
+    The signed-in user and the CSRF token of the session.
 
-    `csrf_token` goes into the header X-CSRF-Token of whatever changes
-    something; it is null for who asks without a cookie.
+    Send `csrf_token` in the header X-CSRF-Token with every POST, PUT, PATCH and
+    DELETE; it is null without a session cookie.
     """
 
     user: UserBody
@@ -32,59 +33,55 @@ class BrowserSessionBody:
 
 @frozen(kw_only=True)
 class BrowserSessionRoutes:
-    """The session of the browser that asks."""
+    """The session of the calling browser."""
 
     browser: BrowserSessions
     identity: RegistrationService
 
-    def open(self, call: ApiRequest[LoginBody]) -> ApiResponse:
-        """Sign somebody in, and give their browser a cookie."""
-        asked = call.body
-        opened = self.browser.login(
-            call.headers, asked.identifier, asked.password, call.origin, asked.code
+    def open(self, request: ApiRequest[LoginBody]) -> ApiResponse:
+        """Sign a user in and set the session cookie."""
+        data = request.body
+        login = self.browser.login(
+            request.headers, data.identifier, data.password, request.origin, data.code
         )
         body = BrowserSessionBody(
-            user=user_body(opened.user), csrf_token=csrf_token(opened.token.secret)
+            user=user_body(login.user), csrf_token=csrf_token(login.token.secret)
         )
-        return ApiResponse(body=body, headers=_NO_STORE, cookie=self.browser.cookie(opened))
+        return ApiResponse(body=body, headers=NO_STORE, cookie=self.browser.cookie(login))
 
-    def show(self, call: ApiRequest) -> ApiResponse:
-        """Return who asks, and the CSRF token of their pages."""
-        user = user_body(self.identity.me(call.actor))
-        token = self.browser.csrf(call.headers) if not call.token else None
-        return ApiResponse(body=BrowserSessionBody(user=user, csrf_token=token), headers=_NO_STORE)
+    def show(self, request: ApiRequest) -> ApiResponse:
+        """Return the caller and the CSRF token of the session."""
+        user = user_body(self.identity.me(request.actor))
+        token = self.browser.csrf(request.headers) if not request.token else None
+        return ApiResponse(body=BrowserSessionBody(user=user, csrf_token=token), headers=NO_STORE)
 
-    def close(self, call: ApiRequest) -> ApiResponse:
-        """End the session that asks, and take back the cookie with all that is stored."""
-        self.browser.signing_in.logout(call.actor)
-        headers = {**_NO_STORE, "Clear-Site-Data": '"cache", "storage"'}
+    def close(self, request: ApiRequest) -> ApiResponse:
+        """End the session, delete its cookie and clear the browser's storage."""
+        self.browser.signing_in.logout(request.actor)
+        headers = {**NO_STORE, "Clear-Site-Data": '"cache", "storage"'}
         return ApiResponse(status=204, headers=headers, cookie=self.browser.cookie(None))
 
 
-_NO_STORE = {"Cache-Control": "no-store"}
-
-
-def operations(session: BrowserSessionRoutes) -> Sequence[AnyOperation]:
-    """Return the operations that browsers sign in and out by."""
-    path, tag = f"{BASE}/session", "identity"
+def operations(routes: BrowserSessionRoutes) -> Sequence[AnyOperation]:
+    """Return the operations on browser sessions."""
+    shared: dict[str, Any] = {"path": f"{BASE}/session", "tag": "identity"}
     return (
         Operation(
-            method="POST", path=path, name="open_browser_session",
-            summary="Sign in with a cookie, from a page of the service's own.",
-            handler=session.open, request=LoginBody, answers={200: BrowserSessionBody},
-            errors=(401, 403), who=Access.ANYONE, tag=tag,
+            method="POST", name="open_browser_session",
+            summary="Sign in with a session cookie, from a page of this service.",
+            handler=routes.open, request=LoginBody, responses={200: BrowserSessionBody},
+            errors=(401, 403), access=Access.ANYONE, **shared,
         ),
         Operation(
-            method="GET", path=path, name="get_browser_session",
-            summary="Show who asks, and the CSRF token of their pages.",
-            handler=session.show, answers={200: BrowserSessionBody}, who=Access.SELF, enrols=True,
-            tag=tag,
+            method="GET", name="get_browser_session",
+            summary="Get the signed-in user and the CSRF token of the session.",
+            handler=routes.show, responses={200: BrowserSessionBody}, access=Access.SELF,
+            allowed_while_enrolling=True, **shared,
         ),
         Operation(
-            method="DELETE", path=path, name="close_browser_session", keyless=True,
-            enrols=True,
-            summary="End the session that asks, and take back its cookie.",
-            handler=session.close, answers={204: None}, errors=(400, 403), who=Access.SELF,
-            tag=tag,
+            method="DELETE", name="close_browser_session",
+            summary="Sign out: end the browser session and delete its cookie.",
+            handler=routes.close, responses={204: None}, errors=(400, 403), access=Access.SELF,
+            no_api_key=True, allowed_while_enrolling=True, **shared,
         ),
     )  # fmt: skip

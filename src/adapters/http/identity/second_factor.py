@@ -1,4 +1,4 @@
-"""One's own second factor over HTTP, and taking a lost one from somebody."""
+"""Second factors (TOTP) over HTTP: enrolment, recovery codes, removal."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,7 +6,14 @@ from typing import Any
 
 from attrs import field, frozen
 
-from workbell.adapters.http.identity.auth import BASE, Code, MessageBody, Secret
+from workbell.adapters.http.identity.auth import (
+    BASE,
+    NO_STORE,
+    Code,
+    MessageBody,
+    Secret,
+    message_response,
+)
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -19,25 +26,24 @@ from workbell.services.identity.second_factor import SecondFactorService
 from workbell.services.identity.users import UserAdministration
 
 PATH = f"{BASE}/second-factor"
-_NO_STORE = {"Cache-Control": "no-store"}
 
 
 @frozen(kw_only=True)
-class PasswordProofBody:
+class CurrentPasswordBody:
     """The current password."""
 
     current_password: Secret = field(repr=False)
 
 
 @frozen(kw_only=True)
-class FirstCodeBody:
-    """The first code of a new second factor."""
+class ConfirmationCodeBody:
+    """A code of the new second factor."""
 
     code: Code = field(repr=False)
 
 
 @frozen(kw_only=True)
-class BothProofsBody:
+class PasswordAndCodeBody:
     """The current password, and a code or a recovery code."""
 
     current_password: Secret = field(repr=False)
@@ -45,8 +51,8 @@ class BothProofsBody:
 
 
 @frozen(kw_only=True, slots=False)
-class FactorBody:
-    """Whether there is a second factor, since when, and whether there must be one."""
+class SecondFactorBody:
+    """State of the second factor; `since` is null while it is not active."""
 
     is_active: bool
     is_required: bool
@@ -55,31 +61,31 @@ class FactorBody:
 
 
 @frozen(kw_only=True, slots=False)
-class SecretBody:
-    """A new secret, as text and as devices read it from a QR code; it is shown this once."""
+class SecondFactorSecretBody:
+    """A new secret as text and as otpauth URI; returned only once."""
 
     secret: str
     uri: str
 
 
 @frozen(kw_only=True, slots=False)
-class RecoveryBody:
-    """Recovery codes, each good for one use; they are shown this once."""
+class RecoveryCodesBody:
+    """Recovery codes, each valid for one use; returned only once."""
 
     recovery_codes: Sequence[str]
 
 
 @frozen(kw_only=True)
 class SecondFactorRoutes:
-    """One's own second factor."""
+    """The caller's own second factor, and removal of other users' factors."""
 
     second_factor: SecondFactorService
     people: UserAdministration
 
-    def show(self, call: ApiRequest) -> ApiResponse:
-        """Return how it stands."""
-        state = self.second_factor.state(call.actor)
-        body = FactorBody(
+    def show(self, request: ApiRequest) -> ApiResponse:
+        """Return the state of the caller's second factor."""
+        state = self.second_factor.state(request.actor)
+        body = SecondFactorBody(
             is_active=state.since is not None,
             is_required=state.is_required,
             since=state.since,
@@ -87,79 +93,76 @@ class SecondFactorRoutes:
         )
         return ApiResponse(body=body)
 
-    def begin(self, call: ApiRequest[PasswordProofBody]) -> ApiResponse:
-        """Return a new secret."""
-        asked = call.body
-        made = self.second_factor.begin(call.actor, asked.current_password)
-        headers = {**_NO_STORE, "Location": PATH}
-        return ApiResponse(
-            status=201, body=SecretBody(secret=made.text, uri=made.uri), headers=headers
-        )
+    def begin(self, request: ApiRequest[CurrentPasswordBody]) -> ApiResponse:
+        """Create a secret, which becomes active when it is confirmed."""
+        secret = self.second_factor.begin(request.actor, request.body.current_password)
+        body = SecondFactorSecretBody(secret=secret.text, uri=secret.uri)
+        return ApiResponse(status=201, body=body, headers={**NO_STORE, "Location": PATH})
 
-    def confirm(self, call: ApiRequest[FirstCodeBody]) -> ApiResponse:
-        """Have it count, and return recovery codes."""
-        return _recovery(self.second_factor.confirm(call.actor, call.body.code))
+    def confirm(self, request: ApiRequest[ConfirmationCodeBody]) -> ApiResponse:
+        """Activate the second factor and return recovery codes."""
+        return _recovery_codes(self.second_factor.confirm(request.actor, request.body.code))
 
-    def renew(self, call: ApiRequest[BothProofsBody]) -> ApiResponse:
-        """Return new recovery codes."""
-        asked = call.body
-        return _recovery(self.second_factor.renew(call.actor, asked.current_password, asked.code))
+    def renew(self, request: ApiRequest[PasswordAndCodeBody]) -> ApiResponse:
+        """Replace the recovery codes."""
+        data = request.body
+        codes = self.second_factor.renew(request.actor, data.current_password, data.code)
+        return _recovery_codes(codes)
 
-    def remove(self, call: ApiRequest[BothProofsBody]) -> ApiResponse:
-        """Remove it."""
-        asked = call.body
-        self.second_factor.remove(call.actor, asked.current_password, asked.code)
-        said = "The second factor is removed, and all other sessions have ended."
-        return ApiResponse(body=MessageBody(message=said))
+    def remove(self, request: ApiRequest[PasswordAndCodeBody]) -> ApiResponse:
+        """Remove the caller's second factor and end all other sessions."""
+        data = request.body
+        self.second_factor.remove(request.actor, data.current_password, data.code)
+        return message_response("The second factor is removed; all other sessions have ended.")
 
-    def remove_lost(self, call: ApiRequest) -> ApiResponse:
-        """Remove somebody else's."""
-        user_id = UserId(call.ids["user_id"])
-        self.people.remove_second_factor(call.actor, user_id)
+    def remove_lost(self, request: ApiRequest) -> ApiResponse:
+        """Remove another user's second factor and end their sessions."""
+        self.people.remove_second_factor(request.actor, UserId(request.ids["user_id"]))
         return ApiResponse(status=204)
 
 
-def _recovery(codes: Sequence[str]) -> ApiResponse:
-    return ApiResponse(body=RecoveryBody(recovery_codes=list(codes)), headers=_NO_STORE)
+def _recovery_codes(codes: Sequence[str]) -> ApiResponse:
+    return ApiResponse(body=RecoveryCodesBody(recovery_codes=list(codes)), headers=NO_STORE)
 
 
 def operations(routes: SecondFactorRoutes) -> Sequence[AnyOperation]:
     """Return the operations on second factors."""
-    own: dict[str, Any] = {"who": Access.SELF, "tag": "identity", "keyless": True}
-    both: dict[str, Any] = {"request": BothProofsBody, "errors": (403, 409, 503), **own}
+    own: dict[str, Any] = {"access": Access.SELF, "tag": "identity", "no_api_key": True}
+    enrolment: dict[str, Any] = {"allowed_while_enrolling": True, **own}
+    both: dict[str, Any] = {"request": PasswordAndCodeBody, "errors": (403, 409, 503), **own}
     return (
         Operation(
             method="GET", path=PATH, name="get_second_factor",
-            summary="Show how it stands with one's own second factor.", handler=routes.show,
-            answers={200: FactorBody}, errors=(403,), enrols=True, **own,
+            summary="Get the state of the current user's second factor.", handler=routes.show,
+            responses={200: SecondFactorBody}, errors=(403,), **enrolment,
         ),
         Operation(
             method="POST", path=PATH, name="begin_second_factor",
-            summary="Have a secret for a second factor; it counts once it is confirmed.",
-            handler=routes.begin, request=PasswordProofBody, answers={201: SecretBody},
-            errors=(403, 409, 503), enrols=True, **own,
+            summary="Create a second factor secret; it becomes active when it is confirmed.",
+            handler=routes.begin, request=CurrentPasswordBody,
+            responses={201: SecondFactorSecretBody}, errors=(403, 409, 503), **enrolment,
         ),
         Operation(
             method="POST", path=f"{PATH}/confirm", name="confirm_second_factor",
-            summary="Confirm a second factor by its first code; all other sessions end.",
-            handler=routes.confirm, request=FirstCodeBody, answers={200: RecoveryBody},
-            errors=(403, 409), enrols=True, **own,
+            summary="Activate a second factor with its first code and end all other sessions.",
+            handler=routes.confirm, request=ConfirmationCodeBody,
+            responses={200: RecoveryCodesBody}, errors=(403, 409), **enrolment,
         ),
         Operation(
             method="POST", path=f"{PATH}/recovery-codes", name="renew_recovery_codes",
-            summary="Have new recovery codes; the earlier ones work no more.",
-            handler=routes.renew, answers={200: RecoveryBody}, **both,
+            summary="Replace the recovery codes; the previous ones become invalid.",
+            handler=routes.renew, responses={200: RecoveryCodesBody}, **both,
         ),
         Operation(
             method="POST", path=f"{PATH}/remove", name="remove_second_factor",
-            summary="Remove one's own second factor; all other sessions end.",
-            handler=routes.remove, answers={200: MessageBody}, **both,
+            summary="Remove the current user's second factor and end all other sessions.",
+            handler=routes.remove, responses={200: MessageBody}, **both,
         ),
         Operation(
             method="DELETE", path="/api/v1/users/{user_id}/second-factor",
             name="remove_lost_second_factor",
-            summary="Remove a second factor that somebody has lost; all their sessions end.",
-            handler=routes.remove_lost, answers={204: None}, errors=(409,),
-            who=Access.SUPERUSER, tag="identity",
+            summary="Remove a user's lost second factor and end all their sessions.",
+            handler=routes.remove_lost, responses={204: None}, errors=(409,),
+            access=Access.SUPERUSER, tag="identity",
         ),
     )  # fmt: skip

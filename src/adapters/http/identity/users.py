@@ -1,11 +1,19 @@
-"""People over HTTP, as superusers look after them."""
+"""User administration over HTTP, for superusers."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.adapters.http.identity.auth import Address, MessageBody, UserBody, user_body
+from workbell.adapters.http.identity.auth import (
+    EmailAddress,
+    MessageBody,
+    UserBody,
+    message_response,
+    user_body,
+)
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -14,14 +22,7 @@ from workbell.adapters.http.web.operations import (
     ListOf,
     Operation,
 )
-from workbell.adapters.http.web.pagination import (
-    Ordering,
-    PageNumber,
-    PageSize,
-    make_slice,
-    numbered,
-    ordering,
-)
+from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
 from workbell.domain.constraints import Constraints
 from workbell.domain.identity.user import Role, Tier, UserId
 from workbell.ports.identity.users import UserFilter
@@ -33,36 +34,22 @@ ORDERINGS: Mapping[str, str] = {name: name for name in ("id", "username", "email
 
 
 @frozen(kw_only=True)
-class UserQuery:
-    """Which people to list."""
+class UserQuery(OrderedQuery):
+    """Filters, ordering and page of a list of users."""
 
     role: Role | None = None
     tier: Tier | None = None
     is_active: bool | None = None
     is_super_user: bool | None = None
     is_email_verified: bool | None = None
-    email: Address | None = None
+    email: EmailAddress | None = None
     search: Annotated[str, Constraints(max_length=200)] | None = None
     ordering: Ordering = "id"
-    page: PageNumber = 1
-    page_size: PageSize = None
-
-    def filter(self) -> UserFilter:
-        """Return it in the port's form."""
-        return UserFilter(
-            role=self.role,
-            tier=self.tier,
-            is_active=self.is_active,
-            is_super_user=self.is_super_user,
-            is_email_verified=self.is_email_verified,
-            email=self.email,
-            search=self.search,
-        )
 
 
 @frozen(kw_only=True)
 class UserChangeBody:
-    """What a superuser changes of a person; what is left out or null stays."""
+    """Changes to a user by a superuser; omitted and null fields are unchanged."""
 
     role: Role | None = None
     tier: Tier | None = None
@@ -72,65 +59,56 @@ class UserChangeBody:
 
 @frozen(kw_only=True)
 class UserRoutes:
-    """Looking after people."""
+    """User administration."""
 
     people: UserAdministration
 
-    def list(self, call: ApiRequest[object, UserQuery]) -> ApiResponse:
-        """Return a page of all people."""
-        asked = call.query
-        part = make_slice(call, asked.page, asked.page_size)
-        order = ordering(asked.ordering, ORDERINGS, "ordering")
-        found, total = self.people.find(call.actor, asked.filter(), order, part.offset, part.size)
-        return numbered(call, part, [user_body(one) for one in found], total)
+    def list(self, request: ApiRequest[object, UserQuery]) -> ApiResponse:
+        """Return a page of all users."""
+        find = partial(self.people.find, request.actor, copy_fields(UserFilter, request.query))
+        return ordered_page(request, ORDERINGS, find, user_body)
 
-    def get(self, call: ApiRequest) -> ApiResponse:
-        """Return a person."""
-        return ApiResponse(body=user_body(self.people.get(call.actor, _id(call))))
+    def get(self, request: ApiRequest) -> ApiResponse:
+        """Return a user."""
+        return ApiResponse(body=user_body(self.people.get(request.actor, _id(request))))
 
-    def change(self, call: ApiRequest[UserChangeBody]) -> ApiResponse:
-        """Change what a person is."""
-        asked = call.body
-        change = UserChange(
-            role=asked.role,
-            tier=asked.tier,
-            is_active=asked.is_active,
-            is_super_user=asked.is_super_user,
-        )
-        return ApiResponse(body=user_body(self.people.change(call.actor, _id(call), change)))
+    def change(self, request: ApiRequest[UserChangeBody]) -> ApiResponse:
+        """Change a user's role, tier or flags."""
+        change = copy_fields(UserChange, request.body)
+        return ApiResponse(body=user_body(self.people.change(request.actor, _id(request), change)))
 
-    def sign_out(self, call: ApiRequest) -> ApiResponse:
-        """End every session of a person."""
-        ended = self.people.sign_out(call.actor, _id(call))
-        return ApiResponse(body=MessageBody(message=f"Sessions ended: {ended}."))
+    def sign_out(self, request: ApiRequest) -> ApiResponse:
+        """End all sessions of a user."""
+        ended = self.people.sign_out(request.actor, _id(request))
+        return message_response(f"Sessions ended: {ended}.")
 
 
-def _id(call: ApiRequest) -> UserId:
-    return UserId(call.ids["user_id"])
+def _id(request: ApiRequest) -> UserId:
+    return UserId(request.ids["user_id"])
 
 
-def operations(administration: UserRoutes) -> Sequence[AnyOperation]:
-    """Return the operations on people."""
-    style: dict[str, Any] = {"who": Access.SUPERUSER, "tag": "identity"}
+def operations(routes: UserRoutes) -> Sequence[AnyOperation]:
+    """Return the operations on users."""
+    shared: dict[str, Any] = {"access": Access.SUPERUSER, "tag": "identity"}
     return (
         Operation(
-            method="GET", path=BASE, name="list_users", summary="List people.",
-            handler=administration.list, query=UserQuery, answers={200: ListOf(UserBody)},
-            errors=(404,), **style,
+            method="GET", path=BASE, name="list_users", summary="List users.",
+            handler=routes.list, query=UserQuery, responses={200: ListOf(UserBody)},
+            errors=(404,), **shared,
         ),
         Operation(
-            method="GET", path=ONE, name="get_user", summary="Show a person.",
-            handler=administration.get, answers={200: UserBody}, **style,
+            method="GET", path=ONE, name="get_user", summary="Get a user.",
+            handler=routes.get, responses={200: UserBody}, **shared,
         ),
         Operation(
             method="PATCH", path=ONE, name="change_user",
-            summary="Change role, tier and flags of a person; it counts at once.",
-            handler=administration.change, request=UserChangeBody, answers={200: UserBody},
-            errors=(409,), exists=administration.get, **style,
+            summary="Change a user's role, tier and flags; takes effect immediately.",
+            handler=routes.change, request=UserChangeBody, responses={200: UserBody},
+            errors=(409,), exists=routes.get, **shared,
         ),
         Operation(
             method="POST", path=f"{ONE}/sign_out", name="sign_out_user",
-            summary="End every session of a person, at once.", handler=administration.sign_out,
-            answers={200: MessageBody}, errors=(409,), **style,
+            summary="End all sessions of a user immediately.", handler=routes.sign_out,
+            responses={200: MessageBody}, errors=(409,), **shared,
         ),
     )  # fmt: skip

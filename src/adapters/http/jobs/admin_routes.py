@@ -1,4 +1,4 @@
-"""What work runs on, over HTTP: task definitions, queues, workers, counts."""
+"""Task definitions, queues, workers and job statistics over HTTP."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,8 @@ from workbell.adapters.http.jobs.views import (
     StatsBody,
     WorkerBody,
     definition_body,
-    queue_body,
-    stats_body,
-    worker_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -31,116 +29,120 @@ from workbell.services.jobs.task_definitions import TaskDefinitionService
 TASKS = "/api/v1/task-definitions"
 QUEUE = "/api/v1/queues/{name}"
 STATES = {"pause": "paused", "resume": "running", "drain": "draining"}
+SWITCH_SUMMARIES = {
+    "pause": "Pause a queue: workers start no more of its jobs.",
+    "resume": "Resume a paused or draining queue.",
+    "drain": "Drain a queue: running jobs finish, then the queue is paused.",
+}
 
 
 @frozen(kw_only=True)
-class SwitchBody:
-    """Whether a task may be run; waiting jobs of an inactive one are held."""
+class TaskSwitchBody:
+    """Whether the task is active; waiting jobs of an inactive task are held."""
 
     is_active: bool
 
 
 @frozen(kw_only=True)
 class JobAdminRoutes:
-    """Task definitions, queues, workers and counts."""
+    """Task definitions, queues, workers and job statistics."""
 
     jobs: JobService
     definitions: TaskDefinitionService
 
-    def list_definitions(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
-        """Return a page of the tasks that can be scheduled."""
-        found = [definition_body(one) for one in self.definitions.all()]
-        return single_page(call, found, call.query.page, call.query.page_size)
+    def list_definitions(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
+        """Return a page of the task definitions."""
+        bodies = [definition_body(task) for task in self.definitions.all()]
+        return single_page(request, bodies, request.query.page, request.query.page_size)
 
-    def definition(self, call: ApiRequest) -> ApiResponse:
-        """Return one task that can be scheduled."""
-        return ApiResponse(body=definition_body(self.definitions.get(_task(call))))
+    def definition(self, request: ApiRequest) -> ApiResponse:
+        """Return one task definition."""
+        return ApiResponse(body=definition_body(self.definitions.get(_task_id(request))))
 
-    def exists(self, call: ApiRequest) -> object:
-        """Look for the task, before anything that was sent is judged."""
-        return self.definitions.get(_task(call))
-
-    def switch(self, call: ApiRequest[SwitchBody]) -> ApiResponse:
-        """Switch a task on or off."""
-        asked = call.body
-        changed = self.definitions.set_active(call.actor, _task(call), active=asked.is_active)
+    def switch(self, request: ApiRequest[TaskSwitchBody]) -> ApiResponse:
+        """Activate or deactivate a task."""
+        task_id, active = _task_id(request), request.body.is_active
+        changed = self.definitions.set_active(request.actor, task_id, active=active)
         return ApiResponse(body=definition_body(changed))
 
-    def list_queues(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
+    def list_queues(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the queues."""
-        found = [queue_body(queue) for queue in self.jobs.queues()]
-        return single_page(call, found, call.query.page, call.query.page_size)
+        bodies = [copy_fields(QueueBody, queue) for queue in self.jobs.queues()]
+        return single_page(request, bodies, request.query.page, request.query.page_size)
 
-    def switch_queue(self, state: str) -> Handler:
-        """Return the handler that sets a queue's switch."""
-        return lambda call: ApiResponse(
-            body=queue_body(self.jobs.switch_queue(call.actor, call.names["name"], state))
+    def make_queue_switch(self, state: str) -> Handler:
+        """Return a handler that sets the state of a queue."""
+        return lambda request: ApiResponse(
+            body=copy_fields(
+                QueueBody, self.jobs.switch_queue(request.actor, request.names["name"], state)
+            )
         )
 
-    def list_workers(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
-        """Return a page of the processes that run jobs."""
-        found = [worker_body(worker) for worker in self.jobs.workers(call.actor)]
-        return single_page(call, found, call.query.page, call.query.page_size)
+    def list_workers(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
+        """Return a page of the worker processes."""
+        bodies = [copy_fields(WorkerBody, worker) for worker in self.jobs.workers(request.actor)]
+        return single_page(request, bodies, request.query.page, request.query.page_size)
 
-    def stats(self, call: ApiRequest) -> ApiResponse:
-        """Return counts of the caller's jobs."""
-        return ApiResponse(body=stats_body(self.jobs.stats(call.actor)))
-
-
-def _task(call: ApiRequest) -> TaskId:
-    return TaskId(call.ids["task_definition_id"])
+    def stats(self, request: ApiRequest) -> ApiResponse:
+        """Return statistics of the caller's jobs."""
+        return ApiResponse(body=copy_fields(StatsBody, self.jobs.stats(request.actor)))
 
 
-def operations(work: JobAdminRoutes) -> Sequence[AnyOperation]:
-    """Return the canonical operations on what work runs on."""
-    return (*_of_definitions(work), *_of_queues(work))
+def _task_id(request: ApiRequest) -> TaskId:
+    return TaskId(request.ids["task_definition_id"])
 
 
-def _of_definitions(work: JobAdminRoutes) -> Sequence[AnyOperation]:
+def operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
+    """Return the canonical operations on tasks, queues and workers."""
+    return (*_task_operations(routes), *_queue_operations(routes))
+
+
+def _task_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
     one = TASKS + "/{task_definition_id}"
     return (
         Operation(
             method="GET", path=TASKS, name="list_task_definitions",
-            summary="List the tasks that can be scheduled.", handler=work.list_definitions,
-            query=PageQuery, answers={200: ListOf(DefinitionBody)}, errors=(404,), tag="tasks",
+            summary="List task definitions.", handler=routes.list_definitions,
+            query=PageQuery, responses={200: ListOf(DefinitionBody)}, errors=(404,), tag="tasks",
         ),
         Operation(
-            method="GET", path=one, name="get_task_definition", summary="Show a task.",
-            handler=work.definition, answers={200: DefinitionBody}, tag="tasks",
+            method="GET", path=one, name="get_task_definition", summary="Get a task definition.",
+            handler=routes.definition, responses={200: DefinitionBody}, tag="tasks",
         ),
         Operation(
             method="PATCH", path=one, name="switch_task_definition",
-            summary="Switch a task on or off.", handler=work.switch, request=SwitchBody,
-            exists=work.exists, answers={200: DefinitionBody}, who=Access.SUPERUSER, tag="tasks",
+            summary="Activate or deactivate a task; jobs of an inactive task are held.",
+            handler=routes.switch, request=TaskSwitchBody, exists=routes.definition,
+            responses={200: DefinitionBody}, access=Access.SUPERUSER, tag="tasks",
         ),
     )  # fmt: skip
 
 
-def _of_queues(work: JobAdminRoutes) -> Sequence[AnyOperation]:
+def _queue_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
     switches = [
         Operation(
             method="POST", path=f"{QUEUE}/{word}", name=f"{word}_queue",
-            summary=f"{word.capitalize()} a queue.", handler=work.switch_queue(state),
-            answers={200: QueueBody}, who=Access.SUPERUSER, tag="queues",
+            summary=SWITCH_SUMMARIES[word], handler=routes.make_queue_switch(state),
+            responses={200: QueueBody}, access=Access.SUPERUSER, tag="queues",
         )
         for word, state in STATES.items()
     ]  # fmt: skip
     return (
         Operation(
-            method="GET", path="/api/v1/queues", name="list_queues", summary="List the queues.",
-            handler=work.list_queues, query=PageQuery, answers={200: ListOf(QueueBody)},
+            method="GET", path="/api/v1/queues", name="list_queues", summary="List queues.",
+            handler=routes.list_queues, query=PageQuery, responses={200: ListOf(QueueBody)},
             errors=(404,), tag="queues",
         ),
         *switches,
         Operation(
             method="GET", path="/api/v1/workers", name="list_workers",
-            summary="List the processes that run jobs.", handler=work.list_workers,
-            query=PageQuery, answers={200: ListOf(WorkerBody)}, errors=(404,),
-            who=Access.SUPERUSER, tag="queues",
+            summary="List worker processes.", handler=routes.list_workers,
+            query=PageQuery, responses={200: ListOf(WorkerBody)}, errors=(404,),
+            access=Access.SUPERUSER, tag="queues",
         ),
         Operation(
             method="GET", path="/api/v1/stats/jobs", name="get_job_stats",
-            summary="Count the caller's jobs by status.", handler=work.stats,
-            answers={200: StatsBody}, tag="jobs",
+            summary="Get statistics of the current user's jobs and schedules.",
+            handler=routes.stats, responses={200: StatsBody}, tag="jobs",
         ),
     )  # fmt: skip

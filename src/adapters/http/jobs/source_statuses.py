@@ -1,4 +1,4 @@
-"""Status words: how the public words for a job's state read in each style."""
+"""Job statuses of the InsightHub and Job Processing APIs."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -7,7 +7,7 @@ from workbell.domain.jobs.job import Status
 
 
 class InsightHubStatus(StrEnum):
-    """How InsightHub reads a run's state; skipped runs read as cancelled."""
+    """Run statuses of InsightHub; skipped runs are reported as cancelled."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -18,7 +18,7 @@ class InsightHubStatus(StrEnum):
 
 
 class JobProcessingStatus(StrEnum):
-    """How Job Processing reads a job's state; retrying reads as pending, skipped as cancelled."""
+    """Job statuses of Job Processing; skipped jobs map to cancelled."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -47,10 +47,10 @@ JOB_PROCESSING_STATUSES: Mapping[Status, JobProcessingStatus] = {
 }
 
 
-def statuses(
-    words: Mapping[Status, StrEnum], given: Sequence[StrEnum] | None
+def matching_statuses(
+    translation: Mapping[Status, StrEnum], given: Sequence[StrEnum] | None
 ) -> tuple[Status, ...] | None:
-    """Return every status that one of the given words may stand for."""
+    """Return the statuses that translate to the given ones; None for None."""
     if given is None:
         return None
-    return tuple(status for status, word in words.items() if word in given)
+    return tuple(status for status, name in translation.items() if name in given)

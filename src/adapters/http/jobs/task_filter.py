@@ -1,20 +1,20 @@
-"""The task that a filter names by id or key."""
+"""Lookup of the task in a filter, by id or key."""
 
 from workbell.domain.errors import Invalid
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 
 
-def key_of(
+def get_task_key(
     definitions: TaskDefinitionService, name: int | str, path: str = "task_definition"
 ) -> str:
     """
-    Return the key of the task that a filter names by id or key.
+    Return the key of a task, given its id or key.
 
     Raises:
-        Invalid: There is none; `path` is where the filter stands.
+        Invalid: There is no such task; the error names the field `path`.
     """
     try:
         return definitions.by_name(name).key
     except Invalid as error:
-        (said,) = error.field_errors.values()
-        raise Invalid(field_errors={path: said}) from None
+        (messages,) = error.field_errors.values()
+        raise Invalid(field_errors={path: messages}) from None

@@ -1,4 +1,4 @@
-"""Jobs as they are answered: with results, attempts, logs and files."""
+"""Response bodies of jobs and their results, tasks, queues and workers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,15 +7,15 @@ from typing import Any
 from attrs import frozen
 
 from workbell.adapters.http.jobs.source_statuses import JOB_PROCESSING_STATUSES, JobProcessingStatus
-from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine, Outcome
+from workbell.adapters.http.web.mapping import copy_fields
+from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import Job, JobOrigin, Status
 from workbell.domain.jobs.task import TaskDefinition
-from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 
 
 @frozen(kw_only=True, slots=False)
 class JobProgressBody:
-    """How far a job is; `total` is null where nobody knows."""
+    """Progress of a running job; `total` is null if unknown."""
 
     done: float
     total: float | None
@@ -23,8 +23,8 @@ class JobProgressBody:
 
 
 @frozen(kw_only=True, slots=False)
-class JobFacts:
-    """What is answered of a job in every style."""
+class JobFields:
+    """Fields of a job that all styles share."""
 
     id: int
     owner: int
@@ -48,22 +48,22 @@ class JobFacts:
 
 
 @frozen(kw_only=True, slots=False)
-class JobBody(JobFacts):
-    """A piece of work, due at a time."""
+class JobBody(JobFields):
+    """One execution of a task, due at `scheduled_time`."""
 
     status: Status
 
 
 @frozen(kw_only=True, slots=False)
-class JobProcessingJobBody(JobFacts):
-    """A piece of work, in Job Processing's words."""
+class JobProcessingJobBody(JobFields):
+    """A job with Job Processing's statuses."""
 
     status: JobProcessingStatus
 
 
 @frozen(kw_only=True, slots=False)
 class ResultBody:
-    """What came of a completed job."""
+    """The result of a completed job."""
 
     job: int
     output: Any
@@ -73,7 +73,7 @@ class ResultBody:
 
 @frozen(kw_only=True, slots=False)
 class AttemptBody:
-    """One try of a job; a running one has neither end nor outcome."""
+    """One attempt of a job; `ended_at` and `outcome` are null until it ends."""
 
     number: int
     queued_at: datetime | None
@@ -86,7 +86,7 @@ class AttemptBody:
 
 @frozen(kw_only=True, slots=False)
 class LogLineBody:
-    """One line that a job's body logged; `seq` counts from 1 within the attempt."""
+    """One log line of a job; `seq` starts at 1 in each attempt."""
 
     attempt: int
     seq: int
@@ -97,7 +97,7 @@ class LogLineBody:
 
 @frozen(kw_only=True, slots=False)
 class ArtifactBody:
-    """A file that a job made, and where to download it."""
+    """A file that a job created, with its download URL."""
 
     name: str
     media_type: str
@@ -123,7 +123,7 @@ class DefinitionBody:
 
 @frozen(kw_only=True, slots=False)
 class QueueBody:
-    """A queue: its switch, and how many jobs stand where."""
+    """A queue (running, draining or paused), with its unfinished jobs."""
 
     name: str
     state: str
@@ -136,7 +136,7 @@ class QueueBody:
 
 @frozen(kw_only=True, slots=False)
 class WorkerBody:
-    """A process that runs jobs, as it last told of itself."""
+    """A worker process, as of its last heartbeat (`seen_at`)."""
 
     id: str
     host: str
@@ -150,7 +150,7 @@ class WorkerBody:
 
 @frozen(kw_only=True, slots=False)
 class StatsBody:
-    """How many jobs stand in each state, and how the finished ones went."""
+    """Job counts by status and over the last hour, and schedule counts."""
 
     by_status: Mapping[str, int]
     finished_last_hour: int
@@ -160,8 +160,8 @@ class StatsBody:
     schedules_overdue: int
 
 
-def job_facts(job: Job) -> dict[str, Any]:
-    """Return what is answered of a job in every style, by field."""
+def job_fields(job: Job) -> dict[str, Any]:
+    """Return the values of `JobFields`."""
     at = job.progress
     return {
         "id": job.id,
@@ -187,103 +187,23 @@ def job_facts(job: Job) -> dict[str, Any]:
 
 
 def job_body(job: Job) -> JobBody:
-    """Return a job as it is answered."""
-    return JobBody(status=job.status, **job_facts(job))
+    """Return the body of a job."""
+    return JobBody(status=job.status, **job_fields(job))
 
 
 def jobprocessing_job_body(job: Job) -> JobProcessingJobBody:
-    """Return a job as Job Processing's routes answer it."""
-    return JobProcessingJobBody(status=JOB_PROCESSING_STATUSES[job.status], **job_facts(job))
+    """Return the Job Processing body of a job."""
+    return JobProcessingJobBody(status=JOB_PROCESSING_STATUSES[job.status], **job_fields(job))
 
 
 def result_body(job: Job) -> ResultBody:
-    """Return what came of a job."""
+    """Return the result of a job."""
     return ResultBody(
         job=job.id, output=job.result, error_message=job.reason, completed_at=job.ended_at
     )
 
 
-def attempt_body(attempt: Attempt) -> AttemptBody:
-    """Return one try of a job."""
-    return AttemptBody(
-        number=attempt.number,
-        queued_at=attempt.queued_at,
-        started_at=attempt.started_at,
-        ended_at=attempt.ended_at,
-        outcome=attempt.outcome,
-        error_message=attempt.error,
-        worker=attempt.worker,
-    )
-
-
-def log_line_body(line: LogLine) -> LogLineBody:
-    """Return one line of a job's log."""
-    return LogLineBody(
-        attempt=line.attempt, seq=line.seq, at=line.at, level=line.level, text=line.text
-    )
-
-
-def artifact_body(artifact: Artifact, url: str) -> ArtifactBody:
-    """Return a file that a job made; `url` is where it is downloaded."""
-    return ArtifactBody(
-        name=artifact.name,
-        media_type=artifact.media_type,
-        size=artifact.size,
-        sha256=artifact.sha256,
-        url=url,
-    )
-
-
 def definition_body(definition: TaskDefinition) -> DefinitionBody:
-    """Return a task as it is answered."""
+    """Return the body of a task definition."""
     flat = definition.flat_schema()
-    return DefinitionBody(
-        id=definition.id,
-        key=definition.key,
-        name=definition.name,
-        description=definition.description,
-        schema=definition.schema,
-        input_schema=flat,
-        input_fields=list(flat),
-        is_active=definition.is_active,
-        created_at=definition.created_at,
-    )
-
-
-def queue_body(queue: QueueStats) -> QueueBody:
-    """Return a queue as it is answered."""
-    return QueueBody(
-        name=queue.name,
-        state=queue.state,
-        scheduled=queue.scheduled,
-        held=queue.held,
-        ready=queue.ready,
-        running=queue.running,
-        oldest_ready_at=queue.oldest_ready_at,
-    )
-
-
-def worker_body(worker: WorkerInfo) -> WorkerBody:
-    """Return a process that runs jobs."""
-    return WorkerBody(
-        id=worker.id,
-        host=worker.host,
-        pid=worker.pid,
-        started_at=worker.started_at,
-        seen_at=worker.seen_at,
-        threads=worker.threads,
-        running=worker.running,
-        queues=worker.queues,
-    )
-
-
-def stats_body(stats: JobStats) -> StatsBody:
-    """Return counts of jobs."""
-    return StatsBody(
-        by_status=stats.by_status,
-        finished_last_hour=stats.finished_last_hour,
-        failed_last_hour=stats.failed_last_hour,
-        oldest_ready_at=stats.oldest_ready_at,
-        schedules_active=stats.schedules_active,
-        schedules_overdue=stats.schedules_overdue,
-    )
+    return copy_fields(DefinitionBody, definition, input_schema=flat, input_fields=list(flat))

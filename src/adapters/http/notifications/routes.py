@@ -1,4 +1,4 @@
-"""Notifications over HTTP: preferences, and unsubscribing by one click."""
+"""Notification preferences and one-click unsubscribe over HTTP."""
 
 from collections.abc import Sequence
 from datetime import time
@@ -42,11 +42,10 @@ _FORM = '<form method="post"><button type="submit">No more {category}</button></
 @frozen(kw_only=True, slots=False)
 class PreferencesBody:
     """
-    Whether and when a person wants reminders.
+    Reminder preferences; omitted fields are reset to their defaults.
 
-    `reminder_time` is a quarter hour of the person's own day, by the time zone
-    of their profile; null for the time at which everybody gets them. What is
-    left out goes back to its default.
+    `reminder_time` is in the time zone of the user's profile; null selects the
+    default time of the service.
     """
 
     reminders: bool = True
@@ -54,7 +53,7 @@ class PreferencesBody:
         str | None,
         Constraints(
             pattern=r"([01][0-9]|2[0-3]):(00|15|30|45)",
-            hint="must be a quarter hour, such as 07:30",
+            hint="must be a time in quarter hours, such as 07:30",
             example="07:30",
         ),
     ] = None
@@ -62,7 +61,7 @@ class PreferencesBody:
 
 @frozen(kw_only=True, slots=False)
 class UnsubscribeBody:
-    """The kind of mail that a link ends, and whether that has been done now."""
+    """The email category of a link, and whether it is now unsubscribed."""
 
     category: EmailCategory
     unsubscribed: bool
@@ -70,42 +69,42 @@ class UnsubscribeBody:
 
 @frozen(kw_only=True)
 class NotificationRoutes:
-    """What people prefer of notifications."""
+    """Notification preferences and unsubscribe links."""
 
     reminding: ReminderService
 
-    def preferences(self, call: ApiRequest) -> ApiResponse:
-        """Return what the caller prefers."""
-        return ApiResponse(body=_body(self.reminding.preferences(call.actor)))
+    def preferences(self, request: ApiRequest) -> ApiResponse:
+        """Return the caller's preferences."""
+        return _preferences_response(self.reminding.preferences(request.actor))
 
-    def prefer(self, call: ApiRequest[PreferencesBody]) -> ApiResponse:
-        """Keep what the caller prefers."""
-        asked = call.body
-        at = asked.reminder_time
-        wanted = Preferences(
-            reminders=asked.reminders, reminder_time=None if at is None else time.fromisoformat(at)
+    def save_preferences(self, request: ApiRequest[PreferencesBody]) -> ApiResponse:
+        """Replace the caller's preferences."""
+        at = request.body.reminder_time
+        preferences = Preferences(
+            reminders=request.body.reminders,
+            reminder_time=None if at is None else time.fromisoformat(at),
         )
-        return ApiResponse(body=_body(self.reminding.save_preferences(call.actor, wanted)))
+        return _preferences_response(self.reminding.save_preferences(request.actor, preferences))
 
-    def ask(self, call: ApiRequest) -> ApiResponse:
-        """Show what a link ends, and a button for it; scanners of mail follow links, too."""
-        category = self.reminding.parse_unsubscribe_token(call.names["token"]).category
+    def confirm_unsubscribe(self, request: ApiRequest) -> ApiResponse:
+        """Return a confirmation form; GET is safe, as mail scanners use links."""
+        category = self.reminding.parse_unsubscribe_token(request.names["token"]).category
         content = _FORM.format(category=escape(category))
-        return _answer(call, category, "Unsubscribe", content, done=False)
+        return _unsubscribe_response(request, category, "Unsubscribe", content, done=False)
 
-    def unsubscribe(self, call: ApiRequest) -> ApiResponse:
-        """End what the link stands for."""
-        category = self.reminding.unsubscribe(call.names["token"], call.origin).category
+    def unsubscribe(self, request: ApiRequest) -> ApiResponse:
+        """Unsubscribe from the category of the link."""
+        category = self.reminding.unsubscribe(request.names["token"], request.origin).category
         content = f"<p>You will get no more {escape(category)}.</p>"
-        return _answer(call, category, "Unsubscribed", content, done=True)
+        return _unsubscribe_response(request, category, "Unsubscribed", content, done=True)
 
 
-def _answer(
-    call: ApiRequest, category: EmailCategory, title: str, content: str, *, done: bool
+def _unsubscribe_response(
+    request: ApiRequest, category: EmailCategory, title: str, content: str, *, done: bool
 ) -> ApiResponse:
-    """Answer a browser with a page, and a program with JSON."""
+    """Return an HTML page if the client accepts HTML, else JSON."""
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
-    if HTML not in call.accept:
+    if HTML not in request.accept:
         body = UnsubscribeBody(category=category, unsubscribed=done)
         return ApiResponse(body=body, headers=headers)
     return ApiResponse(
@@ -115,42 +114,43 @@ def _answer(
     )
 
 
-def _body(preferences: Preferences) -> PreferencesBody:
+def _preferences_response(preferences: Preferences) -> ApiResponse:
     at = preferences.reminder_time
-    return PreferencesBody(
-        reminders=preferences.reminders,
-        reminder_time=None if at is None else at.isoformat("minutes"),
-    )
+    reminder_time = None if at is None else at.isoformat("minutes")
+    body = PreferencesBody(reminders=preferences.reminders, reminder_time=reminder_time)
+    return ApiResponse(body=body)
 
 
-def operations(notifications: NotificationRoutes) -> Sequence[AnyOperation]:
+def operations(routes: NotificationRoutes) -> Sequence[AnyOperation]:
     """Return the operations on notifications."""
-    own: dict[str, Any] = {"who": Access.SELF, "tag": "notifications"}
+    own: dict[str, Any] = {"access": Access.SELF, "tag": "notifications"}
     link: dict[str, Any] = {
         "path": UNSUBSCRIBE + "{token}",
-        "answers": {200: UnsubscribeBody},
-        "media": (JSON, HTML),
-        "who": Access.ANYONE,
+        "responses": {200: UnsubscribeBody},
+        "media_types": (JSON, HTML),
+        "access": Access.ANYONE,
         "tag": "notifications",
     }
     return (
         Operation(
             method="GET", path=PREFERENCES, name="get_notification_preferences",
-            summary="Show which notifications one wants.", handler=notifications.preferences,
-            answers={200: PreferencesBody}, **own,
+            summary="Get the current user's notification preferences.", handler=routes.preferences,
+            responses={200: PreferencesBody}, **own,
         ),
         Operation(
             method="PUT", path=PREFERENCES, name="set_notification_preferences",
-            summary="Say which notifications one wants.", handler=notifications.prefer,
-            request=PreferencesBody, answers={200: PreferencesBody}, errors=(403,), **own,
+            summary="Replace the current user's notification preferences.",
+            handler=routes.save_preferences, request=PreferencesBody,
+            responses={200: PreferencesBody}, errors=(403,), **own,
         ),
         Operation(
             method="GET", name="show_unsubscribe",
-            summary="Show what a link in a mail ends; nothing is done.", handler=notifications.ask, **link,
+            summary="Show the confirmation page of an unsubscribe link; changes nothing.",
+            handler=routes.confirm_unsubscribe, **link,
         ),
         Operation(
             method="POST", name="unsubscribe",
-            summary="End mails by the link in one of them, without signing in (RFC 8058).",
-            handler=notifications.unsubscribe, errors=(503,), **link,
+            summary="Unsubscribe by the link in an email, without signing in (RFC 8058).",
+            handler=routes.unsubscribe, errors=(503,), **link,
         ),
     )  # fmt: skip

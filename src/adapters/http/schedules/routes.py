@@ -1,4 +1,4 @@
-"""Schedules over HTTP: list, create, change, run, look back and ahead."""
+"""Schedules over HTTP: create, change, run, backfill, list runs, preview."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.adapters.http.jobs.history import StatusQuery, history
-from workbell.adapters.http.jobs.views import JobBody, job_body, job_facts
+from workbell.adapters.http.jobs.history import StatusQuery, job_page
+from workbell.adapters.http.jobs.views import JobBody, job_body, job_fields
 from workbell.adapters.http.schedules.filters import (
     ORDERINGS,
     ScheduleFilters,
@@ -20,12 +20,12 @@ from workbell.adapters.http.schedules.views import (
     PreviewBody,
     RunBody,
     ScheduleBody,
-    backfill_summary,
     listed_body,
     preview_body,
     run_body,
     schedule_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     AnyOperation,
     ApiRequest,
@@ -34,15 +34,8 @@ from workbell.adapters.http.web.operations import (
     Operation,
     PartialOperation,
 )
-from workbell.adapters.http.web.pagination import (
-    Cursor,
-    PageNumber,
-    PageSize,
-    make_slice,
-    numbered,
-    ordering,
-)
-from workbell.adapters.http.web.request import etag
+from workbell.adapters.http.web.pagination import make_slice, numbered_page, parse_ordering
+from workbell.adapters.http.web.request import etag_header
 from workbell.domain.constraints import Constraints
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
 from workbell.domain.errors import Invalid
@@ -56,29 +49,26 @@ from workbell.services.schedules.requests import Expression, NewSchedule, ZoneNa
 
 BASE = "/api/v1/schedules"
 ONE = BASE + "/{schedule_id}"
-RunCount = Annotated[int, Constraints(ge=1, le=100, description="How many runs to show.")]
+RunCount = Annotated[int, Constraints(ge=1, le=100, description="Number of runs to return.")]
 
 
 @frozen(kw_only=True)
-class RunsQuery:
-    """Which runs of a schedule to list, newest first."""
+class RunsQuery(StatusQuery):
+    """Statuses and page of a schedule's runs."""
 
     status: Sequence[Status] | None = None
-    page: PageNumber = 1
-    page_size: PageSize = None
-    cursor: Cursor = None
 
 
 @frozen(kw_only=True)
 class UpcomingQuery:
-    """How many runs to show."""
+    """Number of upcoming runs."""
 
     n: RunCount = 5
 
 
 @frozen(kw_only=True)
 class ExpressionBody:
-    """An expression to explain."""
+    """A cron expression, and how to evaluate it."""
 
     cron_expression: Expression
     time_zone: ZoneName | None = None
@@ -98,14 +88,14 @@ class BackfillRangeBody:
 
 @frozen(kw_only=True, slots=False)
 class BackfilledBody(JobBody):
-    """The first job of a backfill, and what the whole of it comes to."""
+    """The first job of a backfill, and a summary of all its jobs."""
 
     backfill: BackfillSummary
 
 
 @frozen(kw_only=True)
 class ScheduleRoutes:
-    """Schedules, shown in the form and the words of one style."""
+    """Schedules in one style: base path, response bodies and statuses."""
 
     scheduling: ScheduleService
     jobs: JobService
@@ -116,197 +106,197 @@ class ScheduleRoutes:
     show_run: Callable[[Job, ScheduleView], Any] = run_body
     statuses: Callable[[Sequence[Any] | None], Sequence[Status] | None] = lambda given: given
 
-    def list(self, call: ApiRequest[object, ScheduleQuery]) -> ApiResponse:
-        """Return a page of the schedules that the query selects."""
-        query = call.query
-        order = ordering(query.ordering, ORDERINGS, "ordering")
-        return self.list_page(call, query, order, query.page, query.page_size)
+    def list(self, request: ApiRequest[object, ScheduleQuery]) -> ApiResponse:
+        """Return a page of the schedules that match the query."""
+        query = request.query
+        order = parse_ordering(query.ordering, ORDERINGS, "ordering")
+        return self.list_page(request, query, order, query.page, query.page_size)
 
     def list_page(
         self,
-        call: ApiRequest,
+        request: ApiRequest,
         filters: ScheduleFilters,
         order: Sequence[str],
         page: int,
         page_size: int | None,
         prefix: str = "",
     ) -> ApiResponse:
-        """Return a page of the schedules that the filters select."""
-        part = make_slice(call, page, page_size)
-        selected = schedule_filter(call, filters, self.definitions, prefix)
-        found, total = self.scheduling.find(call.actor, selected, order, part.offset, part.size)
-        return numbered(call, part, [self.show_listed(each) for each in found], total)
+        """Return a page of the schedules that match the filters."""
+        part = make_slice(request, page, page_size)
+        matching = schedule_filter(request, filters, self.definitions, prefix)
+        listed, total = self.scheduling.find(request.actor, matching, order, part.offset, part.size)
+        return numbered_page(request, part, [self.show_listed(each) for each in listed], total)
 
-    def create(self, call: ApiRequest[NewSchedule]) -> ApiResponse:
-        """Give the caller a new schedule."""
-        view = self.scheduling.create(call.actor, call.body)
+    def create(self, request: ApiRequest[NewSchedule]) -> ApiResponse:
+        """Create a schedule that belongs to the caller."""
+        view = self.scheduling.create(request.actor, request.body)
         location = {"Location": f"{self.base}/{view.schedule.id}"}
-        return self._answer(view, 201, location)
+        return self._respond(view, 201, location)
 
-    def get(self, call: ApiRequest) -> ApiResponse:
+    def get(self, request: ApiRequest) -> ApiResponse:
         """Return one schedule."""
-        return self._answer(self._seen(call))
+        return self._respond(self.get_view(request))
 
-    def replace(self, call: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
-        """Change a schedule; parameters and switch take their defaults where left out."""
-        _check_replacement(call.body)
-        return self._edit(call, {"parameters": {}, "is_active": True, **call.body})
+    def replace(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
+        """Change a schedule; reset omitted `parameters` and `is_active`."""
+        if "cron_expression" not in request.body:
+            raise Invalid.field("cron_expression", "cron_expression is required")
+        return self._edit(request, {"parameters": {}, "is_active": True, **request.body})
 
-    def change(self, call: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
-        """Change the fields of a schedule that are given."""
-        return self._edit(call, call.body)
+    def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
+        """Change the changes fields of a schedule."""
+        return self._edit(request, request.body)
 
-    def delete(self, call: ApiRequest) -> ApiResponse:
-        """Delete a schedule; its history stays."""
-        version = call.version(self._seen(call).schedule.version)
-        self.scheduling.delete(call.actor, _id(call), version=version)
+    def delete(self, request: ApiRequest) -> ApiResponse:
+        """Delete a schedule, but not its jobs."""
+        version = request.expected_version(self.get_view(request).schedule.version)
+        self.scheduling.delete(request.actor, _id(request), version=version)
         return ApiResponse(status=204)
 
-    def toggle(self, call: ApiRequest) -> ApiResponse:
+    def toggle(self, request: ApiRequest) -> ApiResponse:
         """Pause an active schedule, or resume a paused one."""
-        return self._answer(self.scheduling.toggle(call.actor, _id(call)))
+        return self._respond(self.scheduling.toggle(request.actor, _id(request)))
 
-    def run_now(self, call: ApiRequest) -> ApiResponse:
-        """Run the schedule's task once more, now."""
-        job = self.scheduling.run_now(call.actor, _id(call))
+    def run_now(self, request: ApiRequest) -> ApiResponse:
+        """Enqueue an extra run of the schedule's task."""
+        job = self.scheduling.run_now(request.actor, _id(request))
         return ApiResponse(status=202, body=job_body(job), headers=_location(job))
 
-    def backfill(self, call: ApiRequest[BackfillRangeBody]) -> ApiResponse:
-        """Run the ticks of a past range."""
-        asked = call.body
+    def backfill(self, request: ApiRequest[BackfillRangeBody]) -> ApiResponse:
+        """Enqueue the runs of a past range, or count them in a dry run."""
+        data = request.body
         plan = self.scheduling.backfill(
-            call.actor, _id(call), asked.start, asked.end, dry_run=asked.dry_run
+            request.actor, _id(request), data.start, data.end, dry_run=data.dry_run
         )
-        summary = backfill_summary(plan)
+        summary = copy_fields(BackfillSummary, plan)
         if not plan.jobs:
             return ApiResponse(body=BackfillBody(backfill=summary))
         first = plan.jobs[0]
-        body = BackfilledBody(status=first.status, backfill=summary, **job_facts(first))
+        body = BackfilledBody(status=first.status, backfill=summary, **job_fields(first))
         return ApiResponse(status=202, body=body, headers=_location(first))
 
-    def runs(self, call: ApiRequest[object, StatusQuery]) -> ApiResponse:
+    def runs(self, request: ApiRequest[object, StatusQuery]) -> ApiResponse:
         """Return a schedule's runs, newest first."""
-        query = call.query
-        view = self._seen(call)
+        query = request.query
+        view = self.get_view(request)
         filters = {"schedule_id": view.schedule.id, "statuses": self.statuses(query.status)}
-        return history(call, self.jobs, query, filters, lambda job: self.show_run(job, view))
+        return job_page(request, self.jobs, query, filters, lambda job: self.show_run(job, view))
 
-    def upcoming(self, call: ApiRequest[object, UpcomingQuery]) -> ApiResponse:
-        """Explain the schedule's expression and its next runs."""
+    def upcoming(self, request: ApiRequest[object, UpcomingQuery]) -> ApiResponse:
+        """Return the schedule's expression in words and its next runs."""
         return ApiResponse(
-            body=preview_body(self.scheduling.upcoming(call.actor, _id(call), call.query.n))
+            body=preview_body(
+                self.scheduling.upcoming(request.actor, _id(request), request.query.n)
+            )
         )
 
-    def explain(self, call: ApiRequest[ExpressionBody]) -> ApiResponse:
-        """Explain an expression and its next runs."""
-        asked = call.body
-        zone = asked.time_zone or call.actor.time_zone
-        rule = CronRule(asked.cron_expression, zone, asked.dst_gap, asked.dst_overlap)
-        return ApiResponse(body=preview_body(self.scheduling.explain(rule, asked.n)))
+    def explain(self, request: ApiRequest[ExpressionBody]) -> ApiResponse:
+        """Return an expression in words and its next runs."""
+        data = request.body
+        zone = data.time_zone or request.actor.time_zone
+        rule = CronRule(data.cron_expression, zone, data.dst_gap, data.dst_overlap)
+        return ApiResponse(body=preview_body(self.scheduling.explain(rule, data.n)))
 
-    def exists(self, call: ApiRequest) -> object:
-        """Look for the schedule, before anything that was sent is judged."""
-        return self._seen(call)
+    def get_view(self, request: ApiRequest) -> ScheduleView:
+        """Return the schedule in the path; raise NotFound without one."""
+        return self.scheduling.get(request.actor, _id(request))
 
-    def _seen(self, call: ApiRequest) -> ScheduleView:
-        return self.scheduling.get(call.actor, _id(call))
+    def _edit(self, request: ApiRequest, changes: Mapping[str, Any]) -> ApiResponse:
+        version = request.expected_version(self.get_view(request).schedule.version)
+        view = self.scheduling.edit(request.actor, _id(request), changes, version=version)
+        return self._respond(view)
 
-    def _edit(self, call: ApiRequest, given: Mapping[str, Any]) -> ApiResponse:
-        version = call.version(self._seen(call).schedule.version)
-        return self._answer(self.scheduling.edit(call.actor, _id(call), given, version=version))
-
-    def _answer(
+    def _respond(
         self, view: ScheduleView, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> ApiResponse:
-        tags = etag(view.schedule.version) | dict(headers or {})
-        return ApiResponse(status=status, body=self.show(view), headers=tags)
+        headers = {**etag_header(view.schedule.version), **(headers or {})}
+        return ApiResponse(status=status, body=self.show(view), headers=headers)
 
 
-def _id(call: ApiRequest) -> ScheduleId:
-    return ScheduleId(call.ids["schedule_id"])
-
-
-def _check_replacement(body: Mapping[str, Any]) -> None:
-    if "cron_expression" not in body:
-        raise Invalid.field("cron_expression", "cron_expression is required")
+def _id(request: ApiRequest) -> ScheduleId:
+    return ScheduleId(request.ids["schedule_id"])
 
 
 def _location(job: Job) -> dict[str, str]:
     return {"Location": f"/api/v1/jobs/{job.id}"}
 
 
-def operations(schedules: ScheduleRoutes) -> Sequence[AnyOperation]:
+def operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on schedules."""
-    return (*_commands(schedules), *_of_runs(schedules))
+    return (*_crud_operations(routes), *_run_operations(routes))
 
 
-def _commands(schedules: ScheduleRoutes) -> Sequence[AnyOperation]:
-    own: dict[str, Any] = {"tag": "schedules", "exists": schedules.exists}
-    shown: dict[int, type | ListOf | None] = {200: ScheduleBody}
+def _crud_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
+    existing: dict[str, Any] = {"tag": "schedules", "exists": routes.get_view}
+    schedule: dict[int, type | ListOf | None] = {200: ScheduleBody}
     return (
         Operation(
             method="GET", path=BASE, name="list_schedules", summary="List schedules.",
-            handler=schedules.list, query=ScheduleQuery, answers={200: ListOf(ScheduleBody)},
+            handler=routes.list, query=ScheduleQuery, responses={200: ListOf(ScheduleBody)},
             tag="schedules", errors=(404,),
         ),
         Operation(
             method="POST", path=BASE, name="create_schedule", summary="Create a schedule.",
-            handler=schedules.create, request=NewSchedule, answers={201: ScheduleBody},
+            handler=routes.create, request=NewSchedule, responses={201: ScheduleBody},
             errors=(409,), tag="schedules",
         ),
         Operation(
-            method="GET", path=ONE, name="get_schedule", summary="Show a schedule.",
-            handler=schedules.get, answers=shown, etag=True, tag="schedules",
+            method="GET", path=ONE, name="get_schedule", summary="Get a schedule.",
+            handler=routes.get, responses=schedule, etag=True, tag="schedules",
         ),
         PartialOperation(
-            method="PUT", path=ONE, name="replace_schedule", summary="Replace a schedule.",
-            handler=schedules.replace, request=NewSchedule, answers=shown,
-            errors=(409,), etag=True, **own,
+            method="PUT", path=ONE, name="replace_schedule",
+            summary="Change a schedule; omitted `parameters` and `is_active` get their defaults.",
+            handler=routes.replace, request=NewSchedule, responses=schedule,
+            errors=(409,), etag=True, **existing,
         ),
         PartialOperation(
-            method="PATCH", path=ONE, name="change_schedule", summary="Change a schedule.",
-            handler=schedules.change, request=NewSchedule, answers=shown,
-            errors=(409,), etag=True, **own,
+            method="PATCH", path=ONE, name="change_schedule",
+            summary="Change the given fields of a schedule.",
+            handler=routes.change, request=NewSchedule, responses=schedule,
+            errors=(409,), etag=True, **existing,
         ),
         Operation(
-            method="DELETE", path=ONE, name="delete_schedule", summary="Delete a schedule.",
-            handler=schedules.delete, answers={204: None}, etag=True, tag="schedules",
+            method="DELETE", path=ONE, name="delete_schedule",
+            summary="Delete a schedule; its past jobs remain.",
+            handler=routes.delete, responses={204: None}, etag=True, tag="schedules",
         ),
         Operation(
             method="POST", path=f"{ONE}/toggle_active", name="toggle_schedule",
-            summary="Pause an active schedule, or resume a paused one.",
-            handler=schedules.toggle, answers=shown, errors=(400, 409), tag="schedules",
+            summary="Pause an active schedule or resume a paused one.",
+            handler=routes.toggle, responses=schedule, errors=(400, 409), tag="schedules",
         ),
     )  # fmt: skip
 
 
-def _of_runs(schedules: ScheduleRoutes) -> Sequence[AnyOperation]:
-    own: dict[str, Any] = {"tag": "schedules", "exists": schedules.exists}
+def _run_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
+    existing: dict[str, Any] = {"tag": "schedules", "exists": routes.get_view}
     return (
         Operation(
             method="POST", path=f"{BASE}/preview", name="preview_expression",
-            summary="Explain a cron expression: words, next runs, warnings.",
-            handler=schedules.explain, request=ExpressionBody, answers={200: PreviewBody},
+            summary="Preview a cron expression: description, next runs and warnings.",
+            handler=routes.explain, request=ExpressionBody, responses={200: PreviewBody},
             tag="schedules",
         ),
         Operation(
             method="POST", path=f"{ONE}/run_now", name="run_schedule",
-            summary="Run a schedule's task once more, now.",
-            handler=schedules.run_now, answers={202: JobBody}, tag="schedules",
+            summary="Run a schedule's task now, in addition to its regular runs.",
+            handler=routes.run_now, responses={202: JobBody}, tag="schedules",
         ),
         Operation(
             method="POST", path=f"{ONE}/backfill", name="backfill_schedule",
-            summary="Run the past runs of a range.", handler=schedules.backfill,
-            request=BackfillRangeBody, answers={202: BackfilledBody, 200: BackfillBody}, **own,
+            summary="Enqueue the runs of a past time range, or count them with `dry_run`.",
+            handler=routes.backfill, request=BackfillRangeBody,
+            responses={202: BackfilledBody, 200: BackfillBody}, **existing,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="list_schedule_runs",
-            summary="List a schedule's runs, newest first.", handler=schedules.runs,
-            query=RunsQuery, answers={200: ListOf(RunBody, history=True)}, **own,
+            summary="List a schedule's runs, newest first.", handler=routes.runs,
+            query=RunsQuery, responses={200: ListOf(RunBody, history=True)}, **existing,
         ),
         Operation(
             method="GET", path=f"{ONE}/upcoming", name="list_upcoming_runs",
-            summary="Show a schedule's next runs.", handler=schedules.upcoming,
-            query=UpcomingQuery, answers={200: PreviewBody}, **own,
+            summary="List a schedule's next runs.", handler=routes.upcoming,
+            query=UpcomingQuery, responses={200: PreviewBody}, **existing,
         ),
     )  # fmt: skip

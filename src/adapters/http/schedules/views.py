@@ -1,4 +1,4 @@
-"""Schedules as they are answered: themselves, their runs, and previews."""
+"""Response bodies of schedules, runs and previews."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,12 +14,11 @@ from workbell.domain.cron.rule import ClockChange, DstGap, DstOverlap
 from workbell.domain.jobs.job import Job, Status
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.schedules.views import ListedSchedule, ScheduleView
-from workbell.services.schedules.commands import BackfillPlan
 
 
 @frozen(kw_only=True, slots=False)
-class ScheduleFacts:
-    """What is answered of a schedule in every style."""
+class ScheduleFields:
+    """Fields of a schedule that all styles share."""
 
     id: int
     user_id: int
@@ -56,29 +55,29 @@ class ScheduleFacts:
 
 
 @frozen(kw_only=True, slots=False)
-class ScheduleBody(ScheduleFacts):
-    """A schedule: one task, run whenever a cron expression fires."""
+class ScheduleBody(ScheduleFields):
+    """A task that runs at the times of a cron expression."""
 
     last_status: Status | None
 
 
 @frozen(kw_only=True, slots=False)
-class InsightHubScheduleBody(ScheduleFacts):
-    """A schedule, its last run in InsightHub's words."""
+class InsightHubScheduleBody(ScheduleFields):
+    """A schedule with InsightHub's statuses."""
 
     last_status: InsightHubStatus | None
 
 
 @frozen(kw_only=True, slots=False)
 class InsightHubToggledBody(InsightHubScheduleBody):
-    """A schedule, and in words which way it was switched."""
+    """A schedule, and a message that says whether it is active."""
 
     message: str
 
 
 @frozen(kw_only=True, slots=False)
-class RunFacts:
-    """What is answered of a schedule's run in every style."""
+class RunFields:
+    """Fields of a schedule's run that all styles share."""
 
     id: int
     schedule_id: int
@@ -95,22 +94,22 @@ class RunFacts:
 
 
 @frozen(kw_only=True, slots=False)
-class RunBody(RunFacts):
+class RunBody(RunFields):
     """One run of a schedule."""
 
     status: Status
 
 
 @frozen(kw_only=True, slots=False)
-class InsightHubRunBody(RunFacts):
-    """One run of a schedule, in InsightHub's words."""
+class InsightHubRunBody(RunFields):
+    """One run of a schedule with InsightHub's statuses."""
 
     status: InsightHubStatus
 
 
 @frozen(kw_only=True, slots=False)
 class UpcomingBody:
-    """One run to come: in UTC, on the zone's clock, and what a clock change does to it."""
+    """A future run in UTC and local time; `note` marks a clock change."""
 
     at: datetime
     local: datetime
@@ -119,7 +118,7 @@ class UpcomingBody:
 
 @frozen(kw_only=True, slots=False)
 class PreviewBody:
-    """What an expression will do, in words and in runs."""
+    """A cron expression in words, with its next runs and warnings."""
 
     words: str
     runs: Sequence[UpcomingBody]
@@ -129,7 +128,7 @@ class PreviewBody:
 
 @frozen(kw_only=True, slots=False)
 class BackfillSummary:
-    """How many past runs a backfill comes to, and the first and the last of them."""
+    """Number of past runs in a backfill, and the first and last of them."""
 
     count: int
     first: datetime | None
@@ -139,48 +138,40 @@ class BackfillSummary:
 
 @frozen(kw_only=True, slots=False)
 class BackfillBody:
-    """What a backfill would do."""
+    """The runs of a dry run, or of a range without runs."""
 
     backfill: BackfillSummary
 
 
-_Listed: Any = msgspec.defstruct(
-    "_Listed", [(each.name, Any) for each in fields(ScheduleBody)], gc=False
+# a struct is built faster than a dict; its fields are in the order of `ListedSchedule`
+_ListedBody: Any = msgspec.defstruct(
+    "_ListedBody", [(each.name, Any) for each in fields(ScheduleBody)], gc=False
 )
-"""The names of an answer, in the order in which a list has its values: sooner made than a dict."""
 
 
 def listed_body(listed: ListedSchedule) -> Any:
-    """Return a schedule of a list as it is answered: what `ScheduleBody` describes."""
-    return _Listed(*listed[:-1])  # the last one, the task's key, is not told
+    """Return the `ScheduleBody` of a list entry."""
+    return _ListedBody(*listed[:-1])  # without the task's key
 
 
 def insighthub_listed_body(listed: ListedSchedule) -> dict[str, Any]:
-    """Return the same as InsightHub's routes answer it: what `InsightHubScheduleBody` describes."""
-    told = msgspec.structs.asdict(listed_body(listed))
-    return {**told, "last_status": _a_word(listed.last_status)}
+    """Return the `InsightHubScheduleBody` of a list entry."""
+    status = listed.last_status
+    last_status = None if status is None else INSIGHTHUB_STATUSES[status]
+    return {**msgspec.structs.asdict(listed_body(listed)), "last_status": last_status}
 
 
 def schedule_body(view: ScheduleView) -> Any:
-    """Return a schedule as it is answered."""
+    """Return the `ScheduleBody` of a schedule."""
     return listed_body(ListedSchedule.from_view(view))
 
 
 def insighthub_schedule_body(view: ScheduleView) -> dict[str, Any]:
-    """Return a schedule as InsightHub's routes answer it."""
+    """Return the `InsightHubScheduleBody` of a schedule."""
     return insighthub_listed_body(ListedSchedule.from_view(view))
 
 
-def insighthub_toggled_body(view: ScheduleView, message: str) -> dict[str, Any]:
-    """Return a schedule that was switched on or off: what `InsightHubToggledBody` describes."""
-    return {**insighthub_schedule_body(view), "message": message}
-
-
-def _a_word(status: Status | None) -> InsightHubStatus | None:
-    return None if status is None else INSIGHTHUB_STATUSES[status]
-
-
-def _run_facts(job: Job, view: ScheduleView) -> dict[str, Any]:
+def _run_fields(job: Job, view: ScheduleView) -> dict[str, Any]:
     took = job.ended_at - job.started_at if job.started_at and job.ended_at else None
     return {
         "id": job.id,
@@ -199,17 +190,17 @@ def _run_facts(job: Job, view: ScheduleView) -> dict[str, Any]:
 
 
 def run_body(job: Job, view: ScheduleView) -> RunBody:
-    """Return a schedule's run as it is answered."""
-    return RunBody(status=job.status, **_run_facts(job, view))
+    """Return the body of a run."""
+    return RunBody(status=job.status, **_run_fields(job, view))
 
 
 def insighthub_run_body(job: Job, view: ScheduleView) -> InsightHubRunBody:
-    """Return a schedule's run as InsightHub's routes answer it."""
-    return InsightHubRunBody(status=INSIGHTHUB_STATUSES[job.status], **_run_facts(job, view))
+    """Return the InsightHub body of a run."""
+    return InsightHubRunBody(status=INSIGHTHUB_STATUSES[job.status], **_run_fields(job, view))
 
 
 def preview_body(preview: Preview) -> PreviewBody:
-    """Return a preview as it is answered."""
+    """Return the body of a preview."""
     gap = preview.smallest_gap
     return PreviewBody(
         words=preview.words,
@@ -217,8 +208,3 @@ def preview_body(preview: Preview) -> PreviewBody:
         warnings=preview.warnings,
         smallest_gap=None if gap is None else write_duration(gap),
     )
-
-
-def backfill_summary(plan: BackfillPlan) -> BackfillSummary:
-    """Return what a backfill comes to."""
-    return BackfillSummary(count=plan.count, first=plan.first, last=plan.last, dry_run=plan.dry_run)

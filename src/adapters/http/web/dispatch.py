@@ -1,4 +1,4 @@
-"""Dispatch: what happens between a route and its handler, in order."""
+"""Request pipeline between a route and its handler."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -13,10 +13,15 @@ from workbell.adapters.http.web.operations import (
     AnyOperation,
     ApiRequest,
     ApiResponse,
-    is_number,
+    is_integer_parameter,
 )
 from workbell.adapters.http.web.query_params import QueryReader
-from workbell.adapters.http.web.request import BodyReader, bearer, path_id, versions
+from workbell.adapters.http.web.request import (
+    BodyReader,
+    parse_bearer_token,
+    parse_if_match,
+    parse_path_id,
+)
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import NotAllowed, Unauthenticated, WorkbellError
@@ -29,12 +34,11 @@ from workbell.domain.rate_limits.policy import RateLimited, RateLimitRequest, Ro
 from workbell.services.audit import RefusalAudit
 from workbell.services.rate_limits import RateLimiting
 
-_KEPT = (EmailNotVerified, SecondFactorRequired)
-"""What the service remembers itself, where it refuses to sign somebody in."""
+_AUDITED_BY_LOGIN = (EmailNotVerified, SecondFactorRequired)
 
 
-class Verified(StrEnum):
-    """Where a verified e-mail address is needed (REQUIRE_VERIFIED_EMAIL)."""
+class VerifiedEmailPolicy(StrEnum):
+    """Operations that need a verified address (REQUIRE_VERIFIED_EMAIL)."""
 
     JOBS = "jobs"
     ALL = "all"
@@ -42,82 +46,57 @@ class Verified(StrEnum):
 
 
 @frozen(kw_only=True)
-class Dispatch:
+class Dispatcher:
     """
-    Takes a request through its operation.
+    Authenticates, authorizes and validates requests for the handlers.
 
-    The order of judging is room to hash (where that is done), authentication,
-    limits, permission, existence, query, body: so nobody learns from what
-    they sent whether something exists.
+    Checks run in this order: capacity to hash a password (sign-in only),
+    authentication, rate limits, permission, existence, query, body. Clients
+    without permission therefore cannot find out whether a resource exists.
     """
 
     browser: BrowserSessions
     bodies: BodyReader
     queries: QueryReader
-    verified_for: Mapping[Access, bool]
+    verified_email: VerifiedEmailPolicy
     refusals: RefusalAudit
     rate_limits: RateLimiting | None = None
 
-    @classmethod
-    def of(
-        cls,
-        browser: BrowserSessions,
-        bodies: BodyReader,
-        queries: QueryReader,
-        needed: Verified,
-        refusals: RefusalAudit,
-        rate_limits: RateLimiting | None = None,
-    ) -> "Dispatch":
-        """Return the dispatch that asks for verified addresses where they are needed."""
-        verified_for = {
-            Access.ANYONE: False,
-            Access.SELF: False,
-            Access.USER: needed is Verified.ALL,
-            Access.VERIFIED: needed is not Verified.NONE,
-            Access.SUPERUSER: needed is Verified.ALL,
-        }
-        return cls(
-            browser=browser,
-            bodies=bodies,
-            queries=queries,
-            verified_for=verified_for,
-            refusals=refusals,
-            rate_limits=rate_limits,
-        )
-
-    def responder(self, operation: AnyOperation) -> Callable[..., None]:
+    def make_responder(self, operation: AnyOperation) -> Callable[..., None]:
         """Return the Falcon responder of an operation."""
 
         def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
             req.context.operation = operation
-            request = {"request": req.context.origin.request_id}
+            attributes = {"request": req.context.origin.request_id}
             try:
-                with span(f"{operation.method} {operation.path}", **request):
-                    answer = operation.handler(self.call(req, operation, path))
+                with span(f"{operation.method} {operation.path}", **attributes):
+                    response = operation.handler(self.make_request(req, operation, path))
             except WorkbellError as error:
                 self._audit(req, operation, error)
                 raise
-            write(req, resp, answer)
+            _write_response(req, resp, response)
 
         return respond
 
-    def call(
+    def make_request(
         self, req: falcon.Request, operation: AnyOperation, path: Mapping[str, str]
     ) -> ApiRequest:
         """
-        Return the request as the operation's handler sees it.
+        Return the request for the operation's handler, after all checks.
 
         Raises:
-            WorkbellError: It is not allowed, or what it sent does not fit.
-            HTTPError: The same, of what belongs to HTTP.
+            WorkbellError: The request is not allowed, or its content is invalid.
+            HTTPError: The request violates HTTP, such as its media type.
         """
-        ids = {name: path_id(text) for name, text in path.items() if is_number(name)}
-        _check_accept(req, operation.media)
+        ids = {
+            name: parse_path_id(text) for name, text in path.items() if is_integer_parameter(name)
+        }
+        _check_accept(req, operation.media_types)
         origin: ClientInfo = req.context.origin
-        token = bearer(req.get_header("Authorization"))
-        actor = self._actor(req, operation, token, origin)
+        token = parse_bearer_token(req.get_header("Authorization"))
+        actor = self._authorize(req, operation, token, origin)
 
-        def as_call(query: Any, parameters: Mapping[str, str], body: Any) -> ApiRequest:
+        def build(query: Any, parameters: Mapping[str, str], body: Any) -> ApiRequest:
             return ApiRequest(
                 actor=actor,
                 origin=origin,
@@ -132,23 +111,23 @@ class Dispatch:
                 token=token,
                 headers=req.get_header,
                 idempotency_key=req.get_header("Idempotency-Key") if operation.idempotent else None,
-                versions=versions(req.get_header("If-Match")) if operation.etag else None,
+                versions=parse_if_match(req.get_header("If-Match")) if operation.etag else None,
             )
 
         if operation.exists is not None:
-            operation.exists(as_call(None, {}, None))
+            operation.exists(build(None, {}, None))
         query, parameters = self.queries.read(req.query_string, operation.query)
         body = None if operation.request is None else self.bodies.read(req, operation)
-        return as_call(query, parameters, body)
+        return build(query, parameters, body)
 
-    def _actor(
+    def _authorize(
         self, req: falcon.Request, operation: AnyOperation, token: str, origin: ClientInfo
     ) -> Actor:
-        """Return who asks, if they may, and not too often."""
+        """Return the caller after checking rate limits and permissions."""
         if operation.route is Route.SIGN_IN:
             self.browser.signing_in.hasher.check_capacity()
         try:
-            actor = self._authenticated(req, operation, token, origin)
+            actor = self._authenticate(req, operation, token, origin)
         except (Unauthenticated, NotAllowed) as error:
             sent = bool(token) or req.context.by_cookie
             req.context.is_credential_refused = sent and not isinstance(error, TokenExpired)
@@ -156,23 +135,29 @@ class Dispatch:
             raise
         req.context.actor, req.context.user_id = actor, actor.user_id or None
         self._admit(req, operation, actor)
-        check_enrolment(actor, enrolling=operation.enrols)
+        check_enrolment(actor, enrolling=operation.allowed_while_enrolling)
         if not key_allows(actor, operation.key_scope):
             needed = operation.key_scope
             raise NotAllowed(
-                f"This API key has not the scope {needed}." if needed else KEY_SCOPE_MISSING
+                f"This API key lacks the scope {needed}." if needed else KEY_SCOPE_MISSING
             )
-        if operation.who is Access.SUPERUSER and not actor.is_super_user:
-            raise NotAllowed("This is for superusers.")
-        if self.verified_for[operation.who] and not actor.is_email_verified:
+        if operation.access is Access.SUPERUSER and not actor.is_super_user:
+            raise NotAllowed("Only superusers may do this.")
+        if self._requires_verified_email(operation.access) and not actor.is_email_verified:
             raise EmailNotVerified
         return actor
 
-    def _authenticated(
+    def _requires_verified_email(self, access: Access) -> bool:
+        if access is Access.VERIFIED:
+            return self.verified_email is not VerifiedEmailPolicy.NONE
+        restricted = access in {Access.USER, Access.SUPERUSER}
+        return restricted and self.verified_email is VerifiedEmailPolicy.ALL
+
+    def _authenticate(
         self, req: falcon.Request, operation: AnyOperation, token: str, origin: ClientInfo
     ) -> Actor:
-        """Return who asks, with a token or, where there is none, with a cookie."""
-        if operation.who is Access.ANYONE:
+        """Return the caller by bearer token or, without one, by session cookie."""
+        if operation.access is Access.ANYONE:
             return ANONYMOUS
         if token:
             return self.browser.signing_in.authenticate(token, origin)
@@ -182,87 +167,89 @@ class Dispatch:
         raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
 
     def _audit(self, req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> None:
-        """Keep what was refused for a reason of security, unless the service has done so."""
-        kept_already = operation.who is Access.ANYONE and isinstance(error, _KEPT)
-        at_the_door = operation.route is Route.SIGN_IN and isinstance(error, RateLimited)
-        if isinstance(error, NotAllowed) and not kept_already:
-            action, what = "DENIED", operation.name
-        elif at_the_door:
-            action, what = "SIGN_IN_THROTTLED", operation.name
+        """Record a security-relevant refusal unless the service has recorded it."""
+        is_audited = operation.access is Access.ANYONE and isinstance(error, _AUDITED_BY_LOGIN)
+        is_login_route = operation.route is Route.SIGN_IN
+        if isinstance(error, NotAllowed) and not is_audited:
+            action, target = "DENIED", operation.name
+        elif is_login_route and isinstance(error, RateLimited):
+            action, target = "SIGN_IN_THROTTLED", operation.name
         elif req.context.is_credential_refused or _is_bad_token(req, operation, error):
-            action, what = "CREDENTIAL_REFUSED", ""
+            action, target = "CREDENTIAL_REFUSED", ""
         else:
             return
         actor = evolve(req.context.actor, client_info=req.context.origin)
-        self.refusals.record(actor, action, what, error)
+        self.refusals.record(actor, action, target, error)
 
     def _admit(self, req: falcon.Request, operation: AnyOperation, actor: Actor) -> None:
-        """Count the request; where it is refused, its headers still tell the limits."""
-        if self.rate_limits is None:
-            return
-        asked = RateLimitRequest(
-            address=req.context.origin.address,
-            route=operation.route,
-            user_id=actor.user_id or None,
-            tier=actor.tier,
-            session_id=actor.session_id,
-            by_cookie=req.context.by_cookie,
-        )
-        req.context.limits = self.rate_limits.admit(asked)
+        """Count the request, and set its limits for the response headers."""
+        if self.rate_limits is not None:
+            req.context.limits = self.rate_limits.admit(
+                RateLimitRequest(
+                    address=req.context.origin.address,
+                    route=operation.route,
+                    user_id=actor.user_id or None,
+                    tier=actor.tier,
+                    session_id=actor.session_id,
+                    by_cookie=req.context.by_cookie,
+                )
+            )
 
 
 def _is_bad_token(req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> bool:
-    """Whether a token was bad that the handler itself has read: one to refresh, or of metrics."""
-    if operation.who is not Access.ANYONE or not isinstance(error, Unauthenticated):
+    """Whether a handler rejected a token of its own (refresh, metrics)."""
+    if operation.access is not Access.ANYONE or not isinstance(error, Unauthenticated):
         return False
-    known = isinstance(error, (TokenExpired, WrongCredentials))  # no event, or kept by the service
-    return not known and bool(operation.request or req.auth)
+    # expired tokens are no incident; LoginService records wrong credentials
+    ignored = isinstance(error, (TokenExpired, WrongCredentials))
+    return not ignored and bool(operation.request or req.auth)
 
 
-def write(req: falcon.Request, resp: falcon.Response, answer: ApiResponse) -> None:
-    """Put an answer into the response; whoever has it already (ETag) gets 304."""
-    resp.status = answer.status
-    if answer.headers:
-        resp.set_headers(dict(answer.headers))
-    if req.context.by_cookie and "Cache-Control" not in answer.headers:
+def _write_response(req: falcon.Request, resp: falcon.Response, response: ApiResponse) -> None:
+    """Write the response of a handler; 304 if If-None-Match matches its ETag."""
+    resp.status = response.status
+    if response.headers:
+        resp.set_headers(dict(response.headers))
+    if req.context.by_cookie and "Cache-Control" not in response.headers:
         resp.set_header("Cache-Control", "private, no-cache")
-    if answer.cookie:
-        resp.append_header("Set-Cookie", answer.cookie)
-    if answer.status == 204:
+    if response.cookie:
+        resp.append_header("Set-Cookie", response.cookie)
+    if response.status == 204:
         return
-    resp.content_type = answer.media_type
-    if isinstance(answer.body, bytes):
-        resp.data = answer.body
-        _not_modified(req, resp, answer.headers.get("ETag"))
-    elif isinstance(answer.body, Iterator):
-        _stream(req, resp, answer.body)
+    resp.content_type = response.media_type
+    if isinstance(response.body, bytes):
+        resp.data = response.body
+        _not_modified(req, resp, response.headers.get("ETag"))
+    elif isinstance(response.body, Iterator):
+        _stream(req, resp, response.body)
     else:
-        resp.data = jsontext.dumps(answer.body)
+        resp.data = jsontext.dumps(response.body)
 
 
 def _not_modified(req: falcon.Request, resp: falcon.Response, tag: str | None) -> None:
-    """Answer 304 to who has exactly these bytes already."""
-    known = req.get_header("If-None-Match")
-    if tag and known and (known.strip() == "*" or tag in known):
+    """Answer 304 without a body if the client has this version cached."""
+    cached = req.get_header("If-None-Match")
+    if tag and cached and (cached.strip() == "*" or tag in cached):
         resp.status = 304
         resp.data = None
         resp.delete_header("content-type")
 
 
-def _stream(req: falcon.Request, resp: falcon.Response, pieces: Iterator[bytes]) -> None:
-    """Send the pieces one by one; a HEAD request gets none, and nothing stays open."""
+def _stream(req: falcon.Request, resp: falcon.Response, chunks: Iterator[bytes]) -> None:
+    """Stream the chunks; a HEAD request closes the iterator and sends none."""
     if req.method == "HEAD":
-        next(pieces, b"")  # what was never begun would not be closed by closing it
-        getattr(pieces, "close", lambda: None)()
-        resp.stream = iter(())  # so that no length of 0 is told
+        next(chunks, b"")  # closing a generator that has not started skips its cleanup
+        getattr(chunks, "close", lambda: None)()
+        resp.stream = iter(())  # keeps Falcon from adding Content-Length: 0
     else:
-        resp.stream = pieces
+        resp.stream = chunks
 
 
-def _check_accept(req: falcon.Request, media: Sequence[str]) -> None:
+def _check_accept(req: falcon.Request, media_types: Sequence[str]) -> None:
     accept = req.accept
-    if accept == "*/*" or "*/*" in media or "*/*;" in accept or "*/*," in accept:
+    if accept == "*/*" or "*/*" in media_types or "*/*;" in accept or "*/*," in accept:
         return
-    if any(one in accept or req.client_accepts(one) for one in media):
+    if any(one in accept or req.client_accepts(one) for one in media_types):
         return
-    raise falcon.HTTPNotAcceptable(description=f"This is answered as {' or '.join(media)} only.")
+    available = " or ".join(media_types)
+    raise falcon.HTTPNotAcceptable(description=f"Available media types: {available}.")

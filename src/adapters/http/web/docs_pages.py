@@ -1,4 +1,4 @@
-"""Documentation pages: schema, Swagger UI and ReDoc, from the package."""
+"""API documentation: the OpenAPI document, Swagger UI and ReDoc."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import falcon
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from workbell.adapters.http.web.operations import (
     JSON,
@@ -63,24 +63,24 @@ _PAGES: Mapping[str, str] = {
     "/api/redoc": "redoc",
     "/api/schema/redoc": "redoc",
 }
-_LEADS_TO_DOCS = ("/", "/admin", "/monitor")
+_REDIRECTED = ("/", "/admin", "/monitor")
 
 
 @frozen
 class StaticContent:
-    """Bytes that do not change while this release runs, with their ETag."""
+    """Immutable content with its ETag."""
 
     data: bytes
     media_type: str
     tag: str
 
     @classmethod
-    def of(cls, data: bytes, media_type: str) -> "StaticContent":
-        """Return the bytes with the tag that their content gives."""
+    def from_bytes(cls, data: bytes, media_type: str) -> "StaticContent":
+        """Return the content with an ETag from its SHA-256."""
         return cls(data, media_type, f'"{sha256(data).hexdigest()[:32]}"')
 
-    def answer(self, headers: Mapping[str, str]) -> ApiResponse:
-        """Return them whole; whoever has them already is told so by the face."""
+    def respond(self, headers: Mapping[str, str]) -> ApiResponse:
+        """Return the full content; the dispatcher answers 304 on a matching ETag."""
         return ApiResponse(
             body=self.data,
             media_type=self.media_type,
@@ -89,89 +89,89 @@ class StaticContent:
 
 
 @frozen
-class Docs:
-    """Schema, viewers and their files; 3 MB of files are read when one is asked for."""
+class DocsRoutes:
+    """The OpenAPI document, its viewers, and their files (read on request)."""
 
     schema: StaticContent
     pages: Mapping[str, StaticContent]
     static: Mapping[str, Traversable] = field(repr=False)
 
     @classmethod
-    def of(cls, schema: bytes, title: str) -> "Docs":
-        """Return the documentation of a schema."""
+    def from_schema(cls, schema: bytes, title: str) -> "DocsRoutes":
+        """Return the documentation of an OpenAPI document."""
         pages = {
-            viewer: StaticContent.of(_page(viewer, title).encode(), HTML) for viewer in _VIEWERS
+            viewer: StaticContent.from_bytes(_render_page(viewer, title).encode(), HTML)
+            for viewer in _VIEWERS
         }
-        return cls(StaticContent.of(schema, JSON), pages, _static_files())
+        return cls(StaticContent.from_bytes(schema, JSON), pages, _static_files())
 
-    def show_schema(self, call: ApiRequest) -> ApiResponse:
-        """Return the schema; JSON is YAML too (YAML 1.2), so one text serves both."""
-        wants_yaml = "yaml" in call.accept and JSON not in call.accept
-        answer = self.schema.answer({"Vary": "Accept"})
-        return ApiResponse(
-            body=answer.body,
-            media_type=YAML if wants_yaml else JSON,
-            headers=answer.headers,
-        )
+    def show_schema(self, request: ApiRequest) -> ApiResponse:
+        """Return the OpenAPI document; its JSON is also valid YAML 1.2."""
+        wants_yaml = "yaml" in request.accept and JSON not in request.accept
+        response = self.schema.respond({"Vary": "Accept"})
+        return evolve(response, media_type=YAML if wants_yaml else JSON)
 
     def show_page(self, viewer: str, _: ApiRequest) -> ApiResponse:
         """Return a viewer's page."""
-        return self.pages[viewer].answer({"Content-Security-Policy": CSP})
+        return self.pages[viewer].respond({"Content-Security-Policy": CSP})
 
-    def show_file(self, call: ApiRequest) -> ApiResponse:
+    def show_file(self, request: ApiRequest) -> ApiResponse:
         """
-        Return a file of a viewer; only names that were there at the start exist.
+        Return a file of a viewer, from the list of files read at startup.
 
         Raises:
             HTTPNotFound: There is no such file.
         """
-        name = "/".join(call.names[part] for part in ("name", "file") if part in call.names)
+        name = "/".join(request.names[part] for part in ("name", "file") if part in request.names)
         if (file := self.static.get(name)) is None:
             raise falcon.HTTPNotFound
-        return StaticContent.of(file.read_bytes(), MEDIA_TYPES[Path(name).suffix]).answer({})
+        return StaticContent.from_bytes(file.read_bytes(), MEDIA_TYPES[Path(name).suffix]).respond(
+            {}
+        )
 
 
-def operations(docs: Docs) -> Sequence[AnyOperation]:
-    """Return the operations that show the documentation."""
-    free: dict[str, Any] = {"method": "GET", "who": Access.ANYONE, "tag": "operations"}
-    hidden = {**free, "documented": False, "media": ("*/*",)}
+def operations(docs: DocsRoutes) -> Sequence[AnyOperation]:
+    """Return the operations that serve the documentation."""
+    public: dict[str, Any] = {"method": "GET", "access": Access.ANYONE, "tag": "operations"}
+    hidden = {**public, "documented": False, "media_types": ("*/*",)}
     pages = [
         Operation(
             path=path, name=f"show{path.replace('/', '_').replace('-', '_')}",
-            summary="Show the documentation.", handler=partial(docs.show_page, viewer), **hidden,
+            summary="Get the documentation page.", handler=partial(docs.show_page, viewer),
+            **hidden,
         )
         for path, viewer in _PAGES.items()
     ]  # fmt: skip
-    leads = [
+    redirects = [
         Operation(
-            path=path, name=f"lead_from_{path.strip('/') or 'root'}", summary="Lead to the docs.",
-            handler=_lead, **hidden,
+            path=path, name=f"redirect_from_{path.strip('/') or 'root'}",
+            summary="Redirect to the documentation.", handler=_redirect, **hidden,
         )
-        for path in _LEADS_TO_DOCS
+        for path in _REDIRECTED
     ]  # fmt: skip
     return (
         Operation(
-            path="/api/schema", name="get_schema", summary="Show the OpenAPI document.",
-            handler=docs.show_schema, media=(JSON, YAML), **free,
+            path="/api/schema", name="get_schema", summary="Get the OpenAPI document.",
+            handler=docs.show_schema, media_types=(JSON, YAML), **public,
         ),
         *pages,
-        *leads,
+        *redirects,
         Operation(
-            path=f"{STATIC}/{{name}}", name="get_static_file", summary="Show a file.",
+            path=f"{STATIC}/{{name}}", name="get_static_file", summary="Get a static file.",
             handler=docs.show_file, **hidden,
         ),
         Operation(
-            path=f"{STATIC}/{{name}}/{{file}}", name="get_static_file_of", summary="Show a file.",
-            handler=docs.show_file, **hidden,
+            path=f"{STATIC}/{{name}}/{{file}}", name="get_viewer_file",
+            summary="Get a static file of a viewer.", handler=docs.show_file, **hidden,
         ),
     )  # fmt: skip
 
 
-def _lead(_: ApiRequest) -> ApiResponse:
+def _redirect(_: ApiRequest) -> ApiResponse:
     return ApiResponse(status=302, headers={"Location": "/api/docs/"}, media_type=HTML, body=b"")
 
 
-def _page(viewer: str, title: str) -> str:
+def _render_page(viewer: str, title: str) -> str:
     styles, scripts = _VIEWERS[viewer]
     return _PAGE.format(
         title=title,
@@ -185,12 +185,12 @@ def _page(viewer: str, title: str) -> str:
 @lru_cache(maxsize=1)
 def _static_files() -> Mapping[str, Traversable]:
     root = files(__name__.rpartition(".")[0]) / "static"
-    return dict(_walk(root))
+    return dict(_list_files(root))
 
 
-def _walk(folder: Traversable, prefix: str = "") -> Sequence[tuple[str, Traversable]]:
-    found: list[tuple[str, Traversable]] = []
+def _list_files(folder: Traversable, prefix: str = "") -> Sequence[tuple[str, Traversable]]:
+    listed: list[tuple[str, Traversable]] = []
     for entry in folder.iterdir():
         name = f"{prefix}{entry.name}"
-        found += _walk(entry, f"{name}/") if entry.is_dir() else [(name, entry)]
-    return found
+        listed += _list_files(entry, f"{name}/") if entry.is_dir() else [(name, entry)]
+    return listed

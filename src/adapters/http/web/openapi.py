@@ -1,6 +1,6 @@
-"""OpenAPI 3.1, made from the operation table and the classes' schemas."""
+"""OpenAPI 3.1 document, generated from the operation table."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ from workbell.adapters.http.web.operations import (
     AnyOperation,
     ListOf,
     Style,
-    is_number,
+    is_integer_parameter,
 )
 from workbell.adapters.http.web.problems import Problem, StaleVersionProblem
 from workbell.adapters.http.web.request import MAX_ID
@@ -25,52 +25,55 @@ from workbell.ports.serialization import Serializer
 Schema = dict[str, Any]
 
 TAGS: Mapping[str, str] = {
-    "identity": "Register, sign in, look after one's own account; superusers: after people.",
-    "schedules": "One task, run whenever a cron expression fires.",
-    "jobs": "Pieces of work, and what came of them.",
-    "tasks": "What can be run.",
-    "queues": "Where work waits, and who does it.",
-    "goals": "What somebody wants to reach, and the time that goes into it.",
-    "notifications": "Which mails somebody wants, and how to get no more of them.",
-    "operations": "Health, metrics and this document.",
-    "InsightHub": "InsightHub's routes: sign-in, tasks, and schedules in its format.",
-    "LearnFlow": "LearnFlow's routes: sign-in, goals, progress and summaries.",
-    "DataManager": "DataManager's routes: sign-in with opaque tokens, and users.",
-    "Job Processing": "Job Processing's routes: sign-in by email, and jobs with its statuses.",
+    "identity": "Registration, sign-in and account settings; user administration for superusers.",
+    "schedules": "Schedules run a task at the times of a cron expression.",
+    "jobs": "A job is one execution of a task, with its attempts, logs, files and result.",
+    "tasks": "Task definitions: the tasks that schedules and jobs can run.",
+    "queues": "Queues of waiting jobs, and the worker processes that run them.",
+    "goals": "Goals, the time logged towards them, timers and summaries.",
+    "notifications": "Email preferences and unsubscribe links.",
+    "operations": "Health checks, metrics and this document.",
+    "InsightHub": "InsightHub API: sign-in, tasks and schedules.",
+    "LearnFlow": "LearnFlow API: sign-in, goals, progress and summaries.",
+    "DataManager": "DataManager API: sign-in with opaque tokens, and users.",
+    "Job Processing": "Job Processing API: sign-in by email address, and jobs.",
 }
 HEADERS: Mapping[str, tuple[str, str]] = {
     "Idempotency-Key": (
-        "The same key and body answer the job that was made first.",
+        "Repeating a request with the same key and body returns the job of the first request.",
         "order-4711",
     ),
-    "If-Match": ("The ETag that was read; if it is stale, nothing is changed (412).", '"v3"'),
+    "If-Match": (
+        "The ETag of the version to change. A stale one is rejected with 412.",
+        '"v3"',
+    ),
 }
-WHO: Mapping[Access, str] = {
-    Access.ANYONE: "Anyone may call this.",
-    Access.SELF: "For signed-in users, verified or not.",
-    Access.USER: "For signed-in users.",
-    Access.VERIFIED: "For signed-in users whose e-mail address is verified.",
-    Access.SUPERUSER: "For superusers.",
+ACCESS: Mapping[Access, str] = {
+    Access.ANYONE: "No authentication required.",
+    Access.SELF: "Requires authentication; the email address may be unverified.",
+    Access.USER: "Requires authentication.",
+    Access.VERIFIED: "Requires authentication and a verified email address.",
+    Access.SUPERUSER: "Requires a superuser.",
 }
 
 INSIGHTHUB_PROBLEM = "InsightHubProblem"
-"""A problem with each field at fault as a member of its own, a list of messages."""
-CAPPED = f"True where the list is longer than {COUNT_CAP:,}, at which counting stops."
-REVEALS = " A name or an address that somebody has is told as such."
+"""A problem document that also has a member with messages for each invalid field."""
+CAPPED = f"True if the list has more than {COUNT_CAP:,} entries, the maximum of `count`."
+DISCLOSES_ACCOUNTS = " The response discloses whether an account has a username or email address."
 
 
-def document(
+def make_document(
     operations: Iterable[AnyOperation], serializer: Serializer, version: str, url: str
 ) -> Schema:
-    """Return the OpenAPI document of the documented operations."""
+    """Return the OpenAPI document of the operations that are `documented`."""
     components = Components(serializer)
     paths: dict[str, Schema] = {}
     for operation in operations:
         if operation.documented:
-            at_path = paths.setdefault(_shown_path(operation.path), {})
-            at_path[operation.method.lower()] = _operation(operation, components)
-    components.of(Problem)
-    components.of(StaleVersionProblem)
+            methods = paths.setdefault(_documented_path(operation.path), {})
+            methods[operation.method.lower()] = _operation(operation, components)
+    components.reference(Problem)
+    components.reference(StaleVersionProblem)
     messages = {"type": "array", "items": {"type": "string"}}
     by_field = {**components.schemas[Problem.__name__], "additionalProperties": messages}
     components.schemas[INSIGHTHUB_PROBLEM] = {**by_field, "title": INSIGHTHUB_PROBLEM}
@@ -79,11 +82,11 @@ def document(
         "info": {
             "title": "Workbell",
             "version": version,
-            "summary": "Schedules, jobs, and proof that they ran.",
+            "summary": "Cron schedules and background jobs, with a history of every run.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": url}],
-        "tags": [{"name": name, "description": said} for name, said in TAGS.items()],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(components.schemas.items())),
@@ -98,15 +101,15 @@ def document(
 
 @define
 class Components:
-    """The schemas of classes, each under the name of its class."""
+    """Component schemas, named after their classes."""
 
     _serializer: Serializer
     schemas: dict[str, Schema] = field(factory=dict[str, Schema])
     _classes: dict[str, type] = field(factory=dict[str, type])
 
-    def of(self, cls: type) -> Schema:
+    def reference(self, cls: type) -> Schema:
         """
-        Return a reference to a class's schema; text is its own.
+        Add the schema of a class and return a reference to it; `str` is inline.
 
         Raises:
             ValueError: Another class has the same name.
@@ -115,39 +118,41 @@ class Components:
             return {"type": "string"}
         self._claim_names(cls)
         if cls.__name__ not in self.schemas:
-            whole = dict(self._serializer.schema(cls))
-            whole.pop("$schema", None)
-            parts = whole.pop("$defs", {})
-            self.schemas[cls.__name__] = _relocated(whole)
-            for name, part in parts.items():
-                self.schemas.setdefault(name, _relocated(part))
+            schema = dict(self._serializer.schema(cls))
+            schema.pop("$schema", None)
+            definitions = schema.pop("$defs", {})
+            self.schemas[cls.__name__] = _rewrite_references(schema)
+            self._add(definitions)
         return {"$ref": f"#/components/schemas/{cls.__name__}"}
 
     def properties(self, cls: type) -> Mapping[str, Schema]:
         """Return the schemas of a class's fields."""
-        for held in _field_classes(cls):
-            self._claim_names(held)
-        whole = self._serializer.schema(cls)
-        for name, part in whole.get("$defs", {}).items():
-            self.schemas.setdefault(name, _relocated(part))
-        found: Mapping[str, Schema] = _relocated(whole["properties"])
-        return found
+        for field_class in _field_classes(cls):
+            self._claim_names(field_class)
+        schema = self._serializer.schema(cls)
+        self._add(schema.get("$defs", {}))
+        properties: Mapping[str, Schema] = _rewrite_references(schema["properties"])
+        return properties
+
+    def _add(self, definitions: Mapping[str, Schema]) -> None:
+        for name, schema in definitions.items():
+            self.schemas.setdefault(name, _rewrite_references(schema))
 
     def _claim_names(self, cls: type) -> None:
         """Reserve the names of a class and of the classes in its fields."""
-        known = self._classes.setdefault(cls.__name__, cls)
-        if known is not cls:
+        claimed = self._classes.setdefault(cls.__name__, cls)
+        if claimed is not cls:
             raise ValueError(
                 f"Two classes have the schema name {cls.__name__}: "
-                f"{known.__module__} and {cls.__module__}; rename one."
+                f"{claimed.__module__} and {cls.__module__}; rename one."
             )
-        for held in _field_classes(cls):
-            if held is not self._classes.get(held.__name__):
-                self._claim_names(held)
+        for field_class in _field_classes(cls):
+            if field_class is not self._classes.get(field_class.__name__):
+                self._claim_names(field_class)
 
 
 def _field_classes(cls: type) -> Iterator[type]:
-    """Yield the attrs classes that the fields of a class hold."""
+    """Yield the attrs classes in the types of a class's fields."""
     attrs.resolve_types(cls)
     for attribute in attrs.fields(cls):
         yield from _classes_in(attribute.type)
@@ -160,118 +165,118 @@ def _classes_in(kind: Any) -> Iterator[type]:
         yield from _classes_in(part)
 
 
-def _relocated(value: Any) -> Any:
+def _rewrite_references(value: Any) -> Any:
     """
     Return a schema whose references point to the document's components.
 
-    An object without members says that it admits any: generators of clients
-    would read it as an empty one.
+    Objects without `properties` get an explicit `additionalProperties: true`,
+    because client generators would treat them as empty.
     """
     if isinstance(value, dict):
-        found = {
+        rewritten = {
             name: inner.replace("#/$defs/", "#/components/schemas/")
             if name == "$ref" and isinstance(inner, str)
-            else _relocated(inner)
+            else _rewrite_references(inner)
             for name, inner in value.items()
         }
         if value.get("type") == "object" and "properties" not in value:
-            found.setdefault("additionalProperties", True)
-        return found
-    return [_relocated(inner) for inner in value] if isinstance(value, list) else value
+            rewritten.setdefault("additionalProperties", True)
+        return rewritten
+    return [_rewrite_references(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _shown_path(path: str) -> str:
-    """Return a path as it is documented: with a slash at the end but for our own ones."""
-    own = path.startswith("/api/v1/") or not path.startswith(("/api/", "/users"))
-    return path if own else f"{path}/"
+def _documented_path(path: str) -> str:
+    """Return the documented path; compatibility APIs end with a slash."""
+    is_canonical = path.startswith("/api/v1/") or not path.startswith(("/api/", "/users"))
+    return path if is_canonical else f"{path}/"
 
 
 def _operation(operation: AnyOperation, components: Components) -> Schema:
-    found: Schema = {
+    disclosure = DISCLOSES_ACCOUNTS if operation.discloses_accounts else ""
+    described: Schema = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "description": WHO[operation.who] + (REVEALS if operation.reveals else ""),
+        "description": ACCESS[operation.access] + disclosure,
         "tags": [operation.tag],
         "parameters": _parameters(operation, components),
         "responses": _responses(operation, components),
     }
-    if operation.who is not Access.ANYONE:
-        found["security"] = [{"bearer": []}, *_cookie(operation)]
+    if operation.access is not Access.ANYONE:
+        described["security"] = [{"bearer": []}, *_cookie_security(operation)]
     if operation.request is not None:
-        found["requestBody"] = {
+        described["requestBody"] = {
             "required": not operation.optional,
             "content": {JSON: {"schema": _request(operation, components)}},
         }
-    return found
+    return described
 
 
-def _cookie(operation: AnyOperation) -> list[Schema]:
-    """Return what a browser's session needs, where it serves."""
+def _cookie_security(operation: AnyOperation) -> list[Schema]:
     if not operation.by_cookie:
         return []
     return [{"cookie": []} if operation.method in SAFE_METHODS else {"cookie": [], "csrf": []}]
 
 
 def _request(operation: AnyOperation, components: Components) -> Schema:
-    """Return the body's schema; in a partial one nothing is required."""
+    """Return the schema of the body; partial operations require no field."""
     assert operation.request is not None
     if not operation.partial:
-        return components.of(operation.request)
+        return components.reference(operation.request)
     properties = {
         name: {key: value for key, value in schema.items() if key != "default"}
         for name, schema in components.properties(operation.request).items()
     }
-    found: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     if operation.method == "PUT":
-        found["required"] = ["cron_expression"]
-    return found
+        schema["required"] = ["cron_expression"]
+    return schema
 
 
 def _parameters(operation: AnyOperation, components: Components) -> list[Schema]:
-    found: list[Schema] = [
+    parameters: list[Schema] = [
         {"name": name, "in": "path", "required": True, "schema": _path_schema(name)}
         for name in operation.path_names
     ]
     if operation.query is not None:
         for name, schema in components.properties(operation.query).items():
-            found.append(_query_parameter(name, schema))
-    for name, used in (
+            parameters.append(_query_parameter(name, schema))
+    for name, is_used in (
         ("Idempotency-Key", operation.idempotent),
         ("If-Match", operation.etag and operation.method != "GET"),
     ):
-        if used:
-            said, example = HEADERS[name]
-            found.append(
+        if is_used:
+            description, example = HEADERS[name]
+            parameters.append(
                 {
                     "name": name,
                     "in": "header",
-                    "description": said,
+                    "description": description,
                     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
                     "example": example,
                 }
             )
-    return found
+    return parameters
 
 
 def _path_schema(name: str) -> Schema:
-    if is_number(name):
+    if is_integer_parameter(name):
         return {"type": "integer", "minimum": 1, "maximum": MAX_ID, "examples": [1]}
     return {"type": "string", "minLength": 1}
 
 
 def _query_parameter(name: str, schema: Mapping[str, Any]) -> Schema:
     plain = _without_null(schema)
-    said = plain.pop("description", None)
-    found: Schema = {"name": name, "in": "query", "schema": plain}
-    if said:
-        found["description"] = said
+    description = plain.pop("description", None)
+    parameter: Schema = {"name": name, "in": "query", "schema": plain}
+    if description:
+        parameter["description"] = description
     if plain.get("type") == "array":
-        found |= {"style": "form", "explode": False}
-    return found
+        parameter |= {"style": "form", "explode": False}
+    return parameter
 
 
 def _without_null(schema: Mapping[str, Any]) -> Schema:
-    """Return a schema without null, which no query string can give."""
+    """Return a schema without null, which a query string cannot express."""
     rest = {key: value for key, value in schema.items() if key not in {"default", "anyOf"}}
     options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
     if schema.get("default") is not None:
@@ -282,31 +287,31 @@ def _without_null(schema: Mapping[str, Any]) -> Schema:
 
 
 def _responses(operation: AnyOperation, components: Components) -> Schema:
-    found: Schema = {}
-    for status, answer in operation.answers.items():
+    responses: Schema = {}
+    for status, body in operation.responses.items():
         response: Schema = {"description": HTTPStatus(status).phrase}
         if status != 204:
-            schema = _answer(answer, components)
-            media_types = (PROBLEM,) if _is_problem(answer) else operation.media
-            response["content"] = {media: {"schema": schema} for media in media_types}
+            schema = _body(body, components)
+            media_types = (PROBLEM,) if _is_problem(body) else operation.media_types
+            response["content"] = {media_type: {"schema": schema} for media_type in media_types}
         if operation.etag and status != 204:
             response["headers"] = {"ETag": {"schema": {"type": "string"}}}
-        if status in {201, 202} and operation.who is not Access.ANYONE:
+        if status in {201, 202} and operation.access is not Access.ANYONE:
             response["headers"] = {"Location": {"schema": {"type": "string"}}}
-        found[str(status)] = response
+        responses[str(status)] = response
     for status in operation.error_statuses:
         problem = _problem_name(operation, status)
-        found.setdefault(str(status), _problem(HTTPStatus(status).phrase, problem))
-    found["default"] = _problem("Any other error.", Problem.__name__)
-    return found
+        responses.setdefault(str(status), _problem(HTTPStatus(status).phrase, problem))
+    responses["default"] = _problem("Any other error.", Problem.__name__)
+    return responses
 
 
-def _is_problem(answer: type | ListOf | None) -> bool:
-    return isinstance(answer, type) and issubclass(answer, Problem)
+def _is_problem(body: type | ListOf | None) -> bool:
+    return isinstance(body, type) and issubclass(body, Problem)
 
 
 def _problem_name(operation: AnyOperation, status: int) -> str:
-    """Return the schema name of the problem that an operation answers with a status."""
+    """Return the name of the problem schema for an error status."""
     if operation.style is Style.INSIGHTHUB and status == HTTPStatus.BAD_REQUEST:
         return INSIGHTHUB_PROBLEM
     if status == HTTPStatus.PRECONDITION_FAILED:
@@ -314,18 +319,18 @@ def _problem_name(operation: AnyOperation, status: int) -> str:
     return Problem.__name__
 
 
-def _problem(said: str, name: str) -> Schema:
+def _problem(description: str, name: str) -> Schema:
     schema = {"$ref": f"#/components/schemas/{name}"}
-    return {"description": said, "content": {PROBLEM: {"schema": schema}}}
+    return {"description": description, "content": {PROBLEM: {"schema": schema}}}
 
 
-def _answer(answer: type | ListOf | None, components: Components) -> Schema:
-    if answer is None:
+def _body(body: type | ListOf | None, components: Components) -> Schema:
+    if body is None:
         return {}
-    if not isinstance(answer, ListOf):
-        return components.of(answer)
-    items: Schema = {"type": "array", "items": components.of(answer.item)}
-    if answer.plain:
+    if not isinstance(body, ListOf):
+        return components.reference(body)
+    items: Schema = {"type": "array", "items": components.reference(body.item)}
+    if body.plain:
         return items
     link = {"type": ["string", "null"], "format": "uri"}
     properties: Schema = {
@@ -335,12 +340,12 @@ def _answer(answer: type | ListOf | None, components: Components) -> Schema:
         "results": items,
         "count_capped": {"type": "boolean", "description": CAPPED},
     }
-    required: Sequence[str] = ("count", "next", "previous", "results")
-    if answer.history:
-        required = required[1:]  # a page by cursor has no count
+    required = ["next", "previous", "results"]
+    if not body.history:  # pages by cursor have no count
+        required.insert(0, "count")
     return {
         "type": "object",
         "properties": properties,
-        "required": list(required),
+        "required": required,
         "additionalProperties": False,
     }

@@ -1,4 +1,4 @@
-"""Operations: the one table that routes, guards and documents the API."""
+"""The operation table, which routes, guards and documents the API."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -13,8 +13,8 @@ from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import KeyScope
 from workbell.domain.rate_limits.policy import Route
 
-# Classes of answers are written by their `__dict__`, hence `slots=False`: the
-# JSON writer keeps its order, while it takes slots in that of their names.
+# Response classes use `slots=False`: the JSON writer preserves the field order
+# of a `__dict__`, but sorts slots by name.
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -24,10 +24,11 @@ QueryT_co = TypeVar("QueryT_co", default=object, covariant=True)
 
 class Access(StrEnum):
     """
-    Who may call an operation.
+    Callers that an operation admits.
 
-    SELF is for what unverified people need about themselves; of the other
-    two, the setting REQUIRE_VERIFIED_EMAIL decides where it counts.
+    SELF admits unverified users to their own account. The setting
+    REQUIRE_VERIFIED_EMAIL decides whether USER and VERIFIED require a verified
+    email address.
     """
 
     ANYONE = "anyone"
@@ -38,7 +39,7 @@ class Access(StrEnum):
 
 
 class Style(StrEnum):
-    """Which conventions an operation follows: the canonical ones or a compatibility API's."""
+    """Conventions of an operation: canonical, or those of a compatibility API."""
 
     CANONICAL = "canonical"
     INSIGHTHUB = "InsightHub"
@@ -50,13 +51,18 @@ class Style(StrEnum):
 @frozen(kw_only=True)
 class ApiRequest(Generic[BodyT_co, QueryT_co]):
     """
-    One request, as an operation's handler sees it.
+    A validated request, as a handler receives it.
 
-    A handler names the classes that it reads: `Call[NewJob]` for a body,
-    `Call[object, JobQuery]` for a query, `Call` for neither. `ids` are the positive integers and `names` the texts of the path; `url`
-    is the address without its query, `parameters` the query as it was given.
-    `versions` are those that `If-Match` would accept, None for any; `headers`
-    returns any header by its name, for what only few handlers want to know.
+    Handlers declare the classes they read: `ApiRequest[NewJob]` for a body,
+    `ApiRequest[object, JobQuery]` for a query, `ApiRequest` for neither.
+
+    Attributes:
+        ids: Path parameters that are positive integers.
+        names: All other path parameters.
+        url: Address without the query string.
+        parameters: Query parameters as sent.
+        headers: Returns the value of a header by name, or None.
+        versions: Versions that `If-Match` accepts; None accepts any.
     """
 
     actor: Actor
@@ -74,8 +80,8 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
     idempotency_key: str | None = None
     versions: frozenset[int] | None = None
 
-    def version(self, current: int) -> int | None:
-        """Return the version to insist on, given the one that stands."""
+    def expected_version(self, current: int) -> int | None:
+        """Return the version to require, given the stored one; None requires none."""
         if self.versions is None or current in self.versions:
             return None if self.versions is None else current
         return max(self.versions, default=0)
@@ -84,10 +90,10 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
 @frozen(kw_only=True)
 class ApiResponse:
     """
-    What a handler answers.
+    The response of a handler.
 
-    The body is written as JSON, unless it is bytes or an iterator of pieces:
-    those are sent as they are. `cookie` is the text of a Set-Cookie header.
+    The body is serialized to JSON, except that bytes and iterators of bytes
+    are sent unchanged. `cookie` is the value of a Set-Cookie header.
     """
 
     status: int = 200
@@ -102,36 +108,36 @@ Handler = Callable[[ApiRequest[BodyT_co, QueryT_co]], ApiResponse]
 
 @frozen
 class ListOf:
-    """The answer type of a list: paged, or a plain array; `history` has cursors too."""
+    """A list response: paged, with cursors (`history`), or a `plain` array."""
 
     item: type
     plain: bool = False
     history: bool = False
 
 
-def is_number(name: str) -> bool:
-    """Whether a path's parameter is a positive integer: an id, or a number of somebody's own."""
+def is_integer_parameter(name: str) -> bool:
+    """Whether a path parameter is a positive integer, by its name."""
     return name.endswith(("_id", "_num"))
-
-
-def _names(operation: "AnyOperation") -> tuple[str, ...]:
-    return tuple(name for _, name, *_ in Formatter().parse(operation.path) if name)
 
 
 @frozen(kw_only=True)
 class AnyOperation:
     """
-    One method at one path: who may, what it takes, what it answers.
+    One HTTP method at one path, with its access rule, inputs and responses.
 
-    Declared as an `Operation` or a `PartialOperation`, which bind the handler
-    to the classes that it reads.
+    Declare an `Operation` or a `PartialOperation`, which check the handler's
+    types against the declared classes.
 
-    `exists` is asked before the body is read, so that what is not there is
-    never judged by what was sent to it. An `optional` body may be left out, which is as good as an empty object. `statuses` are
-    errors whose status differs from their family's. `reads` is for what changes
-    nothing though it is no GET, `reveals` for what tells whether somebody has a
-    name or an address, `keyless` for what no API key is good for, `enrols` for what is open to who must
-    add a second factor first.
+    Attributes:
+        exists: Raises NotFound if the target does not exist; called before
+            the body is read, so that a missing target is always a 404.
+        optional: The body may be omitted, which means an empty object.
+        statuses: Error statuses that differ from the default of their class.
+        read_only: A method other than GET that changes nothing.
+        discloses_accounts: The response reveals whether an account exists.
+        no_api_key: API keys are rejected.
+        allowed_while_enrolling: Open to users who must add a second factor.
+        limit: Rate limit to apply instead of the default one.
     """
 
     method: str
@@ -140,78 +146,80 @@ class AnyOperation:
     summary: str
     handler: Handler[Any, Any]
     tag: str
-    who: Access = Access.USER
+    access: Access = Access.USER
     style: Style = Style.CANONICAL
     request: type | None
     partial: bool = field(default=False, init=False)
     optional: bool = False
     query: type | None = None
-    answers: Mapping[int, type | ListOf | None] = Factory(lambda: {200: None})
-    media: Sequence[str] = (JSON,)
+    responses: Mapping[int, type | ListOf | None] = Factory(lambda: {200: None})
+    media_types: Sequence[str] = (JSON,)
     errors: Sequence[int] = ()
     statuses: Mapping[type[WorkbellError], int] = Factory(dict[type[WorkbellError], int])
     exists: Callable[[ApiRequest], object] | None = None
     idempotent: bool = False
     etag: bool = False
-    reads: bool = False
-    reveals: bool = False
-    keyless: bool = False
-    enrols: bool = False
+    read_only: bool = False
+    discloses_accounts: bool = False
+    no_api_key: bool = False
+    allowed_while_enrolling: bool = False
     documented: bool = True
     limit: Route | None = None
     path_names: tuple[str, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Find the path's parameters once."""
-        object.__setattr__(self, "path_names", _names(self))
+        """Parse the names of the path parameters."""
+        names = tuple(name for _, name, *_ in Formatter().parse(self.path) if name)
+        object.__setattr__(self, "path_names", names)
 
     @property
     def key_scope(self) -> KeyScope | None:
-        """The scope that an API key needs at least, None where none will do."""
-        if self.keyless:
+        """The lowest API key scope that is accepted; None rejects API keys."""
+        if self.no_api_key:
             return None
-        if self.who is Access.SUPERUSER:
+        if self.access is Access.SUPERUSER:
             return KeyScope.ADMIN
-        return KeyScope.READ if self.method == "GET" or self.reads else KeyScope.WRITE
+        return KeyScope.READ if self.method == "GET" or self.read_only else KeyScope.WRITE
 
     @property
     def by_cookie(self) -> bool:
-        """Whether a browser's session serves as well as a token: on our own routes."""
-        return self.style is Style.CANONICAL and self.who is not Access.ANYONE
+        """Whether a browser session cookie is accepted; canonical routes only."""
+        return self.style is Style.CANONICAL and self.access is not Access.ANYONE
 
     @property
     def route(self) -> Route:
         """
-        Which limits it meets: those of signing in where anyone may send something.
+        The rate limits that apply.
 
-        What anyone may only read, health and documentation, is exempt.
+        Anonymous operations with a body get the sign-in limits; anonymous
+        operations without one (health, documentation) are exempt.
         """
         if self.limit is not None:
             return self.limit
-        if self.who is not Access.ANYONE:
+        if self.access is not Access.ANYONE:
             return Route.GENERAL
         return Route.SIGN_IN if self.request else Route.EXEMPT
 
     @property
     def error_statuses(self) -> tuple[int, ...]:
-        """The statuses of every error that it may answer."""
-        found = {400, *self.errors, *self.statuses.values()}
-        if self.who is not Access.ANYONE:
-            found |= {401, 403}
+        """Every error status that the operation may return."""
+        statuses = {400, *self.errors, *self.statuses.values()}
+        if self.access is not Access.ANYONE:
+            statuses |= {401, 403}
         if self.path_names:
-            found.add(404)
+            statuses.add(404)
         if self.request:
-            found |= {413, 415}
+            statuses |= {413, 415}
         if self.route is not Route.EXEMPT:
-            found.add(429)
+            statuses.add(429)
         if self.etag and self.method != "GET":
-            found.add(412)
-        return tuple(sorted(found))
+            statuses.add(412)
+        return tuple(sorted(statuses))
 
 
 @frozen(kw_only=True)
 class Operation(AnyOperation, Generic[BodyT_co, QueryT_co]):
-    """An operation whose handler reads a body and a query of the declared classes."""
+    """An operation whose handler reads the declared body and query."""
 
     handler: Handler[BodyT_co, QueryT_co]
     request: type[BodyT_co] | None = None
@@ -223,8 +231,8 @@ class PartialOperation(AnyOperation):
     """
     An operation that changes some fields of the request class.
 
-    The handler reads the body as the plain object that was sent; the service
-    merges it with the present state, and checks the whole.
+    The handler receives the JSON object as sent; the service merges it with
+    the stored state and validates the result.
     """
 
     handler: Handler[Mapping[str, Any], object]
@@ -232,19 +240,19 @@ class PartialOperation(AnyOperation):
     partial: bool = field(default=True, init=False)
 
 
-def by_path(operations: Iterable[AnyOperation]) -> dict[str, dict[str, AnyOperation]]:
+def group_by_path(operations: Iterable[AnyOperation]) -> dict[str, dict[str, AnyOperation]]:
     """
     Return the operations by path and method.
 
     Raises:
-        ValueError: Two have the same method and path, or the same name.
+        ValueError: Two operations share method and path, or a name.
     """
-    found: dict[str, dict[str, AnyOperation]] = {}
+    by_path: dict[str, dict[str, AnyOperation]] = {}
     names: set[str] = set()
     for operation in operations:
-        at_path = found.setdefault(operation.path, {})
-        if operation.method in at_path or operation.name in names:
-            raise ValueError(f"{operation.name} is declared twice: {operation.path}")
+        methods = by_path.setdefault(operation.path, {})
+        if operation.method in methods or operation.name in names:
+            raise ValueError(f"Operation {operation.name} is declared twice: {operation.path}")
         names.add(operation.name)
-        at_path[operation.method] = operation
-    return found
+        methods[operation.method] = operation
+    return by_path

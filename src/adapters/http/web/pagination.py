@@ -1,10 +1,10 @@
-"""Pages: parts of long lists, by number or by cursor."""
+"""Pagination by page number or by cursor."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 from attrs import frozen
@@ -15,109 +15,106 @@ from workbell.domain import constraints
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid, NotFound
 
-PageNumber = Annotated[int, Constraints(ge=1, description="Which page, from 1.", example=1)]
-PageSize = (
-    Annotated[int, Constraints(ge=1, description="Entries a page; more than allowed is clamped.")]
-    | None
+T = TypeVar("T")
+PAGE_NUMBER_HELP = "Page number, starting at 1."
+PAGE_SIZE_HELP = "Results per page. Values above the maximum are reduced to it."
+ORDERING_HELP = "Comma-separated field names; prefix a name with `-` for descending order."
+CURSOR_HELP = (
+    "Cursor from the previous page's `next` link; empty for the first page. "
+    "Pages by cursor have no `count`."
 )
-Ordering = Annotated[
-    str,
-    Constraints(
-        max_length=200, description="Names with commas, a minus before those that go down."
-    ),
-]
-Cursor = (
-    Annotated[
-        str,
-        Constraints(
-            max_length=64,
-            description="Where to go on, from `next`; empty to begin. Lists by cursor have no count.",
-        ),
-    ]
-    | None
-)
+PageNumber = Annotated[int, Constraints(ge=1, description=PAGE_NUMBER_HELP, example=1)]
+PageSize = Annotated[int, Constraints(ge=1, description=PAGE_SIZE_HELP)] | None
+Ordering = Annotated[str, Constraints(max_length=200, description=ORDERING_HELP)]
+Cursor = Annotated[str, Constraints(max_length=64, description=CURSOR_HELP)] | None
 
-_FARTHEST = 2**53
+_MAX_OFFSET = 2**53
 
 
 @frozen
-class Sizes:
-    """Entries a page in one style: by default, and at most for users and superusers."""
+class PageSizes:
+    """Page sizes of a style: default, and maximum for users and superusers."""
 
     default: int
-    most: int
-    most_for_super_users: int
+    maximum: int
+    superuser_maximum: int
 
 
-SIZES: Mapping[Style, Sizes] = {
-    Style.INSIGHTHUB: Sizes(10, 10, 100),
-    Style.LEARNFLOW: Sizes(5, 10, 10),
+PAGE_SIZES: Mapping[Style, PageSizes] = {
+    Style.INSIGHTHUB: PageSizes(10, 10, 100),
+    Style.LEARNFLOW: PageSizes(5, 10, 10),
 }
-CANONICAL_SIZES = Sizes(20, 100, 100)
+CANONICAL_PAGE_SIZES = PageSizes(20, 100, 100)
 
 
 @frozen
 class Slice:
-    """The part of a list that a page shows."""
+    """A page number with its size."""
 
     page: int
     size: int
 
     @property
     def offset(self) -> int:
-        """How many entries come before."""
-        return min((self.page - 1) * self.size, _FARTHEST)
-
-    def check(self, shown: int) -> None:
-        """
-        Refuse a page beyond the last; the first is always there.
-
-        Raises:
-            NotFound: Nothing is shown, and it is not the first page.
-        """
-        if self.page > 1 and not shown:
-            raise NotFound(f"There is no page {self.page}.")
+        """Number of entries before the page."""
+        return min((self.page - 1) * self.size, _MAX_OFFSET)
 
 
-def make_slice(call: ApiRequest, page: int, page_size: int | None) -> Slice:
-    """Return the part to show, its size clamped as the style has it."""
-    sizes = SIZES.get(call.style, CANONICAL_SIZES)
-    most = sizes.most_for_super_users if call.actor.is_super_user else sizes.most
-    return Slice(page, min(page_size or sizes.default, most))
+def make_slice(request: ApiRequest, page: int, page_size: int | None) -> Slice:
+    """Return the requested page, its size limited to the maximum of the style."""
+    sizes = PAGE_SIZES.get(request.style, CANONICAL_PAGE_SIZES)
+    maximum = sizes.superuser_maximum if request.actor.is_super_user else sizes.maximum
+    return Slice(page, min(page_size or sizes.default, maximum))
 
 
 @frozen(kw_only=True)
 class PageQuery:
-    """Which page of a list."""
+    """The requested page of a list."""
 
     page: PageNumber = 1
     page_size: PageSize = None
 
 
-def numbered(call: ApiRequest, part: Slice, results: Sequence[Any], total: int) -> ApiResponse:
+@frozen(kw_only=True)
+class OrderedQuery(PageQuery):
+    """The requested ordering and page of a list."""
+
+    ordering: Ordering = ""
+
+
+@frozen(kw_only=True)
+class CursorQuery(PageQuery):
+    """The requested page of a history: by cursor if given, else by number."""
+
+    cursor: Cursor = None
+
+
+def numbered_page(
+    request: ApiRequest, part: Slice, results: Sequence[Any], total: int
+) -> ApiResponse:
     """
-    Return a page of a list; a `total` above the cap is answered as the cap.
+    Return a page of a list; `count` is capped at COUNT_CAP.
 
     Raises:
-        NotFound: The page lies beyond the last.
+        NotFound: The page is beyond the last one.
     """
-    part.check(len(results))
+    if part.page > 1 and not results:
+        raise NotFound(f"Page {part.page} is beyond the last page.")
     capped = total > constraints.COUNT_CAP
     more = len(results) == part.size if capped else part.offset + len(results) < total
-    next_ = _link(call, page=part.page + 1) if more else None
-    previous = _link(call, page=part.page - 1) if part.page > 1 else None
-    return _counted(results, total, next_, previous)
+    next_ = _link(request, page=part.page + 1) if more else None
+    previous = _link(request, page=part.page - 1) if part.page > 1 else None
+    return _list_response(results, total, next_, previous)
 
 
 def unpaged(results: Sequence[Any]) -> ApiResponse:
-    """Return a list that has one page only."""
-    return _counted(results, len(results), None, None)
+    """Return a complete list as a single page."""
+    return _list_response(results, len(results), None, None)
 
 
-def _counted(
+def _list_response(
     results: Sequence[Any], total: int, next_: str | None, previous: str | None
 ) -> ApiResponse:
-    """Return the list envelope; counting stops at the cap."""
     cap = constraints.COUNT_CAP
     body: dict[str, Any] = {
         "count": min(total, cap),
@@ -131,37 +128,52 @@ def _counted(
 
 
 def single_page(
-    call: ApiRequest, results: Sequence[Any], page: int = 1, page_size: int | None = None
+    request: ApiRequest, results: Sequence[Any], page: int = 1, page_size: int | None = None
 ) -> ApiResponse:
     """
-    Return a page of a list that is known as a whole.
+    Return a page of a list that is in memory.
 
     Raises:
-        NotFound: The page lies beyond the last.
+        NotFound: The page is beyond the last one.
     """
-    part = make_slice(call, page, page_size)
-    shown = results[part.offset : part.offset + part.size]
-    return numbered(call, part, shown, len(results))
+    part = make_slice(request, page, page_size)
+    selected = results[part.offset : part.offset + part.size]
+    return numbered_page(request, part, selected, len(results))
 
 
-def keyset(call: ApiRequest, size: int, results: Sequence[Any], last_id: int | None) -> ApiResponse:
-    """Return a part of a history after a cursor; `results` are at most `size`."""
+def ordered_page(
+    request: ApiRequest[object, OrderedQuery],
+    orderings: Mapping[str, str],
+    find: Callable[[Sequence[str], int, int], tuple[Sequence[T], int]],
+    show: Callable[[T], Any],
+) -> ApiResponse:
+    """Return a page of the entries that `find(order, offset, size)` returns."""
+    part = make_slice(request, request.query.page, request.query.page_size)
+    order = parse_ordering(request.query.ordering, orderings, "ordering")
+    entries, total = find(order, part.offset, part.size)
+    return numbered_page(request, part, [show(entry) for entry in entries], total)
+
+
+def cursor_page(
+    request: ApiRequest, size: int, results: Sequence[Any], last_id: int | None
+) -> ApiResponse:
+    """Return a page of a history with a link to the next one, if it is full."""
     more = len(results) == size and last_id is not None
-    next_ = _link(call, cursor=encode_cursor(last_id or 0)) if more else None
+    next_ = _link(request, cursor=encode_cursor(last_id or 0)) if more else None
     return ApiResponse(body={"next": next_, "previous": None, "results": results})
 
 
 def encode_cursor(last_id: int) -> str:
-    """Return the opaque form of where a page ended."""
+    """Return the opaque cursor for the last id of a page."""
     return urlsafe_b64encode(str(last_id).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> int | None:
     """
-    Return the id that a cursor stands for; an empty one begins at the newest.
+    Return the id in a cursor; None (the newest entries) for an empty one.
 
     Raises:
-        Invalid: It was not made here.
+        Invalid: The cursor is malformed.
     """
     if not cursor:
         return None
@@ -170,31 +182,33 @@ def decode_cursor(cursor: str) -> int | None:
     except (binascii.Error, ValueError):
         text = ""
     if not (text.isdigit() and 0 < len(text) <= 19 and 0 < int(text) <= MAX_ID):
-        raise Invalid.field("cursor", "is not a cursor of this list")
+        raise Invalid.field("cursor", "is not a cursor of this list: use one from `next`")
     return int(text)
 
 
-def ordering(given: str | Sequence[str], allowed: Mapping[str, str], path: str) -> tuple[str, ...]:
+def parse_ordering(
+    given: str | Sequence[str], allowed: Mapping[str, str], path: str
+) -> tuple[str, ...]:
     """
-    Return the ordering in the store's names.
+    Return the ordering with names translated by `allowed` (API to store).
 
     Raises:
-        Invalid: A name is not on the list of allowed ones, or comes twice.
+        Invalid: A name is unknown or repeated.
     """
     names = [n.strip() for n in given.split(",")] if isinstance(given, str) else list(given)
-    found: list[str] = []
+    order: list[str] = []
     for name in names:
         plain = name.removeprefix("-")
         if plain not in allowed:
             raise Invalid.field(path, f"{plain[:100]!r} is not one of: {', '.join(allowed)}")
-        found.append("-" * name.startswith("-") + allowed[plain])
-    if len({name.removeprefix("-") for name in found}) != len(found):
-        raise Invalid.field(path, "names something twice")
-    return tuple(found)
+        order.append("-" * name.startswith("-") + allowed[plain])
+    if len({name.removeprefix("-") for name in order}) != len(order):
+        raise Invalid.field(path, "names a field twice")
+    return tuple(order)
 
 
-def _link(call: ApiRequest, **changed: Any) -> str:
-    return f"{call.url}?{_encoded(tuple({**call.parameters, **changed}.items()))}"
+def _link(request: ApiRequest, **changed: Any) -> str:
+    return f"{request.url}?{_encoded(tuple({**request.parameters, **changed}.items()))}"
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): every error in one form."""
+"""Problem documents (RFC 9457) for every error."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -23,7 +23,7 @@ from workbell.domain.errors import (
 )
 from workbell.domain.identity.second_factor import EnrolmentRequired
 
-FAMILIES: Mapping[type[WorkbellError], int] = {
+ERROR_STATUSES: Mapping[type[WorkbellError], int] = {
     Invalid: 400,
     Unauthenticated: 401,
     NotAllowed: 403,
@@ -34,8 +34,8 @@ FAMILIES: Mapping[type[WorkbellError], int] = {
     Throttled: 429,
     Unavailable: 503,
 }
-ENROL = "Add a second factor first: POST /api/v1/auth/second-factor."
-HTTP_CODES: Mapping[int, str] = {
+ENROLMENT_REQUIRED = "Add a second factor first: POST /api/v1/auth/second-factor."
+HTTP_ERROR_CODES: Mapping[int, str] = {
     400: "invalid",
     404: "not_found",
     405: "method_not_allowed",
@@ -44,15 +44,15 @@ HTTP_CODES: Mapping[int, str] = {
     415: "unsupported_media_type",
     500: "internal_error",
 }
-HTTP_DETAILS: Mapping[int, str] = {
-    404: "There is nothing at this address.",
-    405: "This address does not take the method; the header Allow lists those that it takes.",
+HTTP_ERROR_DETAILS: Mapping[int, str] = {
+    404: "There is no resource at this URL.",
+    405: "This URL does not support the method; the Allow header lists the supported ones.",
 }
 
 
 @frozen(kw_only=True)
 class Problem:
-    """What went wrong (RFC 9457); `code` is stable and may be matched by programs."""
+    """An error (RFC 9457); `code` is stable, and clients may match on it."""
 
     type: str
     title: str
@@ -65,7 +65,7 @@ class Problem:
 
 @frozen(kw_only=True)
 class StaleVersionProblem(Problem):
-    """The version that was sent is stale: the current one, and what has changed since."""
+    """A stale If-Match, with the current version and the changed fields."""
 
     version: int
     changed: Sequence[str]
@@ -73,29 +73,29 @@ class StaleVersionProblem(Problem):
 
 @frozen
 class ErrorResponse:
-    """An error as it is answered: status, headers and the members of the document."""
+    """An error response: status, headers and members of the document."""
 
     status: int
     headers: Mapping[str, str]
     members: Mapping[str, Any]
 
 
-def status_of(error: WorkbellError, statuses: Mapping[type[WorkbellError], int]) -> int:
-    """Return an error's status: the operation's own word for it, or its family's."""
+def get_status(error: WorkbellError, statuses: Mapping[type[WorkbellError], int]) -> int:
+    """Return the status of the operation for an error, else that of its class."""
     for kind in type(error).__mro__:
-        if (status := statuses.get(kind) or FAMILIES.get(kind)) is not None:
+        if (status := statuses.get(kind) or ERROR_STATUSES.get(kind)) is not None:
             return status
     return 500
 
 
 def error_response(error: WorkbellError, status: int, request_id: str) -> ErrorResponse:
-    """Return what is answered to an error of the package."""
+    """Return the response for an error of the domain or the services."""
     headers: dict[str, str] = {}
     extra: dict[str, Any] = {}
     detail = error.detail
     match error:
         case EnrolmentRequired():
-            detail = ENROL
+            detail = ENROLMENT_REQUIRED
         case Unauthenticated() if status == 401:
             headers["WWW-Authenticate"] = 'Bearer realm="workbell"'
         case Throttled() | Unavailable():
@@ -108,43 +108,39 @@ def error_response(error: WorkbellError, status: int, request_id: str) -> ErrorR
     return ErrorResponse(status, headers, members | extra)
 
 
-def http_refusal(error: falcon.HTTPError, request_id: str) -> ErrorResponse:
-    """Return the answer to an error that Falcon or an HTTP check has raised."""
+def http_error_response(error: falcon.HTTPError, request_id: str) -> ErrorResponse:
+    """Return the response for an error that Falcon or an HTTP check raised."""
     status = error.status_code
-    detail = error.description or HTTP_DETAILS.get(status) or HTTPStatus(status).phrase
-    code = HTTP_CODES.get(status, "invalid")
+    detail = error.description or HTTP_ERROR_DETAILS.get(status) or HTTPStatus(status).phrase
+    code = HTTP_ERROR_CODES.get(status, "invalid")
     headers: dict[str, str] = dict(error.headers or ())
     return ErrorResponse(status, headers, _members(status, detail, code, request_id, {}))
 
 
 def unexpected_error_response(request_id: str) -> ErrorResponse:
-    """Return what is answered when nobody foresaw the error; it says nothing of it."""
-    detail = f"Something went wrong here; the log has it under the request id {request_id}."
-    return ErrorResponse(500, {}, _members(500, detail, HTTP_CODES[500], request_id, {}))
+    """Return the response for an unexpected error, without its details."""
+    detail = f"Internal server error; see the server log for request id {request_id}."
+    return ErrorResponse(500, {}, _members(500, detail, HTTP_ERROR_CODES[500], request_id, {}))
 
 
-def in_style(refused: ErrorResponse, style: Style) -> Mapping[str, Any]:
+def in_style(error: ErrorResponse, style: Style) -> Mapping[str, Any]:
     """
-    Return a problem's members in a style.
+    Return the members of a problem document in a style.
 
-    InsightHub lists the messages of each field under the field's own name, and
-    those of no field under `non_field_errors`; what lies within a field's
-    value (`parameters.email`) stands under the field.
+    InsightHub adds the messages of each field under the field's name; nested
+    paths (`parameters.email`) go under the top-level field, and messages
+    without a field under `non_field_errors`.
     """
-    if style is not Style.INSIGHTHUB or refused.status != 400:
-        return refused.members
-    own: dict[str, list[str]] = {}
-    for path, said in refused.members["field_errors"].items():
-        own.setdefault(path.partition(".")[0] or "non_field_errors", []).extend(said)
-    return {**(own or {"non_field_errors": [refused.members["detail"]]}), **refused.members}
+    if style is not Style.INSIGHTHUB or error.status != 400:
+        return error.members
+    by_field: dict[str, list[str]] = {}
+    for path, messages in error.members["field_errors"].items():
+        by_field.setdefault(path.partition(".")[0] or "non_field_errors", []).extend(messages)
+    return {**(by_field or {"non_field_errors": [error.members["detail"]]}), **error.members}
 
 
 def _members(
-    status: int,
-    detail: str,
-    code: str,
-    request_id: str,
-    fields: Mapping[str, Sequence[str]],
+    status: int, detail: str, code: str, request_id: str, fields: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     return {
         "type": "about:blank",
@@ -152,6 +148,6 @@ def _members(
         "status": status,
         "detail": detail,
         "code": code,
-        "field_errors": {path: list(said) for path, said in fields.items()},
+        "field_errors": {path: list(messages) for path, messages in fields.items()},
         "request_id": request_id,
     }

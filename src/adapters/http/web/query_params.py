@@ -1,4 +1,4 @@
-"""Query strings: texts of an address, read into classes as bodies are."""
+"""Parsing of query strings into query classes."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +13,14 @@ from attrs import Factory, field, frozen
 from workbell.domain.errors import Invalid
 from workbell.ports.serialization import Serializer
 
-MOST_PARAMETERS = 100
+MAX_PARAMETERS = 100
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?", re.ASCII)
 _LOST_PLUS = re.compile(r" (?=\d\d:\d\d$)")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
-MOST_RECENT = 256
-SHORT = 200
-"""Queries up to this length are remembered."""
+MAX_CACHED_QUERIES = 256
+MAX_CACHED_LENGTH = 200
 
 Convert = Callable[[str], Any]
 Query = tuple[Any, Mapping[str, str]]
@@ -29,97 +28,107 @@ Query = tuple[Any, Mapping[str, str]]
 
 @frozen
 class QueryReader:
-    """Reads query strings into the operations' query classes; short ones are remembered."""
+    """Parses query strings into query classes; caches short ones."""
 
     serializer: Serializer
-    _recent: Callable[[str, type | None], Query] = field(
+    _cached: Callable[[str, type | None], Query] = field(
         init=False,
         eq=False,
         repr=False,
-        default=Factory(lambda self: lru_cache(MOST_RECENT)(self._read), takes_self=True),
+        default=Factory(lambda self: lru_cache(MAX_CACHED_QUERIES)(self._parse), takes_self=True),
     )
 
     def read(self, text: str, cls: type | None) -> Query:
         """
-        Return the query as a value of the class, and as it was given.
+        Return the query as an instance of the class, and as sent.
 
         Raises:
-            Invalid: A name is unknown or comes twice, or a value does not fit.
+            Invalid: A name is unknown or repeated, or a value is invalid.
         """
-        return (self._recent if len(text) <= SHORT else self._read)(text, cls)
+        parse = self._cached if len(text) <= MAX_CACHED_LENGTH else self._parse
+        return parse(text, cls)
 
-    def _read(self, text: str, cls: type | None) -> Query:
-        given = parameters(text) if text else {}
-        converts = _converts(cls) if cls else {}
-        if unknown := [name for name in given if name not in converts]:
-            raise Invalid(field_errors={_shown(n): ["is not a known parameter"] for n in unknown})
+    def _parse(self, text: str, cls: type | None) -> Query:
+        given = parse_query_string(text) if text else {}
+        converters = _converters(cls) if cls else {}
+        if unknown := [name for name in given if name not in converters]:
+            raise Invalid(
+                field_errors={_printable(n): ["is not a known parameter"] for n in unknown}
+            )
         if cls is None:
             return None, given
-        data = {name: converts[name](value) for name, value in given.items()}
+        data = {name: converters[name](value) for name, value in given.items()}
         return self.serializer.structure(data, cls), given
 
 
-def parameters(text: str) -> dict[str, str]:
+def parse_query_string(text: str) -> dict[str, str]:
     """
     Return the names and values of a query string.
 
     Raises:
-        Invalid: It is malformed, or a name comes twice.
+        Invalid: The string is malformed, or a name is repeated.
     """
     try:
         pairs = parse_qsl(
-            text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS
+            text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
         )
     except ValueError as error:
-        raise Invalid("The query string is not valid UTF-8, or too long.") from error
-    found: dict[str, str] = {}
+        raise Invalid(
+            f"The query string is not valid UTF-8 or has more than {MAX_PARAMETERS} parameters."
+        ) from error
+    values: dict[str, str] = {}
     for name, value in pairs:
-        if name in found:
-            raise Invalid.field(_shown(name), "must be given once only")
+        if name in values:
+            raise Invalid.field(_printable(name), "must be given only once")
         if "\0" in name or "\0" in value:
-            raise Invalid.field(_shown(name), "must not contain NUL")
-        found[name] = value
-    return found
+            raise Invalid.field(_printable(name), "must not contain NUL")
+        values[name] = value
+    return values
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     return name.replace("\0", "?")[:100]
 
 
 @lru_cache(maxsize=256)
-def _converts(cls: type) -> Mapping[str, Convert]:
+def _converters(cls: type) -> Mapping[str, Convert]:
     attrs.resolve_types(cls)
-    return {a.alias or a.name: _convert(a.type) for a in attrs.fields(cls)}
+    return {a.alias or a.name: _converter(a.type) for a in attrs.fields(cls)}
 
 
-def _convert(kind: Any) -> Convert:
-    """Return what turns a text into the JSON value that its type would be read from."""
+def _converter(kind: Any) -> Convert:
+    """Return the function that converts a text to the JSON value of a type."""
     while get_origin(kind) is Annotated or isinstance(kind, NewType):
         kind = kind.__supertype__ if isinstance(kind, NewType) else kind.__origin__
     if get_origin(kind) in {Union, UnionType}:
-        parts = [_convert(part) for part in get_args(kind) if part is not NoneType]
-        return parts[0] if len(parts) == 1 else _whole  # integer or text: an id or a name
+        parts = [_converter(part) for part in get_args(kind) if part is not NoneType]
+        return parts[0] if len(parts) == 1 else _to_integer  # an id or a name
     if get_origin(kind) is Sequence:
-        part = _convert(get_args(kind)[0])
+        part = _converter(get_args(kind)[0])
         return lambda text: [part(piece.strip()) for piece in text.split(",")]
-    return _SCALARS.get(kind, _plain)
+    return _SCALARS.get(kind, _restore_plus)
 
 
-def _whole(text: str) -> Any:
+def _to_integer(text: str) -> Any:
     return int(text) if _INTEGER.fullmatch(text) else text
 
 
-def _number(text: str) -> Any:
+def _to_number(text: str) -> Any:
     return float(text) if _NUMBER.fullmatch(text) else text
 
 
-def _flag(text: str) -> Any:
+def _to_bool(text: str) -> Any:
     return _FLAGS.get(text.lower(), text)
 
 
-def _plain(text: str) -> Any:
-    # the plus of an offset that was not escaped arrives as a space
+def _restore_plus(text: str) -> Any:
+    # an unescaped "+" of a UTC offset is decoded as a space
     return _LOST_PLUS.sub("+", text)
 
 
-_SCALARS: Mapping[Any, Convert] = {int: _whole, float: _number, bool: _flag, str: lambda text: text}
+_SCALARS: Mapping[Any, Convert] = {
+    int: _to_integer,
+    float: _to_number,
+    bool: _to_bool,
+    str: lambda text: text,
+}

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from workbell.domain.constraints import Constraints
 
-TaskName = int | Annotated[str, Constraints(min_length=1, max_length=255)]
-
-
-Text = Annotated[str, Constraints(max_length=255)]
+TaskReference = int | Annotated[str, Constraints(min_length=1, max_length=255)]
+"""The id of a task definition, or its key."""
+FilterText = Annotated[str, Constraints(max_length=255)]

@@ -1,4 +1,4 @@
-"""The wire: bodies, tokens and version headers, read strictly."""
+"""Strict parsing of request bodies, path ids, tokens and version headers."""
 
 import re
 from typing import Any
@@ -20,26 +20,26 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
 @frozen
 class BodyReader:
-    """Reads JSON bodies of a bounded size into the operations' request classes."""
+    """Parses JSON bodies of at most `max_bytes` into request classes."""
 
     serializer: Serializer
-    most: int
+    max_bytes: int
 
     def read(self, req: falcon.Request, operation: AnyOperation) -> Any:
         """
-        Return the body as the value that the operation takes.
+        Return the parsed body; a dict if the operation is partial.
 
         Raises:
-            Invalid: It does not fit; every field at fault is named.
-            HTTPUnsupportedMediaType: It is not JSON.
-            HTTPContentTooLarge: It has more bytes than are taken.
+            Invalid: The body is invalid; the error names every invalid field.
+            HTTPUnsupportedMediaType: The body is not JSON in UTF-8.
+            HTTPContentTooLarge: The body exceeds the limit.
         """
         assert operation.request is not None
         data = self._bytes(req)
         if not data.strip():
             if operation.optional:
                 return self.serializer.structure({}, operation.request)
-            raise Invalid("The body is empty; a JSON object is needed.")
+            raise Invalid("The body is empty; send a JSON object.")
         self._check_type(req)
         value = jsontext.loads(data)
         if not operation.partial:
@@ -52,16 +52,16 @@ class BodyReader:
         stream: Any = req.bounded_stream
         if req.content_length is None and req.env.get("wsgi.input_terminated"):
             stream = req.stream
-        elif (req.content_length or 0) > self.most:
+        elif (req.content_length or 0) > self.max_bytes:
             self._too_large()
-        data: bytes = stream.read(self.most + 1)
-        if len(data) > self.most:
+        data: bytes = stream.read(self.max_bytes + 1)
+        if len(data) > self.max_bytes:
             self._too_large()
         return data
 
     def _too_large(self) -> None:
         raise falcon.HTTPContentTooLarge(
-            description=f"The body may have at most {self.most:,} bytes."
+            description=f"The body exceeds the limit of {self.max_bytes:,} bytes."
         )
 
     def _check_type(self, req: falcon.Request) -> None:
@@ -74,33 +74,33 @@ class BodyReader:
         ):
             return
         raise falcon.HTTPUnsupportedMediaType(
-            description=f"The body must be {JSON} in UTF-8, not encoded otherwise."
+            description=f"The body must be {JSON} in UTF-8, without Content-Encoding."
         )
 
 
-def path_id(text: str) -> int:
+def parse_path_id(text: str) -> int:
     """
-    Return an id of a path.
+    Return a path parameter as an id.
 
     Raises:
-        HTTPNotFound: It is no positive integer of 64 bits.
+        HTTPNotFound: The text is not a positive 64-bit integer.
     """
     if _ID.fullmatch(text) and (number := int(text)) <= MAX_ID:
         return number
     raise falcon.HTTPNotFound
 
 
-def bearer(header: str | None) -> str:
-    """Return the token of an Authorization header, empty where there is none."""
+def parse_bearer_token(header: str | None) -> str:
+    """Return the token of an Authorization header, or "" without one."""
     scheme, _, token = (header or "").partition(" ")
     return token.strip() if scheme.lower() in {"bearer", "token"} else ""
 
 
-def versions(header: str | None) -> frozenset[int] | None:
+def parse_if_match(header: str | None) -> frozenset[int] | None:
     """
     Return the versions that an If-Match header accepts (RFC 9110, 13.1.1).
 
-    None stands for any: no header, or `*`. Tags that are not ours fit none.
+    None means any version: no header, or `*`. Foreign tags match no version.
     """
     if header is None or header.strip() == "*":
         return None
@@ -109,11 +109,11 @@ def versions(header: str | None) -> frozenset[int] | None:
     return frozenset(int(number[1]) for number in numbers if number)
 
 
-def request_id(header: str | None) -> str | None:
-    """Return a request id that came from outside, if it is one: printable, at most 64."""
+def parse_request_id(header: str | None) -> str | None:
+    """Return a client's X-Request-ID if it is 1-64 printable ASCII characters."""
     return header if header and _REQUEST_ID.fullmatch(header) else None
 
 
-def etag(version: int) -> dict[str, str]:
-    """Return the header that names a version."""
+def etag_header(version: int) -> dict[str, str]:
+    """Return the ETag header for a version."""
     return {"ETag": f'"v{version}"'}

@@ -1,4 +1,4 @@
-"""InsightHub's routes: its shapes, its words, its errors."""
+"""InsightHub's routes: bodies, statuses and error messages."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_wrong_credentials_are_400(world: World) -> None:
     assert wrong.json["code"] == "wrong_credentials"
 
 
-def test_each_field_at_fault_is_a_key(world: World) -> None:
+def test_each_invalid_field_is_a_key(world: World) -> None:
     body = {**NEW, "username": "ada", "password_confirm": "another"}
     refused = world.post("/api/auth/register/", None, body)
     assert refused.status_code == 400
@@ -78,7 +78,7 @@ def test_tasks_are_listed_in_pages_of_ten(world: World) -> None:
     assert [one["id"] for one in world.get("/api/tasks/").json["results"]] == [1, 2]
 
 
-def test_a_schedule_is_the_canonical_one(world: World) -> None:
+def test_a_schedule_equals_the_canonical_one(world: World) -> None:
     made = world.post(BASE, json={**A_SCHEDULE, "is_active": True})
     assert made.status_code == 201
     assert made.headers["location"] == "/api/schedules/1"
@@ -93,7 +93,7 @@ def test_a_schedule_is_the_canonical_one(world: World) -> None:
     assert world.get(f"{BASE}1/").status_code == 404
 
 
-def test_a_toggle_says_what_it_did(world: World) -> None:
+def test_toggling_returns_a_message(world: World) -> None:
     world.post(BASE, json=A_SCHEDULE)
     for active in (False, True):
         toggled = world.post(f"{BASE}1/toggle_active/")
@@ -102,7 +102,7 @@ def test_a_toggle_says_what_it_did(world: World) -> None:
         assert toggled.json["message"]
 
 
-def test_the_sixth_active_schedule(world: World) -> None:
+def test_a_sixth_active_schedule_is_refused(world: World) -> None:
     for _ in range(5):
         assert world.post(BASE, json=A_SCHEDULE).status_code == 201
     refused = world.post(BASE, json=A_SCHEDULE)
@@ -116,13 +116,13 @@ def test_the_sixth_active_schedule(world: World) -> None:
         assert world.post(BASE, "root", json=A_SCHEDULE).status_code == 201
 
 
-def test_a_bad_expression_stands_under_its_own_key(world: World) -> None:
+def test_an_invalid_expression_is_reported_under_its_own_key(world: World) -> None:
     bad = world.post(BASE, json={**A_SCHEDULE, "cron_expression": "every day"})
     assert bad.status_code == 400
     assert bad.json["cron_expression"][0].startswith("Invalid cron expression")
 
 
-def test_wrong_parameters_read_as_source_a_has_them(world: World) -> None:
+def test_invalid_parameters_have_insighthubs_messages(world: World) -> None:
     parameters = {"email": 1, "delay": "x", "weight": "x", "colour": "red"}
     bad = world.post(BASE, json={**A_SCHEDULE, "parameters": parameters})
     assert bad.json["parameters"] == [
@@ -133,7 +133,7 @@ def test_wrong_parameters_read_as_source_a_has_them(world: World) -> None:
     ]
 
 
-def test_runs_are_in_its_words(world: World) -> None:
+def test_runs_have_insighthubs_statuses(world: World) -> None:
     world.schedule(overlap_policy="allow_all")
     words: list[Any] = []
     for state in (JobState.SUCCEEDED, JobState.FAILED):
@@ -151,7 +151,7 @@ def test_runs_are_in_its_words(world: World) -> None:
     assert world.get(f"{BASE}1/").json["last_status"] == "failure"
 
 
-def test_search_takes_filters_from_the_body(world: World) -> None:
+def test_search_reads_filters_from_the_body(world: World) -> None:
     world.schedule(name="alpha")
     world.schedule(name="beta", is_active=False)
     world.schedule(name="gamma", task_definition="echo", parameters={})
@@ -181,14 +181,16 @@ def test_search_takes_filters_from_the_body(world: World) -> None:
         ({"limit": 1}, "limit"),
     ],
 )
-def test_search_has_the_same_allow_list(world: World, body: dict[str, Any], path: str) -> None:
+def test_search_rejects_unknown_filters_and_orderings(
+    world: World, body: dict[str, Any], path: str
+) -> None:
     refused = world.post(f"{BASE}search/", json=body)
     assert refused.status_code == 400
     assert list(refused.json["field_errors"]) == [path]
     assert refused.json[path.partition(".")[0]]
 
 
-def test_pages_are_of_ten_and_larger_only_for_superusers(world: World) -> None:
+def test_pages_have_ten_entries_and_more_only_for_superusers(world: World) -> None:
     for _ in range(12):
         world.schedule(is_active=False)
     for size in ("", "page_size=50"):
@@ -201,6 +203,6 @@ def test_pages_are_of_ten_and_larger_only_for_superusers(world: World) -> None:
     assert world.post(f"{BASE}search/", json={"page": 3}).status_code == 404
 
 
-def test_passwords_are_never_answered(world: World) -> None:
+def test_passwords_are_never_returned(world: World) -> None:
     login = {"username": "ada", "password": PASSWORD}
     assert PASSWORD not in world.post("/api/auth/login/", None, login).text

@@ -1,4 +1,4 @@
-"""Job Processing's routes: registering without a trace, and jobs in its words."""
+"""Job Processing's routes: registration without disclosure, jobs, statuses."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_from_registering_to_a_result(empty: World, path: str, field: str) -> No
     assert empty.post(BASE, "grace", JOB).status_code == 201
 
 
-def test_registering_tells_nothing_of_who_is_there(world: World) -> None:
+def test_registration_does_not_disclose_accounts(world: World) -> None:
     texts = {
         world.post("/api/register/", None, {**NEW, "email": f"{name}@example.org"}).text
         for name in ("ada", "una", "nobody")
@@ -49,7 +49,7 @@ def test_wrong_credentials_are_401(world: World) -> None:
     assert world.post("/api/login/", None, wrong).status_code == 401
 
 
-def test_a_job_needs_a_name_and_a_time(world: World) -> None:
+def test_a_job_requires_a_name_and_a_time(world: World) -> None:
     missing = world.post(BASE, json={})
     assert set(missing.json["field_errors"]) == {"name", "scheduled_time"}
     past = world.post(BASE, json={**JOB, "scheduled_time": "2026-05-04T11:00:00Z"})
@@ -62,7 +62,7 @@ def test_a_job_needs_a_name_and_a_time(world: World) -> None:
     assert (made.json["task_definition"], made.json["status"]) == ("echo", "pending")
 
 
-def test_jobs_are_in_its_words(world: World) -> None:
+def test_jobs_have_job_processings_statuses(world: World) -> None:
     for state in (JobState.SUCCEEDED, JobState.FAILED):
         world.end(world.job()["id"], state)
     world.post(f"/api/v1/jobs/{world.job()['id']}/cancel")
@@ -75,7 +75,7 @@ def test_jobs_are_in_its_words(world: World) -> None:
     assert world.get(f"{BASE}1/").json["status"] == "completed"
 
 
-def test_results_are_there_once_completed(world: World) -> None:
+def test_results_are_available_when_jobs_are_completed(world: World) -> None:
     world.post(BASE, json=JOB)
     assert world.get(f"{BASE}1/result/").status_code == 400
     world.end(world.job()["id"], result=[1, 2])
@@ -83,7 +83,7 @@ def test_results_are_there_once_completed(world: World) -> None:
     assert [row["job"] for row in world.get("/api/job-results/").json["results"]] == [2]
 
 
-def test_deleting_cancels_what_waits_and_hides_what_has_ended(world: World) -> None:
+def test_deleting_cancels_waiting_jobs_and_hides_finished_ones(world: World) -> None:
     world.post(BASE, json=JOB)
     assert world.call("DELETE", f"{BASE}1/", "ada").status_code == 204
     assert world.get(f"{BASE}1/").json["status"] == "cancelled"

@@ -1,4 +1,4 @@
-"""Sources B and C: registering, signing in, and people."""
+"""LearnFlow and DataManager: registration, sign-in and users."""
 
 import falcon.testing
 from attrs import evolve
@@ -9,7 +9,7 @@ from workbell.adapters.http.app import build_app
 NEW = {"username": "grace", "email": "grace@example.org", "password": "a compiler, 1952"}
 
 
-def test_source_b_registers_with_a_tier_and_signs_in(empty: World) -> None:
+def test_learnflow_registers_with_a_tier_and_signs_in(empty: World) -> None:
     names = {"first_name": "Grace", "last_name": "Hopper", "tier": "free"}
     made = empty.post("/api/user/", None, {**NEW, **names})
     assert made.status_code == 201
@@ -26,7 +26,7 @@ def test_source_b_registers_with_a_tier_and_signs_in(empty: World) -> None:
     assert wrong.status_code == 401
 
 
-def test_source_c_signs_in_with_opaque_tokens(empty: World) -> None:
+def test_datamanager_signs_in_with_opaque_tokens(empty: World) -> None:
     body = {"email": "grace@example.org", "password": NEW["password"]}
     made = empty.post("/users/register/", None, body)
     assert (made.status_code, set(made.json)) == (201, {"message", "user", "token"})
@@ -42,7 +42,7 @@ def test_source_c_signs_in_with_opaque_tokens(empty: World) -> None:
     assert empty.post("/users/login/", None, {**body, "password": "no"}).status_code == 401
 
 
-def test_source_c_shows_people_themselves_and_superusers_everybody(world: World) -> None:
+def test_datamanager_lists_the_caller_or_all_users_for_superusers(world: World) -> None:
     assert [one["username"] for one in world.get("/users/").json["results"]] == ["ada"]
     assert world.get("/users/?email=bob@example.org").json["results"] == []
     assert world.get("/users/", "root").json["count"] == 4
@@ -50,7 +50,7 @@ def test_source_c_shows_people_themselves_and_superusers_everybody(world: World)
     assert bob["username"] == "bob"
 
 
-def test_source_c_changes_oneself_with_the_current_password(world: World) -> None:
+def test_datamanager_changes_the_caller_with_the_current_password(world: World) -> None:
     path = f"/users/{world.people['ada'].id}/"
     named = world.call("PUT", path, "ada", {"first_name": "Ada", "last_name": "L"})
     assert named.json["full_name"] == "Ada L"
@@ -63,7 +63,7 @@ def test_source_c_changes_oneself_with_the_current_password(world: World) -> Non
     assert world.call("PUT", "/users/999/", "root", {"first_name": "x"}).status_code == 404
 
 
-def test_source_c_gives_no_token_where_an_address_must_be_verified_first(empty: World) -> None:
+def test_datamanager_returns_no_token_if_the_address_must_be_verified(empty: World) -> None:
     strict = evolve(empty.parts.signing_in, require_verified_email=True)
     client = falcon.testing.TestClient(build_app(evolve(empty.parts, signing_in=strict)))
     body = {"email": "grace@example.org", "password": NEW["password"]}
@@ -71,8 +71,8 @@ def test_source_c_gives_no_token_where_an_address_must_be_verified_first(empty: 
     assert (made.status_code, made.json["token"]) == (201, None)
 
 
-def test_source_c_invites_who_has_no_password_yet(world: World) -> None:
-    """New once, there already the next time; only superusers may, for now."""
+def test_datamanager_invites_users_without_a_password(world: World) -> None:
+    """The second invitation returns the existing user; only superusers may invite."""
     body = {"email": "new@example.org"}
     assert world.post("/users/invite/", "root", body).status_code == 201
     assert world.post("/users/invite/", "root", body).status_code == 200

@@ -137,9 +137,7 @@ def test_progress_is_logged_shown_changed_and_deleted(world: World) -> None:
         ({"started_at": "0001-01-01T00:00:00Z", "ended_at": "0001-01-01T01:00:00Z"}, "started_at"),
     ],
 )
-def test_garbage_is_refused_with_the_field_named(
-    world: World, body: dict[str, Any], field: str
-) -> None:
+def test_invalid_input_names_the_field(world: World, body: dict[str, Any], field: str) -> None:
     world.goal()
     world.log(started_at="2026-05-04T08:00:00Z", ended_at="2026-05-04T09:00:00Z")
     refused = world.post(f"{GOALS}/1/progress", json={"progress": "x", **body})
@@ -183,7 +181,7 @@ def test_goals_are_paused_archived_and_resumed(world: World) -> None:
         assert (refused.status_code, refused.json["code"]) == (409, "goal_closed")
 
 
-def test_an_export_is_csv_that_no_spreadsheet_runs(world: World) -> None:
+def test_an_export_is_csv_without_formulas(world: World) -> None:
     world.goal(goal_name="=cmd|' /C calc'!A0")
     world.log(progress="@SUM(1)\nand, more", logged_hours="01:00:00", total_hours="03:00:00")
     world.log(
@@ -203,11 +201,11 @@ def test_an_export_is_csv_that_no_spreadsheet_runs(world: World) -> None:
     ]  # fmt: skip
 
 
-def test_the_tiers_quota_covers_progress_on_both_faces_and_nothing_else(world: World) -> None:
+def test_the_quota_covers_progress_in_both_apis_and_nothing_else(world: World) -> None:
     world.join("eve", tier="premium")
     world = limited(world, user=Rate(1000, 3600), free=Rate(10, 86_400), premium=Rate(1000, 86_400))
-    for who in ("ada", "eve"):
-        world.goal(who)
+    for caller in ("ada", "eve"):
+        world.goal(caller)
     paths = ("/api/v1/progress", "/api/progress/", "/api/goals/1/progress/")
     for path, left in zip(paths, (9, 8, 7), strict=True):
         assert f'"free";r={left}' in world.get(path).headers["ratelimit"]
@@ -233,7 +231,7 @@ def test_the_tiers_quota_covers_progress_on_both_faces_and_nothing_else(world: W
     assert world.get("/api/v1/progress").status_code == 200
 
 
-def test_source_b_has_the_same_goals_in_pages_of_five(world: World) -> None:
+def test_learnflow_lists_the_same_goals_in_pages_of_five(world: World) -> None:
     for _ in range(11):
         world.goal()
     made = world.post(

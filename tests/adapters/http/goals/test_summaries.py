@@ -1,4 +1,4 @@
-"""Summaries, preferences and unsubscribing over HTTP, in both faces."""
+"""Summaries, preferences and unsubscribe links, in both APIs."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,30 +10,32 @@ from tests.adapters.http.conftest import NOON, World
 LINK = "/api/v1/unsubscribe/"
 
 
-def log(world: World, hours: str, days_ago: float = 0, goal: int = 1, who: str = "ada") -> None:
+def log(world: World, hours: str, days_ago: float = 0, goal: int = 1, caller: str = "ada") -> None:
     """Log time as of some days ago."""
     world.clock.at = NOON - timedelta(days=days_ago)
     body = {"progress": "x", "logged_hours": hours, "total_hours": "99:00:00"}
-    made = world.post(f"/api/v1/goals/{goal}/progress", who, body)
+    made = world.post(f"/api/v1/goals/{goal}/progress", caller, body)
     assert made.status_code == 201, made.json
     world.clock.at = NOON
 
 
 @pytest.fixture
 def logged(world: World) -> World:
-    """A face on which ada has logged for two goals, and bob for one."""
+    """An application where ada has logged time for two goals, and bob for one."""
     world.goal()
     world.goal()
     world.goal("bob")
     log(world, "01:20:00")
     log(world, "00:30:00", 1, goal=2)
     log(world, "02:00:00", 40)
-    log(world, "09:00:00", who="bob")
+    log(world, "09:00:00", caller="bob")
     return world
 
 
 @pytest.mark.parametrize("root", ["/api/v1", "/api"])
-def test_weeks_and_months_come_oldest_first_with_two_decimals(logged: World, root: str) -> None:
+def test_weeks_and_months_are_listed_oldest_first_with_two_decimals(
+    logged: World, root: str
+) -> None:
     assert logged.get(f"{root}/summary/weekly").json == [
         {"week_start": "2026-03-23", "total_hours": 2.0},
         {"week_start": "2026-04-27", "total_hours": 0.5},
@@ -62,7 +64,7 @@ def test_an_entry_shows_in_the_next_summary_and_the_cache_is_counted(logged: Wor
     assert 'workbell_cache_requests_total{outcome="miss",summary="week"} 2.0\n' in seen
 
 
-def test_a_span_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) -> None:
+def test_a_range_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) -> None:
     path = "/api/v1/summary/range?first=2026-04-27&last=2026-05-04"
     assert logged.get(f"{path}&group=week").json == {
         "first": "2026-04-27",
@@ -113,17 +115,17 @@ def test_a_span_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) -
         ("goal=x", "goal"),
     ],
 )
-def test_what_a_span_may_not_be_is_named(world: World, query: str, field: str) -> None:
+def test_an_invalid_range_names_the_parameter(world: World, query: str, field: str) -> None:
     refused = world.get(f"/api/v1/summary/range?{query}")
     assert refused.status_code == 400
     assert list(refused.json["field_errors"]) == [field]
 
 
-def test_a_span_of_a_goal_that_is_not_there_is_404(logged: World) -> None:
+def test_a_range_of_an_unknown_goal_is_404(logged: World) -> None:
     assert logged.get("/api/v1/summary/range?goal=2", "bob").status_code == 404
 
 
-def test_preferences_are_ones_own(world: World) -> None:
+def test_preferences_belong_to_the_caller(world: World) -> None:
     path = "/api/v1/notification-preferences"
     assert world.get(path).json == {"reminders": True, "reminder_time": None}
     wanted = {"reminders": True, "reminder_time": "07:45"}
@@ -137,28 +139,28 @@ def test_preferences_are_ones_own(world: World) -> None:
         assert list(refused.json["field_errors"]) == list(wrong)
 
 
-def link_of(world: World, who: str) -> str:
-    """Return the address in a reminder of somebody's goals, without the host."""
-    world.goal(who)
+def find_link(world: World, caller: str) -> str:
+    """Return the path of the unsubscribe link in a reminder."""
+    world.goal(caller)
     day = (NOON + timedelta(days=7)).date()
-    message = world.parts.reminding.compose_email(world.people[who].id, day, [1])
+    message = world.parts.reminding.compose_email(world.people[caller].id, day, [1])
     assert message is not None
     return message.unsubscribe.removeprefix("http://localhost")
 
 
-def reminders_of(world: World, who: str) -> bool:
-    return bool(world.get("/api/v1/notification-preferences", who).json["reminders"])
+def list_reminders(world: World, caller: str) -> bool:
+    return bool(world.get("/api/v1/notification-preferences", caller).json["reminders"])
 
 
-def test_one_click_ends_the_reminders_and_looking_does_not(world: World) -> None:
-    link = link_of(world, "ada")
+def test_post_unsubscribes_and_get_changes_nothing(world: World) -> None:
+    link = find_link(world, "ada")
     assert link.startswith(LINK)
     shown = world.get(link, None, headers={"Accept": "text/html,*/*"})
     assert shown.headers["content-type"] == "text/html; charset=utf-8"
     assert "form-action 'self'" in shown.headers["content-security-policy"]
     assert '<form method="post">' in shown.text
     assert world.get(link, None).json == {"category": "reminders", "unsubscribed": False}
-    assert reminders_of(world, "ada")
+    assert list_reminders(world, "ada")
 
     click: dict[str, Any] = {
         "body": "List-Unsubscribe=One-Click",
@@ -167,17 +169,17 @@ def test_one_click_ends_the_reminders_and_looking_does_not(world: World) -> None
     for _ in range(2):
         done = world.post(link, None, **click)
         assert (done.status_code, done.json["unsubscribed"]) == (200, True)
-    assert not reminders_of(world, "ada")
-    assert reminders_of(world, "bob")
+    assert not list_reminders(world, "ada")
+    assert list_reminders(world, "bob")
     page = world.post(link, None, headers={"Accept": "text/html"})
     assert "no more reminders" in page.text
 
 
-def test_a_link_that_was_tampered_with_is_404(world: World) -> None:
-    link = link_of(world, "ada")
+def test_a_tampered_link_is_404(world: World) -> None:
+    link = find_link(world, "ada")
     other = link.replace(f"-{world.people['ada'].id}-", f"-{world.people['bob'].id}-")
     for wrong in (other, link[:-1], f"{LINK}x", f"{LINK}reminders-1-%00"):
         for method in ("GET", "POST"):
             assert world.call(method, wrong, None).status_code == 404
-    assert reminders_of(world, "ada")
-    assert reminders_of(world, "bob")
+    assert list_reminders(world, "ada")
+    assert list_reminders(world, "bob")

@@ -1,4 +1,4 @@
-"""The service about itself: health, readiness, and errors with their headers."""
+"""Health, readiness and metrics of the API, and its request log."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,7 +29,7 @@ def test_health_and_readiness_need_no_sign_in(empty: World) -> None:
     }
 
 
-def test_health_tells_what_is_away(empty: World) -> None:
+def test_health_names_the_unavailable_parts(empty: World) -> None:
     def away() -> None:
         raise Unavailable("Redis does not answer.")
 
@@ -41,7 +41,7 @@ def test_health_tells_what_is_away(empty: World) -> None:
     assert result.json["request_id"] == result.headers["x-request-id"]
 
 
-def test_tables_of_an_earlier_revision_are_not_ready(empty: World) -> None:
+def test_an_outdated_schema_revision_is_not_ready(empty: World) -> None:
     empty.client.app = build_app(evolve(empty.parts, outdated={"memory"}))
     result = empty.get("/readyz", None)
     assert (result.status_code, result.json["schema_version"]) == (503, "memory")
@@ -51,7 +51,7 @@ def test_tables_of_an_earlier_revision_are_not_ready(empty: World) -> None:
     ("error", "status", "seconds"),
     [(Throttled(2.1), 429, "3"), (Unavailable("away", retry_after=0.2), 503, "1")],
 )
-def test_who_must_wait_is_told_how_long(
+def test_a_client_that_must_wait_gets_retry_after(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, seconds: str
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -79,10 +79,10 @@ def test_a_request_is_logged_once_with_its_route(world: World) -> None:
 
 
 @pytest.mark.parametrize("origins", [(), ("https://app.example",)])
-def test_the_usual_probe_is_answered_as_the_operation_answers(
+def test_the_liveness_shortcut_responds_like_the_operation(
     make_world: Callable[[HttpSettings], World], origins: tuple[str, ...]
 ) -> None:
-    """Falcon is asked where the probe asks for more."""
+    """Requests that the shortcut does not match are handled by Falcon."""
     settings = HttpSettings(
         public_url="https://workbell.example", cors_origins=origins, allowed_hosts=["workbell"]
     )
@@ -101,7 +101,7 @@ def test_the_usual_probe_is_answered_as_the_operation_answers(
     assert world.client.simulate_post("/livez").status_code == 405
 
 
-def test_a_probe_is_logged_only_when_something_is_wrong(empty: World) -> None:
+def test_a_probe_is_logged_only_if_it_fails(empty: World) -> None:
     from structlog.testing import capture_logs
 
     empty.client.app = build_app(evolve(empty.parts, outdated={"memory"}))
@@ -129,7 +129,7 @@ def test_every_metric_of_the_api_has_a_help_text(world: World) -> None:
     assert all(each.documentation for each in found.values())
 
 
-def test_a_worker_is_live_while_its_leases_last(world: World) -> None:
+def test_a_worker_is_live_while_its_lease_is_valid(world: World) -> None:
     now, lease = world.clock.at, world.parts.worker_lease
     ages = [timedelta(), lease, lease + timedelta(seconds=1)]
     with world.store.begin() as tx:

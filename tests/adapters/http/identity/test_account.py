@@ -1,4 +1,4 @@
-"""One's own account over HTTP: profile, password, sessions, API keys."""
+"""The caller's account over HTTP: profile, password, sessions, API keys."""
 
 from datetime import timedelta
 
@@ -15,14 +15,14 @@ def login(world: World, name: str = "ada", password: str = PASSWORD) -> dict[str
     return dict(answer.json)
 
 
-def test_logging_out_counts_at_once(world: World) -> None:
+def test_logging_out_takes_effect_immediately(world: World) -> None:
     assert world.get(f"{BASE}/users/me").status_code == 200
     out = world.post(f"{BASE}/logout")
     assert (out.status_code, list(out.json)) == (200, ["message"])
     assert world.get(f"{BASE}/users/me").status_code == 401
 
 
-def test_a_profile_is_changed_in_part(world: World) -> None:
+def test_a_profile_is_changed_partially(world: World) -> None:
     body = {"first_name": "Ada", "last_name": "Lovelace", "time_zone": "Europe/London"}
     changed = world.call("PATCH", f"{BASE}/users/me", "ada", body)
     assert changed.status_code == 200
@@ -33,7 +33,7 @@ def test_a_profile_is_changed_in_part(world: World) -> None:
     assert again.json["full_name"] == "Ada Lovelace"
 
 
-def test_another_address_takes_the_current_password(world: World) -> None:
+def test_changing_the_address_requires_the_current_password(world: World) -> None:
     moving = {"email": "countess@example.org"}
     refused = world.call("PATCH", f"{BASE}/users/me", "ada", moving)
     assert list(refused.json["field_errors"]) == ["current_password"]
@@ -89,7 +89,7 @@ def test_sessions_are_listed_and_ended(world: World) -> None:
     assert world.post(f"{BASE}/refresh", None, {"refresh": other["refresh"]}).status_code == 401
 
 
-def test_a_key_is_shown_once_and_speaks_for_its_person(world: World) -> None:
+def test_a_key_is_shown_once_and_authenticates_its_user(world: World) -> None:
     body = {"name": "nightly", "scopes": ["read"]}
     made = world.post(f"{BASE}/api-keys", "ada", body)
     assert made.status_code == 201
@@ -107,12 +107,12 @@ def test_a_key_is_shown_once_and_speaks_for_its_person(world: World) -> None:
     assert world.get(f"{BASE}/users/me", "robot").status_code == 401
 
 
-def key(world: World, who: str, *scopes: KeyScope) -> None:
+def key(world: World, caller: str, *scopes: KeyScope) -> None:
     body = {"name": "k", "scopes": list(scopes)}
-    world.tokens["robot"] = world.post(f"{BASE}/api-keys", who, body).json["key"]
+    world.tokens["robot"] = world.post(f"{BASE}/api-keys", caller, body).json["key"]
 
 
-def test_a_key_for_reading_changes_nothing(world: World) -> None:
+def test_a_read_only_key_cannot_write(world: World) -> None:
     key(world, "ada", KeyScope.READ)
     assert world.get("/api/v1/schedules", "robot").status_code == 200
     assert world.post("/api/schedules/search/", "robot", {}).status_code == 200
@@ -124,7 +124,7 @@ def test_a_key_for_reading_changes_nothing(world: World) -> None:
         assert (refused.status_code, refused.json["code"]) == (403, "not_allowed"), path
 
 
-def test_a_key_reaches_the_superusers_routes_only_if_it_says_so(world: World) -> None:
+def test_a_key_requires_the_admin_scope_on_superuser_routes(world: World) -> None:
     key(world, "root", KeyScope.WRITE)
     assert world.get("/api/v1/users", "robot").status_code == 403
     assert world.get("/api/v1/workers", "robot").status_code == 403
@@ -132,7 +132,7 @@ def test_a_key_reaches_the_superusers_routes_only_if_it_says_so(world: World) ->
     assert world.get("/api/v1/users", "robot").status_code == 200
 
 
-def test_a_key_makes_no_keys(world: World) -> None:
+def test_a_key_cannot_create_keys(world: World) -> None:
     key(world, "ada", KeyScope.ADMIN)
     for method, path, body in (
         ("POST", f"{BASE}/api-keys", {"name": "x", "scopes": ["admin"]}),
@@ -143,7 +143,7 @@ def test_a_key_makes_no_keys(world: World) -> None:
         assert world.call(method, path, "robot", body).status_code == 403
 
 
-def test_keys_that_make_no_sense_are_refused(world: World) -> None:
+def test_invalid_keys_are_refused(world: World) -> None:
     for body in (
         {"name": "", "scopes": ["read"]},
         {"name": "x", "scopes": []},

@@ -1,4 +1,4 @@
-"""People over HTTP: registering, verifying, signing in."""
+"""Registration, email verification and sign-in over HTTP."""
 
 from tests.adapters.http.conftest import PASSWORD, World
 
@@ -37,7 +37,7 @@ def test_a_taken_name_is_a_field_error(world: World) -> None:
     assert taken.json["code"] == "taken"
 
 
-def test_asking_for_more_than_one_may_have_names_the_field(empty: World) -> None:
+def test_requesting_privileges_at_registration_names_the_field(empty: World) -> None:
     for field, value in {"role": "ADMIN", "is_super_user": True}.items():
         refused = empty.post(f"{BASE}/users", None, {**NEW, field: value})
         assert list(refused.json["field_errors"]) == [field]
@@ -63,7 +63,7 @@ def test_refresh_tokens_rotate(world: World) -> None:
     assert world.post(f"{BASE}/refresh", None, {}).status_code == 400
 
 
-def test_a_new_code_is_asked_for_without_learning_anything(world: World) -> None:
+def test_requesting_a_new_code_discloses_no_account(world: World) -> None:
     answers = [
         world.post(f"{BASE}/resend-otp", None, {"email": f"{name}@example.org"})
         for name in ("ada", "una", "nobody")

@@ -1,4 +1,4 @@
-"""Browser sessions: their cookie, and who may ask with it."""
+"""Browser sessions: the cookie, CSRF protection and permissions."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ import pytest
 from attrs import define, evolve
 
 from tests.adapters.http.conftest import PASSWORD, World, build_world
-from workbell.adapters.http.app import build_app, operations_of
+from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS
 from workbell.adapters.http.web.middleware import HttpSettings
-from workbell.adapters.http.web.operations import Access, AnyOperation, is_number
+from workbell.adapters.http.web.operations import Access, AnyOperation, is_integer_parameter
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.identity.session import SessionKind
 from workbell.domain.rate_limits.policy import Policies, Rate
@@ -20,15 +20,15 @@ from workbell.services.rate_limits import RateLimiting
 HTTPS, HTTP = "https://bell.example.org", "http://localhost:8000"
 SESSION = "/api/v1/auth/session"
 LOGOUT = "/api/v1/auth/logout"
-OPERATIONS = {one.name: one for one in operations_of(build_world(Path()).parts)}
-GUARDED = [name for name, one in OPERATIONS.items() if one.who is not Access.ANYONE]
+OPERATIONS = {one.name: one for one in make_operations(build_world(Path()).parts)}
+GUARDED = [name for name, one in OPERATIONS.items() if one.access is not Access.ANYONE]
 OURS = [name for name in GUARDED if OPERATIONS[name].by_cookie]
 UNSAFE = [name for name in OURS if OPERATIONS[name].method not in SAFE_METHODS]
 
 
 @define
 class Page:
-    """A page of ours in somebody's browser."""
+    """A page of the service in a user's browser."""
 
     world: World
     url: str
@@ -36,7 +36,7 @@ class Page:
     csrf: str = ""
 
     def ask(self, method: str, path: str, json: Any = None, **headers: str | None) -> Any:
-        """Make a request as the page does; a header given as None is left out."""
+        """Send a request as the page does; headers given as None are omitted."""
         sent: dict[str, str | None] = {"Cookie": self.cookie or None}
         if method not in SAFE_METHODS:
             sent |= {"Origin": self.url, CSRF_HEADER: self.csrf or None}
@@ -52,12 +52,12 @@ class Page:
         return answer
 
     def call(self, operation: AnyOperation, **headers: str | None) -> int:
-        names = {name: 1 if is_number(name) else "x" for name in operation.path_names}
+        names = {name: 1 if is_integer_parameter(name) else "x" for name in operation.path_names}
         path = operation.path.format(**names)
         return int(self.ask(operation.method, path, **headers).status_code)
 
 
-def page_of(world: World, url: str) -> Page:
+def make_page(world: World, url: str) -> Page:
     parts = evolve(world.parts, settings=HttpSettings(public_url=url, docs=False))
     client = falcon.testing.TestClient(build_app(parts))
     return Page(evolve(world, parts=parts, client=client), url)
@@ -65,21 +65,21 @@ def page_of(world: World, url: str) -> Page:
 
 @pytest.fixture(params=[HTTPS, HTTP])
 def page(request: pytest.FixtureRequest, world: World) -> Page:
-    return page_of(world, request.param)
+    return make_page(world, request.param)
 
 
-def test_the_cookie_is_as_closed_as_can_be(world: World) -> None:
-    header = page_of(world, HTTPS).login().headers["set-cookie"]
+def test_the_cookie_has_all_protective_attributes(world: World) -> None:
+    header = make_page(world, HTTPS).login().headers["set-cookie"]
     assert header.startswith("__Host-workbell=wbs_")
     assert set(header.split("; ")[1:]) == {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
-    plain = page_of(world, HTTP).login()
+    plain = make_page(world, HTTP).login()
     assert plain.headers["set-cookie"].startswith("workbell=wbs_")
     assert "Secure" not in plain.headers["set-cookie"]
     assert plain.headers["cache-control"] == "no-store"
 
 
-def test_a_page_knows_its_person_and_its_token(page: Page) -> None:
-    """Also when it was loaded again, and has but the cookie."""
+def test_a_page_reads_its_user_and_csrf_token(page: Page) -> None:
+    """Also after a reload, when it has only the cookie."""
     assert page.ask("GET", SESSION).status_code == 401
     opened = page.login().json
     shown = page.ask("GET", SESSION)
@@ -92,11 +92,11 @@ def test_a_page_knows_its_person_and_its_token(page: Page) -> None:
     assert page.ask("POST", "/api/v1/schedules", body).json["user_username"] == "ada"
 
 
-def test_with_a_token_there_is_no_csrf_token(world: World) -> None:
+def test_a_bearer_token_has_no_csrf_token(world: World) -> None:
     assert world.get(SESSION).json["csrf_token"] is None
 
 
-def test_what_changes_something_needs_the_sessions_own_token(page: Page) -> None:
+def test_unsafe_methods_require_the_csrf_token_of_the_session(page: Page) -> None:
     page.login("bob")
     bobs = page.csrf
     page.login()
@@ -121,29 +121,29 @@ def test_what_changes_something_needs_the_sessions_own_token(page: Page) -> None
         {"Origin": None},
     ],
 )
-def test_a_page_of_somebody_elses_gets_nowhere(page: Page, headers: dict[str, Any]) -> None:
+def test_requests_from_another_origin_are_rejected(page: Page, headers: dict[str, Any]) -> None:
     page.login()
     assert page.ask("POST", LOGOUT, **headers).status_code == 403
     body = {"username": "bob", "password": PASSWORD}
     refused = page.ask("POST", SESSION, body, **headers)
     assert refused.status_code == 403
     assert "set-cookie" not in refused.headers
-    if headers != {"Origin": None}:  # so comes what an old browser reads
+    if headers != {"Origin": None}:  # old browsers send neither header on reads
         assert page.ask("GET", SESSION, **headers).status_code == 403
     assert page.ask("GET", SESSION).json["user"]["username"] == "ada"
 
 
-def test_every_change_by_cookie_takes_the_token_and_our_origin(world: World) -> None:
-    page = page_of(world, HTTP)
+def test_every_unsafe_operation_by_cookie_requires_csrf_token_and_own_origin(world: World) -> None:
+    page = make_page(world, HTTP)
     for name in UNSAFE:
         page.login("root")
         assert page.call(OPERATIONS[name], **{CSRF_HEADER: None}) == 403, name
-        assert page.call(OPERATIONS[name], ClientInfo="https://evil.example") == 403, name
+        assert page.call(OPERATIONS[name], Origin="https://evil.example") == 403, name
         assert page.call(OPERATIONS[name]) not in {401, 403}, name
 
 
-def test_a_cookie_serves_on_our_own_routes_only(world: World) -> None:
-    page = page_of(world, HTTP)
+def test_a_cookie_is_accepted_on_canonical_routes_only(world: World) -> None:
+    page = make_page(world, HTTP)
     for name in GUARDED:
         page.login("root")
         status = page.call(OPERATIONS[name])
@@ -151,8 +151,8 @@ def test_a_cookie_serves_on_our_own_routes_only(world: World) -> None:
         assert page.call(OPERATIONS[name], Sec_Fetch_Site="cross-site") in {401, 403}, name
 
 
-def test_a_token_goes_before_a_cookie(page: Page, world: World) -> None:
-    """And needs no CSRF token: no browser sends it by itself."""
+def test_a_bearer_token_takes_precedence_over_a_cookie(page: Page, world: World) -> None:
+    """It needs no CSRF token: browsers do not send it on their own."""
     page.login()
     bobs = f"Bearer {world.tokens['bob']}"
     assert page.ask("GET", SESSION, Authorization=bobs).json["user"]["username"] == "bob"
@@ -165,8 +165,8 @@ def test_a_token_goes_before_a_cookie(page: Page, world: World) -> None:
     assert stolen.status_code == 401
 
 
-def test_signing_in_again_ends_what_the_browser_had(page: Page) -> None:
-    """So a planted cookie is worth nothing afterwards (session fixation)."""
+def test_signing_in_again_ends_the_previous_browser_session(page: Page) -> None:
+    """A planted cookie is therefore worthless (session fixation)."""
     page.login("bob")
     planted = page.cookie
     page.login("ada")
@@ -175,7 +175,7 @@ def test_signing_in_again_ends_what_the_browser_had(page: Page) -> None:
     assert page.ask("GET", SESSION).json["user"]["username"] == "ada"
 
 
-def test_logging_out_takes_the_cookie_back(page: Page) -> None:
+def test_logging_out_deletes_the_cookie(page: Page) -> None:
     page.login()
     assert page.ask("DELETE", SESSION, **{CSRF_HEADER: None}).status_code == 403
     out = page.ask("DELETE", SESSION)
@@ -185,7 +185,7 @@ def test_logging_out_takes_the_cookie_back(page: Page) -> None:
     assert page.ask("GET", SESSION).status_code == 401
 
 
-def test_a_cookie_that_is_none_is_401(page: Page, world: World) -> None:
+def test_an_invalid_cookie_is_401(page: Page, world: World) -> None:
     page.login()
     name, _, good = page.cookie.partition("=")
     opaque = world.parts.signing_in.login_opaque("ada", PASSWORD)
@@ -203,21 +203,21 @@ def test_a_wrong_password_sets_no_cookie(page: Page) -> None:
     assert "set-cookie" not in refused.headers
 
 
-def test_a_browsers_session_is_listed_as_one(page: Page, world: World) -> None:
+def test_a_browser_session_is_listed_with_its_kind(page: Page, world: World) -> None:
     page.login()
     listed = world.get("/api/v1/auth/sessions").json["results"]
     assert {one["kind"] for one in listed} == {SessionKind.BROWSER, SessionKind.TOKENS}
 
 
-def test_pages_have_a_limit_of_their_own(world: World) -> None:
-    """Ten a second in each session, and none of the person's hourly ones."""
+def test_browser_requests_have_their_own_rate_limit(world: World) -> None:
+    """Ten a second for each session, not counted in the user's hourly limit."""
     off = dict.fromkeys(("anonymous", "login", "ingest", "free", "premium"))
     policies = Policies.of(user=Rate(1, 3600), **off)
     rate_limits = RateLimiting(
         store=world.store, limiter=MemoryRateLimiter(), clock=world.clock, policies=policies
     )
     world.parts = evolve(world.parts, rate_limits=rate_limits)
-    page = page_of(world, HTTP)
+    page = make_page(world, HTTP)
     page.login()
     statuses = [page.ask("GET", SESSION).status_code for _ in range(11)]
     assert statuses == [200] * 10 + [429]

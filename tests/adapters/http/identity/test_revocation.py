@@ -1,4 +1,4 @@
-"""Revocation across processes: at once in one's own, within 5 s in the others."""
+"""Revocation across processes: immediate in the same one, within 5 s in others."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -40,12 +40,12 @@ class Clock:
 
 class NoMail:
     def send(self, message: Email) -> None:
-        """Send nothing."""
+        """Discard the email."""
 
 
 @define
 class Process:
-    """What one process of the service has: everything but the database is its own."""
+    """One process of the service; processes share only the database."""
 
     store: SqlStore
     signing_in: LoginService
@@ -120,7 +120,7 @@ DEEDS: dict[str, Callable[[Process, Actor], object]] = {
 
 
 @pytest.mark.parametrize("deed", DEEDS.values(), ids=list(DEEDS))
-def test_it_counts_at_once_here_and_within_five_seconds_there(
+def test_revocation_is_immediate_here_and_within_five_seconds_elsewhere(
     processes: tuple[Clock, Process, Process], deed: Callable[[Process, Actor], object]
 ) -> None:
     clock, here, there = processes
@@ -142,8 +142,8 @@ for token in sys.stdin:
 """
 
 
-def test_another_process_that_never_saw_the_token_refuses_it_at_once(url: str) -> None:
-    """So what is remembered for 5 s is only what that process has checked itself."""
+def test_a_process_that_has_not_cached_the_token_rejects_it_immediately(url: str) -> None:
+    """The cache of 5 s holds only tokens that the process has checked itself."""
     here = a_process(url, Clock())
     first, second = (here.signing_in.login("ana", PASSWORD).access for _ in range(2))
     root = Path(__file__).parents[4]

@@ -1,4 +1,4 @@
-"""The second factor over HTTP: every way in, and what is open until there is one."""
+"""The second factor over HTTP: sign-in routes, enrolment and removal."""
 
 import json
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.adapters.http.conftest import PASSWORD, World, build_world
-from tests.adapters.http.identity.test_browser_sessions import HTTP, SESSION, page_of
-from workbell.adapters.http.app import operations_of
+from tests.adapters.http.identity.test_browser_sessions import HTTP, SESSION, make_page
+from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.operations import Access
 from workbell.domain.identity.one_time_code import MAX_WRONG_PER_DAY
 from workbell.domain.identity.second_factor import STEP, SecondFactorPolicy
@@ -24,13 +24,13 @@ LOGINS: Mapping[str, str] = {
     "/users/login": "email",
     "/api/login": "email",
 }
-"""Every route that takes a password for a token, and who it is called for."""
+"""Every route that exchanges a password for a token, with its login field."""
 ENROLLING = {
     "get_second_factor", "begin_second_factor", "confirm_second_factor", "get_me", "logout",
     "get_browser_session", "close_browser_session",
 }  # fmt: skip
-OPERATIONS = {one.name: one for one in operations_of(build_world(Path()).parts)}
-GUARDED = [name for name, one in OPERATIONS.items() if one.who is not Access.ANYONE]
+OPERATIONS = {one.name: one for one in make_operations(build_world(Path()).parts)}
+GUARDED = [name for name, one in OPERATIONS.items() if one.access is not Access.ANYONE]
 
 
 def sign_in(world: World, path: str, password: str = PASSWORD, **more: str) -> Any:
@@ -39,18 +39,18 @@ def sign_in(world: World, path: str, password: str = PASSWORD, **more: str) -> A
     return world.post(path, None, body, headers={"Sec-Fetch-Site": "same-origin"})
 
 
-def test_every_route_that_takes_a_password_for_a_token_is_known() -> None:
+def test_every_sign_in_route_is_listed() -> None:
     taking = {
         one.path
         for one in OPERATIONS.values()
-        if (one.who is Access.ANYONE and one.request and "code" in one.request.__annotations__)
+        if (one.access is Access.ANYONE and one.request and "code" in one.request.__annotations__)
         or one.name.endswith("login")
     }  # fmt: skip
     assert taking == set(LOGINS)
 
 
 @pytest.mark.parametrize("path", LOGINS)
-def test_every_way_in_asks_for_a_code_and_takes_it_once(world: World, path: str) -> None:
+def test_every_sign_in_route_requires_a_code_and_accepts_it_once(world: World, path: str) -> None:
     assert sign_in(world, path).status_code == 200
     world.enrol()
     asked = sign_in(world, path)
@@ -66,18 +66,18 @@ def test_every_way_in_asks_for_a_code_and_takes_it_once(world: World, path: str)
 
 
 @pytest.mark.parametrize("path", LOGINS)
-def test_without_a_second_factor_a_code_is_of_no_matter(world: World, path: str) -> None:
+def test_without_a_second_factor_the_code_is_ignored(world: World, path: str) -> None:
     assert sign_in(world, path, code="123456").status_code == 200
 
 
-def test_recovery_codes_serve_as_well(world: World) -> None:
+def test_recovery_codes_are_accepted(world: World) -> None:
     recovery = world.enrol()
     assert sign_in(world, "/api/v1/auth/login", code=recovery[0]).status_code == 200
     assert sign_in(world, "/api/v1/auth/login", code=recovery[0]).status_code == 401
     assert world.get(OWN).json["recovery_codes_left"] == 9
 
 
-def test_what_is_shown_once_is_kept_nowhere(world: World) -> None:
+def test_secrets_shown_once_are_not_stored_in_plain_text(world: World) -> None:
     begun = world.post(OWN, json={"current_password": PASSWORD})
     assert begun.headers["cache-control"] == "no-store"
     assert begun.json["uri"].startswith("otpauth://totp/Workbell:ada?secret=")
@@ -90,7 +90,7 @@ def test_what_is_shown_once_is_kept_nowhere(world: World) -> None:
         assert secret not in json.dumps(world.get(OWN).json)
 
 
-def test_it_is_shown_renewed_and_removed(world: World) -> None:
+def test_a_second_factor_is_shown_renewed_and_removed(world: World) -> None:
     assert world.get(OWN).json == {
         "is_active": False, "is_required": False, "since": None, "recovery_codes_left": 0,
     }  # fmt: skip
@@ -105,7 +105,7 @@ def test_it_is_shown_renewed_and_removed(world: World) -> None:
     assert sign_in(world, "/api/v1/auth/login").status_code == 200
 
 
-def test_a_superuser_removes_a_lost_one(world: World) -> None:
+def test_a_superuser_removes_a_lost_second_factor(world: World) -> None:
     world.enrol()
     path = f"/api/v1/users/{world.people['ada'].id}/second-factor"
     assert world.call("DELETE", path, "bob").status_code == 403
@@ -117,17 +117,17 @@ def test_a_superuser_removes_a_lost_one(world: World) -> None:
     assert world.call("DELETE", root, "root").status_code == 409
 
 
-def test_as_many_codes_as_mailed_ones_may_be_wrong() -> None:
+def test_the_limit_of_wrong_codes_equals_that_of_emailed_codes() -> None:
     rate = SECOND_FACTOR_FAILURES.rate
     assert (rate.count, rate.seconds) == (MAX_WRONG_PER_DAY, 86_400)
 
 
-# ----------------------------------------------------------------------------------------- duty
+# mandatory second factors
 
 
 @pytest.fixture(scope="module")
 def bound(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A face where everyone must have a second factor, and nobody has."""
+    """An application that requires second factors; no user has one."""
     world = build_world(tmp_path_factory.mktemp("bound"), duty=SecondFactorPolicy.EVERYONE)
     world.join("ada")
     world.join("root", is_super_user=True)
@@ -135,10 +135,10 @@ def bound(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.mark.parametrize("name", GUARDED)
-def test_until_there_is_one_only_adding_it_is_open(bound: World, name: str) -> None:
+def test_before_enrolment_only_enrolment_operations_are_allowed(bound: World, name: str) -> None:
     operation = OPERATIONS[name]
     if name in {"logout", "close_browser_session"}:
-        assert operation.enrols
+        assert operation.allowed_while_enrolling
         return
     path = operation.path.format(**dict.fromkeys(operation.path_names, "1"))
     answer = bound.call(operation.method, path, "root")
@@ -149,8 +149,8 @@ def test_until_there_is_one_only_adding_it_is_open(bound: World, name: str) -> N
         assert OWN in answer.json["detail"]
 
 
-def test_nothing_else_is_open_then(bound: World) -> None:
-    assert {one.name for one in OPERATIONS.values() if one.enrols} == ENROLLING
+def test_before_enrolment_all_other_operations_are_refused(bound: World) -> None:
+    assert {one.name for one in OPERATIONS.values() if one.allowed_while_enrolling} == ENROLLING
     assert bound.get("/api/v1/jobs", "root").status_code == 403
     metrics = OPERATIONS["get_metrics"]
     answer = bound.call(metrics.method, metrics.path, "root")
@@ -166,7 +166,7 @@ def trail(world: World) -> list[Any]:
         return list(tx.audit.latest(limit=1000))
 
 
-def test_adding_it_opens_the_rest_at_once(tmp_path: Path) -> None:
+def test_enrolment_permits_all_operations_immediately(tmp_path: Path) -> None:
     world = build_world(tmp_path, duty=SecondFactorPolicy.SUPERUSERS)
     world.join("root", is_super_user=True)
     world.join("ada")
@@ -177,10 +177,10 @@ def test_adding_it_opens_the_rest_at_once(tmp_path: Path) -> None:
     assert world.get("/api/v1/jobs", "root").status_code == 200
 
 
-def test_a_browser_adds_it_as_well(tmp_path: Path) -> None:
+def test_enrolment_works_with_a_browser_session(tmp_path: Path) -> None:
     world = build_world(tmp_path, duty=SecondFactorPolicy.EVERYONE)
     world.join("ada")
-    page = page_of(world, HTTP)
+    page = make_page(world, HTTP)
     page.login()
     assert page.ask("GET", "/api/v1/jobs").status_code == 403
     assert page.ask("GET", SESSION).status_code == 200
@@ -190,7 +190,7 @@ def test_a_browser_adds_it_as_well(tmp_path: Path) -> None:
     assert page.ask("GET", "/api/v1/jobs").status_code == 200
 
 
-def test_a_key_of_who_must_have_one_goes_on_working(tmp_path: Path) -> None:
+def test_api_keys_of_users_who_must_enrol_continue_to_work(tmp_path: Path) -> None:
     world = build_world(tmp_path, duty=SecondFactorPolicy.NONE)
     world.join("ada")
     made = world.post("/api/v1/auth/api-keys", json={"name": "k", "scopes": ["read"]})
@@ -200,5 +200,5 @@ def test_a_key_of_who_must_have_one_goes_on_working(tmp_path: Path) -> None:
     assert world.get(OWN).status_code == 403, "but it does not handle the factor"
 
 
-def test_a_step_is_as_long_as_devices_take_it() -> None:
+def test_the_time_step_is_thirty_seconds() -> None:
     assert STEP == 30

@@ -1,4 +1,4 @@
-"""Access, for every operation of the table: who may call it, and on whose things."""
+"""Access control for every operation: authentication, ownership, superusers."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -8,35 +8,35 @@ from typing import Any
 import pytest
 
 from tests.adapters.http.conftest import World, build_world
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation
 
-ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
 IDS = {"schedule_id", "job_id"}
 OWNED = [n for n, o in ALL.items() if IDS & set(o.path_names)]
 PRIVATE = [n for n, o in ALL.items() if "goal_num" in o.path_names]
 
 
-def call(world: World, operation: AnyOperation, who: str | None, **ids: int) -> int:
+def call(world: World, operation: AnyOperation, caller: str | None, **ids: int) -> int:
     names: dict[str, Any] = {"name": "default", "task_definition_id": 1, **ids}
     names = {name: names.get(name, 1) for name in operation.path_names}
-    status: int = world.call(operation.method, operation.path.format(**names), who).status_code
+    status: int = world.call(operation.method, operation.path.format(**names), caller).status_code
     return status
 
 
-def things(world: World, who: str) -> Mapping[str, int]:
-    """Return the ids of a schedule and a job of somebody, with a file and a result."""
-    schedule, job = world.schedule(who), world.job(who)
+def things(world: World, caller: str) -> Mapping[str, int]:
+    """Return the ids of a user's schedule and finished job, with a file and a result."""
+    schedule, job = world.schedule(caller), world.job(caller)
     world.end(job["id"], result={"ok": True})
-    world.keep_artifact(job["id"], "default", b"content", "text/plain")
-    numbers = {"goal_num": world.goal(who)["goal_num"], "progress_num": 1}
-    world.log(1, who)
+    world.store_artifact(job["id"], "default", b"content", "text/plain")
+    numbers = {"goal_num": world.goal(caller)["goal_num"], "progress_num": 1}
+    world.log(1, caller)
     return {"schedule_id": schedule["id"], "job_id": job["id"], **numbers}
 
 
-@pytest.mark.parametrize("name", [n for n, o in ALL.items() if o.who is not Access.ANYONE])
-def test_a_token_that_is_none_is_401(used: World, name: str) -> None:
+@pytest.mark.parametrize("name", [n for n, o in ALL.items() if o.access is not Access.ANYONE])
+def test_an_invalid_token_is_401(used: World, name: str) -> None:
     operation = ALL[name]
     names = {n: 1 if n.endswith(("_id", "_num")) else "x" for n in operation.path_names}
     for header in ("", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YWRhOmFkYQ==", "Token nonsense"):
@@ -48,32 +48,32 @@ def test_a_token_that_is_none_is_401(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OWNED)
-def test_what_belongs_to_others_is_404(world: World, name: str) -> None:
+def test_resources_of_other_users_are_404(world: World, name: str) -> None:
     ids = things(world, "ada")
     assert call(world, ALL[name], "bob", **ids) == 404
     assert call(world, ALL[name], "bob", schedule_id=99, job_id=99) == 404
 
 
 @pytest.mark.parametrize("name", PRIVATE)
-def test_goals_are_ones_own_even_to_superusers(world: World, name: str) -> None:
-    """Their numbers count per person, so that nobody can name those of others."""
+def test_superusers_cannot_access_goals_of_other_users(world: World, name: str) -> None:
+    """Goal numbers are per user, so they cannot refer to goals of others."""
     ids = things(world, "ada")
-    for who in ("bob", "root"):
-        assert call(world, ALL[name], who, **ids) == 404
+    for caller in ("bob", "root"):
+        assert call(world, ALL[name], caller, **ids) == 404
     assert call(world, ALL[name], "ada", goal_num=9, progress_num=1) == 404
     if "progress_num" in ALL[name].path_names:
         assert call(world, ALL[name], "ada", goal_num=1, progress_num=9) == 404
 
 
 @pytest.mark.parametrize("name", OWNED)
-def test_superusers_reach_what_belongs_to_others(world: World, name: str) -> None:
+def test_superusers_can_access_resources_of_other_users(world: World, name: str) -> None:
     operation = ALL[name]
     status = call(world, operation, "root", **things(world, "ada"))
     assert status not in {401, 403, 404}
     assert status < 500
 
 
-def test_both_scheme_words_are_taken(world: World) -> None:
+def test_both_authorization_schemes_are_accepted(world: World) -> None:
     for scheme in ("Bearer", "bearer", "Token"):
         headers = {"Authorization": f"{scheme} {world.tokens['ada']}"}
         assert world.get("/api/v1/schedules", None, headers=headers).status_code == 200
@@ -82,7 +82,7 @@ def test_both_scheme_words_are_taken(world: World) -> None:
 @pytest.mark.parametrize(
     ("needed", "schedules", "jobs"), [("jobs", 200, 403), ("all", 403, 403), ("none", 200, 200)]
 )
-def test_the_settings_say_what_needs_a_verified_address(
+def test_the_setting_decides_which_operations_require_a_verified_address(
     make_world: Any, needed: str, schedules: int, jobs: int
 ) -> None:
     world = make_world(HttpSettings(require_verified_email=needed))
@@ -96,7 +96,7 @@ def test_the_settings_say_what_needs_a_verified_address(
         assert refused.json["code"] == "email_not_verified"
 
 
-def test_metrics_are_read_with_their_token(make_world: Any) -> None:
+def test_metrics_require_their_token(make_world: Any) -> None:
     world = make_world(HttpSettings(metrics_token="let me see", version="9"))
     assert world.get("/metrics", None).status_code == 401
     assert world.get("/metrics", "ada").status_code == 403

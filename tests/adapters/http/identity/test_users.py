@@ -1,4 +1,4 @@
-"""People over HTTP, as superusers look after them."""
+"""User administration over HTTP."""
 
 from tests.adapters.http.conftest import World
 from workbell.domain.identity.user import Role
@@ -6,7 +6,7 @@ from workbell.domain.identity.user import Role
 BASE = "/api/v1/users"
 
 
-def test_people_are_listed_filtered_and_ordered(world: World) -> None:
+def test_users_are_listed_filtered_and_ordered(world: World) -> None:
     everybody = world.get(BASE, "root").json
     assert (everybody["count"], everybody["results"][0]["username"]) == (4, "ada")
     assert "password" not in str(everybody)
@@ -27,7 +27,7 @@ def test_people_are_listed_filtered_and_ordered(world: World) -> None:
     assert world.get(f"{BASE}?page=9", "root").status_code == 404
 
 
-def test_what_somebody_is_changes_at_once(world: World) -> None:
+def test_a_change_of_a_user_takes_effect_immediately(world: World) -> None:
     path = f"{BASE}/{world.people['ada'].id}"
     assert world.get(path, "root").json["username"] == "ada"
     premium = world.call("PATCH", path, "root", {"tier": "premium"})
@@ -38,7 +38,7 @@ def test_what_somebody_is_changes_at_once(world: World) -> None:
     assert world.get("/api/v1/auth/users/me").status_code == 401
 
 
-def test_a_superuser_who_was_demoted_is_none_any_more(world: World) -> None:
+def test_a_demoted_superuser_loses_access(world: World) -> None:
     world.join("second", is_super_user=True)
     assert world.get(BASE, "second").status_code == 200
     path = f"{BASE}/{world.people['second'].id}"
@@ -46,23 +46,23 @@ def test_a_superuser_who_was_demoted_is_none_any_more(world: World) -> None:
     assert world.get(BASE, "second").status_code == 401
 
 
-def test_nobody_demotes_themselves(world: World) -> None:
+def test_superusers_cannot_demote_themselves(world: World) -> None:
     path = f"{BASE}/{world.people['root'].id}"
     assert world.call("PATCH", path, "root", {"is_super_user": False}).status_code == 409
 
 
-def test_a_platform_role_looks_after_nobody(world: World) -> None:
+def test_a_platform_role_does_not_permit_user_administration(world: World) -> None:
     world.join("chief", role=Role.ADMIN)
     assert world.get(BASE, "chief").status_code == 403
 
 
-def test_who_is_not_there_is_404(world: World) -> None:
+def test_an_unknown_user_is_404(world: World) -> None:
     assert world.get(f"{BASE}/999", "root").status_code == 404
     assert world.call("PATCH", f"{BASE}/999", "root", {"tier": "free"}).status_code == 404
     assert world.call("PATCH", f"{BASE}/1", "root", {"is_active": "no"}).status_code == 400
 
 
-def test_a_person_is_signed_out_everywhere(world: World) -> None:
+def test_a_user_is_signed_out_of_all_sessions(world: World) -> None:
     path = f"{BASE}/{world.people['ada'].id}/sign_out"
     assert world.post(path, "bob").status_code == 403
     assert world.post(path, "root").json == {"message": "Sessions ended: 1."}

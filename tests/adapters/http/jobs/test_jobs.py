@@ -1,4 +1,4 @@
-"""Jobs, queues and counts over HTTP."""
+"""Jobs, queues and statistics over HTTP."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ FIELDS = [
 ]  # fmt: skip
 
 
-def test_a_new_job_is_answered_whole(world: World) -> None:
+def test_creating_a_job_returns_all_fields(world: World) -> None:
     made = world.post(BASE, json={"name": "once", "parameters": {"a": [1]}})
     assert made.status_code == 201
     assert made.headers["location"] == f"{BASE}/1"
@@ -31,7 +31,7 @@ def test_a_past_time_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", [BASE, "/api/jobs"])
-def test_the_same_key_and_body_make_one_job(world: World, path: str) -> None:
+def test_the_same_idempotency_key_and_body_create_one_job(world: World, path: str) -> None:
     body = {"name": "n", "scheduled_time": "2026-06-01T00:00:00Z"}
     key = {"Idempotency-Key": "order-1"}
     first = world.post(path, json=body, headers=key)
@@ -56,7 +56,7 @@ def test_a_job_is_cancelled_and_retried(world: World) -> None:
     assert world.post(f"{BASE}/1/retry").status_code == 409
 
 
-def test_a_success_is_done_again_as_a_new_job(world: World) -> None:
+def test_retrying_a_succeeded_job_creates_a_new_job(world: World) -> None:
     world.job()
     world.end(1)
     again = world.post(f"{BASE}/1/retry")
@@ -65,7 +65,7 @@ def test_a_success_is_done_again_as_a_new_job(world: World) -> None:
     assert again.headers["location"] == f"{BASE}/2"
 
 
-def test_a_result_is_there_once_the_job_is_completed(world: World) -> None:
+def test_a_result_is_available_when_the_job_is_completed(world: World) -> None:
     world.job()
     early = world.get(f"{BASE}/1/result")
     assert early.status_code == 400
@@ -80,7 +80,7 @@ def test_a_result_is_there_once_the_job_is_completed(world: World) -> None:
     assert [row["job"] for row in world.get("/api/v1/job-results").json["results"]] == [1]
 
 
-def test_attempts_tell_how_each_try_ended(world: World) -> None:
+def test_attempts_list_their_outcomes(world: World) -> None:
     world.job()
     world.end(1, JobState.FAILED)
     (attempt,) = world.get(f"{BASE}/1/attempts").json["results"]
@@ -94,10 +94,10 @@ def test_attempts_tell_how_each_try_ended(world: World) -> None:
     }
 
 
-def test_a_file_is_downloaded_and_never_shown(world: World) -> None:
+def test_a_file_is_sent_as_an_attachment(world: World) -> None:
     world.job()
     content = b"<script>alert(1)</script>" * 10_000
-    world.keep_artifact(1, 'a "b" ü.html', content, "text/html")
+    world.store_artifact(1, 'a "b" ü.html', content, "text/html")
     (listed,) = world.get(f"{BASE}/1/artifacts").json["results"]
     assert listed["size"] == len(content)
     path = listed["url"].partition("localhost")[2]
@@ -117,9 +117,9 @@ def test_a_file_is_downloaded_and_never_shown(world: World) -> None:
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/csv", "application/json"])
-def test_a_file_of_json_is_sent_as_it_is(world: World, accept: str) -> None:
+def test_a_json_file_is_sent_unchanged(world: World, accept: str) -> None:
     world.job()
-    world.keep_artifact(1, "sums.json", b'{"a":   1}', "application/json")
+    world.store_artifact(1, "sums.json", b'{"a":   1}', "application/json")
     got = world.get(f"{BASE}/1/artifacts/sums.json", headers={"Accept": accept})
     assert (got.status_code, got.content) == (200, b'{"a":   1}')
     assert got.headers["content-type"] == "application/json"
@@ -157,14 +157,14 @@ def test_filters_and_orderings(world: World, query: str, ids: list[int]) -> None
     "query",
     ["status=done", "owner=1", "ordering=owner", "cursor=@@@", "origin=x", "task_definition=nope"],
 )
-def test_a_bad_filter_is_named(world: World, query: str) -> None:
+def test_an_invalid_filter_is_named(world: World, query: str) -> None:
     refused = world.get(BASE, query_string=query)
     assert refused.status_code == 400
     at_fault = [path.partition(".")[0] for path in refused.json["field_errors"]]
     assert at_fault == [query.partition("=")[0]]
 
 
-def test_superusers_switch_queues(world: World) -> None:
+def test_superusers_pause_drain_and_resume_queues(world: World) -> None:
     listed: dict[str, Any] = world.get("/api/v1/queues").json
     assert [queue["name"] for queue in listed["results"]] == ["default"]
     assert world.post("/api/v1/queues/default/pause", "ada").status_code == 403
@@ -176,7 +176,7 @@ def test_superusers_switch_queues(world: World) -> None:
     assert world.get("/api/v1/workers", "root").json["count"] == 0
 
 
-def test_counts_are_those_of_the_caller(world: World) -> None:
+def test_statistics_cover_the_callers_jobs(world: World) -> None:
     world.job("ada")
     world.job("bob")
     assert world.get("/api/v1/stats/jobs").json["by_status"]["pending"] == 1

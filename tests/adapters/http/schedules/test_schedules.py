@@ -19,7 +19,7 @@ FIELDS = [
 ]  # fmt: skip
 
 
-def test_a_new_schedule_is_answered_whole(world: World) -> None:
+def test_creating_a_schedule_returns_all_fields(world: World) -> None:
     made = world.post(BASE, json=A_SCHEDULE)
     assert made.status_code == 201
     assert made.headers["location"] == f"{BASE}/1"
@@ -38,7 +38,7 @@ def test_a_task_may_be_named_by_its_key(world: World) -> None:
     assert list(unknown.json["field_errors"]) == ["task_definition"]
 
 
-def test_wrong_parameters_are_named_one_by_one(world: World) -> None:
+def test_each_invalid_parameter_is_named(world: World) -> None:
     body = {**A_SCHEDULE, "parameters": {"email": 5, "delay": "soon", "colour": "red"}}
     problem = world.post(BASE, json=body).json
     assert problem["field_errors"] == {
@@ -48,7 +48,7 @@ def test_wrong_parameters_are_named_one_by_one(world: World) -> None:
     }
 
 
-def test_a_put_keeps_what_it_leaves_out_but_parameters_and_switch(world: World) -> None:
+def test_put_resets_only_omitted_parameters_and_is_active(world: World) -> None:
     world.schedule(
         name="kept", is_active=False, task_definition="echo", parameters={"a": 1}, priority=-5
     )
@@ -61,7 +61,7 @@ def test_a_put_keeps_what_it_leaves_out_but_parameters_and_switch(world: World) 
     assert missing.json["field_errors"] == {"cron_expression": ["cron_expression is required"]}
 
 
-def test_a_patch_changes_what_it_gives(world: World) -> None:
+def test_patch_changes_the_given_fields(world: World) -> None:
     world.schedule()
     changed = world.call("PATCH", f"{BASE}/1", "ada", {"name": "new", "time_zone": "Asia/Tokyo"})
     assert changed.json["next_run_time"] == "2026-05-05T00:00:00Z"
@@ -99,7 +99,7 @@ def test_a_deleted_schedule_is_gone(world: World) -> None:
         assert world.get(path).status_code == 404
 
 
-def test_the_sixth_active_schedule_is_one_too_many(world: World) -> None:
+def test_a_sixth_active_schedule_is_refused(world: World) -> None:
     for _ in range(5):
         world.schedule()
     refused = world.post(BASE, json=A_SCHEDULE)
@@ -110,7 +110,7 @@ def test_the_sixth_active_schedule_is_one_too_many(world: World) -> None:
     assert world.post(f"{BASE}/6/toggle_active").json["is_active"] is True
 
 
-def test_run_now_answers_the_job(world: World) -> None:
+def test_run_now_returns_the_job(world: World) -> None:
     world.schedule()
     run = world.post(f"{BASE}/1/run_now")
     assert run.status_code == 202
@@ -118,7 +118,7 @@ def test_run_now_answers_the_job(world: World) -> None:
     assert (run.json["origin"], run.json["schedule_id"]) == ("run_now", 1)
 
 
-def test_a_backfill_answers_its_first_job_and_what_it_comes_to(world: World) -> None:
+def test_a_backfill_returns_its_first_job_and_a_summary(world: World) -> None:
     world.schedule()
     asked = {"start": "2026-05-01T00:00:00+02:00", "end": "2026-05-03T12:00:00Z"}
     dry = world.post(f"{BASE}/1/backfill", json={**asked, "dry_run": True})
@@ -137,7 +137,7 @@ def test_a_backfill_answers_its_first_job_and_what_it_comes_to(world: World) -> 
     assert list(future.json["field_errors"]) == ["end"]
 
 
-def test_runs_are_shown_newest_first(world: World) -> None:
+def test_runs_are_listed_newest_first(world: World) -> None:
     world.schedule(overlap_policy="allow_all")
     first = world.post(f"{BASE}/1/run_now").json["id"]
     world.end(first, JobState.FAILED)
@@ -158,7 +158,7 @@ def test_runs_are_shown_newest_first(world: World) -> None:
     assert shown["last_status"] == "failed"
 
 
-def test_upcoming_runs_and_previews_explain(world: World) -> None:
+def test_upcoming_runs_and_previews_describe_the_expression(world: World) -> None:
     world.schedule()
     shown = world.get(f"{BASE}/1/upcoming", query_string="n=2").json
     assert [run["at"] for run in shown["runs"]] == ["2026-05-05T09:00:00Z", "2026-05-06T09:00:00Z"]
@@ -208,7 +208,7 @@ def test_filters_and_orderings(world: World, query: str, ids: list[int]) -> None
     ["ordering=id", "ordering=", "ordering=name,-name", "user=1", "task_definition=9", "page=0",
      "page_size=0", "is_active=maybe", "created_at__gte=yesterday"],
 )  # fmt: skip
-def test_a_bad_filter_is_named(world: World, query: str) -> None:
+def test_an_invalid_filter_is_named(world: World, query: str) -> None:
     refused = world.get(BASE, query_string=query)
     assert refused.status_code == 400
     assert list(refused.json["field_errors"]) == [query.partition("=")[0]]
@@ -221,7 +221,7 @@ def test_superusers_may_filter_by_user(world: World) -> None:
     assert [row["user_username"] for row in listed["results"]] == ["bob"]
 
 
-def test_a_task_definition_is_switched_by_superusers(world: World) -> None:
+def test_superusers_deactivate_a_task_definition(world: World) -> None:
     path = "/api/v1/task-definitions"
     listed = world.get(path).json
     assert [one["key"] for one in listed["results"]] == ["mail", "echo"]

@@ -1,4 +1,4 @@
-"""The trail of identity: every success leaves an entry, every failure one of a flood."""
+"""Audit trail of identity: every success, and repeated failures once."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -9,16 +9,16 @@ import pytest
 from attrs import frozen
 
 from tests.adapters.http.conftest import PASSWORD, World, build_world
-from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
+from tests.adapters.http.identity.test_browser_sessions import HTTP, make_page
 from tests.adapters.http.web.test_permission_matrix import ACTIONS, ALL, names_for
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.domain.errors import Conflict
 
 NEW = "another good one, 7"
 IDENTITY = ("people", "profile", "password", "second_factor", "sessions", "keys")
 WRITING = [
     one.name
-    for one in operations_of(build_world(Path()).parts)
+    for one in make_operations(build_world(Path()).parts)
     if one.method != "GET" and ACTIONS.get(one.name, "").split(".")[0] in IDENTITY
 ]
 PAGE = {"Sec-Fetch-Site": "same-origin"}
@@ -26,11 +26,11 @@ PAGE = {"Sec-Fetch-Site": "same-origin"}
 
 @frozen
 class Deed:
-    """What is sent to a route, by whom, and what the trail then says."""
+    """A request to a route, and the audit entries that it must leave."""
 
     said: str
     body: Callable[[World], Any] = lambda _: None
-    who: str | None = None
+    caller: str | None = None
     headers: Mapping[str, str] = {}
 
 
@@ -197,7 +197,7 @@ FAILURES: Mapping[str, Deed] = {
 }
 
 
-def remembered(world: World, said: str) -> list[Any]:
+def audited(world: World, said: str) -> list[Any]:
     with world.store.view() as tx:
         return [one for one in tx.audit.latest(limit=1000) if one.action == said]
 
@@ -206,36 +206,36 @@ def done(world: World, name: str, deed: Deed) -> int:
     operation = ALL[name]
     path = operation.path.format(**names_for(world, operation))
     body = deed.body(world)
-    before = len(remembered(world, deed.said))
-    answer = world.call(operation.method, path, deed.who, body, headers=dict(deed.headers))
-    assert len(remembered(world, deed.said)) in {before, before + 1}
+    before = len(audited(world, deed.said))
+    answer = world.call(operation.method, path, deed.caller, body, headers=dict(deed.headers))
+    assert len(audited(world, deed.said)) in {before, before + 1}
     return int(answer.status_code)
 
 
-def test_every_route_that_changes_an_account_is_looked_at() -> None:
+def test_every_route_that_changes_an_account_is_covered() -> None:
     assert set(SUCCESSES) == set(WRITING)
 
 
 @pytest.mark.parametrize("name", SUCCESSES)
-def test_what_is_done_leaves_its_entry(world: World, name: str) -> None:
+def test_a_successful_request_is_audited(world: World, name: str) -> None:
     deed = SUCCESSES[name]
     if name == "close_browser_session":
-        page = page_of(world, HTTP)
+        page = make_page(world, HTTP)
         page.login()
         assert page.ask("DELETE", ALL[name].path).status_code == 204
     else:
         assert done(world, name, deed) in {200, 201, 204}
-    entry = remembered(world, deed.said)[0]
+    entry = audited(world, deed.said)[0]
     assert entry.address == "127.0.0.1" and entry.request_id
     for secret in (PASSWORD, NEW):
         assert secret not in str(entry)
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_what_fails_leaves_one_entry_of_a_flood(world: World, name: str) -> None:
+def test_repeated_failures_are_audited_once(world: World, name: str) -> None:
     deed = FAILURES[name]
     for _ in range(5):
         assert done(world, name, deed) in {200, 400, 401, 403}
-    [entry] = remembered(world, deed.said)
+    [entry] = audited(world, deed.said)
     for secret in (PASSWORD, NEW, "wrong, 99", "000000", "x.y.z"):
         assert secret not in str(entry)

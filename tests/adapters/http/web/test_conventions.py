@@ -1,4 +1,4 @@
-"""Conventions, for every operation of the table: bad input, headers, problems."""
+"""Conventions of every operation: invalid input, headers, problem documents."""
 
 import json
 from collections import abc
@@ -14,11 +14,11 @@ import pytest
 from attrs import evolve
 
 from tests.adapters.http.conftest import A_SCHEDULE, World, build_world
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation
 
-ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
 WITH_BODY = [name for name, operation in ALL.items() if operation.request]
 GETS = [name for name, operation in ALL.items() if operation.method == "GET"]
 DEEP = "[" * 5000
@@ -31,8 +31,8 @@ REFUSED = {400, 413, 415}
 NAIVE = "2026-05-04T12:00:00"
 
 
-def path_of(operation: AnyOperation) -> str:
-    """Return a path that is there: everything has the id 1."""
+def make_path(operation: AnyOperation) -> str:
+    """Return an existing path: every row has the id 1."""
     names = {
         name: 1 if name.endswith(("_id", "_num")) else "default" for name in operation.path_names
     }
@@ -40,15 +40,17 @@ def path_of(operation: AnyOperation) -> str:
 
 
 def send(world: World, operation: AnyOperation, body: bytes, **more: Any) -> falcon.testing.Result:
-    who = None if operation.who is Access.ANYONE else "root"
+    caller = None if operation.access is Access.ANYONE else "root"
     headers = {"Content-Type": "application/json", **more.pop("headers", {})}
-    return world.call(operation.method, path_of(operation), who, body=body, headers=headers, **more)
+    return world.call(
+        operation.method, make_path(operation), caller, body=body, headers=headers, **more
+    )
 
 
 def is_problem(
     result: falcon.testing.Result, statuses: set[int], of: object = None
 ) -> Mapping[str, Any]:
-    """Check the form of a problem document, the answer to something, and return it."""
+    """Check that the response is a problem document, and return it."""
     assert result.status_code in statuses, (of, result.status_code, result.text)
     assert result.headers["content-type"] == "application/problem+json"
     problem: Mapping[str, Any] = result.json
@@ -66,7 +68,7 @@ def fields(operation: AnyOperation) -> Mapping[str, Any]:
 
 
 def kinds(kind: Any) -> Iterator[Any]:
-    """Yield the plain types that a field, or an entry of it, may have."""
+    """Yield the scalar types of a field or of its entries."""
     if get_origin(kind) is Annotated or isinstance(kind, NewType):
         yield from kinds(kind.__supertype__ if isinstance(kind, NewType) else kind.__origin__)
     elif get_origin(kind) is None or get_origin(kind) is abc.Mapping:
@@ -77,7 +79,7 @@ def kinds(kind: Any) -> Iterator[Any]:
 
 
 def a_body(operation: AnyOperation) -> dict[str, Any]:
-    """Return a body that fits."""
+    """Return a valid body."""
     whole = {
         **A_SCHEDULE, "email": "new@example.org", "password": "a long enough 1", "otp": "123456",
         "password_confirm": "a long enough 1", "username": "newcomer", "refresh": "x",
@@ -92,7 +94,7 @@ def a_body(operation: AnyOperation) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_a_malformed_body_is_a_problem(used: World, name: str) -> None:
+def test_a_malformed_body_is_a_problem_document(used: World, name: str) -> None:
     for body in MALFORMED:
         may_be_left_out = ALL[name].optional and not body.strip()
         statuses = {409} if may_be_left_out else {400}
@@ -107,8 +109,8 @@ def test_an_unknown_field_is_named(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_every_field_refuses_what_it_is_not(used: World, name: str) -> None:
-    """Of wrong types, long and strange texts and naive times, none is taken and each is named."""
+def test_every_field_rejects_values_of_another_type(used: World, name: str) -> None:
+    """Wrong types, long texts, control characters and naive times are named errors."""
     operation = ALL[name]
     for field, kind in fields(operation).items():
         possible = set(kinds(kind))
@@ -138,7 +140,7 @@ def test_a_lone_surrogate_in_a_text_is_refused(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_a_body_of_another_kind_is_415(used: World, name: str) -> None:
+def test_a_body_with_another_media_type_is_415(used: World, name: str) -> None:
     for kind in ("text/plain", "application/xml", "application/json; charset=latin-1", ""):
         sent = send(used, ALL[name], b'{"a": 1}', headers={"Content-Type": kind})
         is_problem(sent, {415}, of=kind)
@@ -152,16 +154,16 @@ def test_a_body_of_more_than_a_mebibyte_is_413(used: World, name: str) -> None:
 @pytest.mark.parametrize("name", GETS)
 def test_an_unknown_parameter_is_named(used: World, name: str) -> None:
     operation = ALL[name]
-    who = None if operation.who is Access.ANYONE else "root"
+    caller = None if operation.access is Access.ANYONE else "root"
     for query in ("no_such=1", "a=1&a=2", "x=%00", "x=%ff", "%00=1"):
-        result = used.call("GET", path_of(operation), who, query_string=query)
+        result = used.call("GET", make_path(operation), caller, query_string=query)
         problem = is_problem(result, {400}, of=query)
         if query == "no_such=1":
             assert "no_such" in problem["field_errors"]
 
 
 @pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.query])
-def test_every_parameter_refuses_what_it_is_not(used: World, name: str) -> None:
+def test_every_parameter_rejects_values_of_another_type(used: World, name: str) -> None:
     operation = ALL[name]
     assert operation.query is not None
     attrs.resolve_types(operation.query)
@@ -169,14 +171,16 @@ def test_every_parameter_refuses_what_it_is_not(used: World, name: str) -> None:
         possible = set(kinds(attribute.type))
         values = ["x" * 10_001] if str in possible else ["no%20such", NAIVE, "", "9" * 30]
         for value in values:
-            result = used.get(path_of(operation), "root", query_string=f"{attribute.name}={value}")
+            result = used.get(
+                make_path(operation), "root", query_string=f"{attribute.name}={value}"
+            )
             problem = is_problem(result, {400}, of=(attribute.name, value))
             at_fault = {path.partition(".")[0] for path in problem["field_errors"]}
             assert attribute.name in at_fault, (attribute.name, value)
 
 
 @pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.path_names])
-def test_a_path_without_a_good_id_is_404(used: World, name: str) -> None:
+def test_a_path_with_an_invalid_id_is_404(used: World, name: str) -> None:
     operation = ALL[name]
     for id_ in ("0", "-1", "x", "1.0", "01", "9" * 19, "9" * 40, "%00", "٣"):
         names = {n: id_ if n.endswith(("_id", "_num")) else "missing" for n in operation.path_names}
@@ -185,37 +189,37 @@ def test_a_path_without_a_good_id_is_404(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_the_slash_at_the_end_is_optional(used: World, name: str) -> None:
+def test_the_trailing_slash_is_optional(used: World, name: str) -> None:
     operation = ALL[name]
-    without = used.call("OPTIONS", path_of(operation))
-    with_slash = used.call("OPTIONS", path_of(operation) + "/")
+    without = used.call("OPTIONS", make_path(operation))
+    with_slash = used.call("OPTIONS", make_path(operation) + "/")
     assert without.status_code == with_slash.status_code == 200
     assert operation.method in without.headers["allow"]
     assert without.headers["allow"] == with_slash.headers["allow"]
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_another_method_is_405_and_lists_those_that_there_are(used: World, name: str) -> None:
+def test_an_unsupported_method_is_405_and_lists_the_supported_ones(used: World, name: str) -> None:
     operation = ALL[name]
-    result = used.call("TRACE", path_of(operation))
+    result = used.call("TRACE", make_path(operation))
     is_problem(result, {405})
     assert operation.method in result.headers["allow"]
 
 
 @pytest.mark.parametrize("name", GETS)
-def test_head_answers_as_get_without_a_body(used: World, name: str) -> None:
+def test_head_responds_like_get_without_a_body(used: World, name: str) -> None:
     operation = ALL[name]
-    got = used.get(path_of(operation), "root")
-    head = used.call("HEAD", path_of(operation), "root")
+    got = used.get(make_path(operation), "root")
+    head = used.call("HEAD", make_path(operation), "root")
     assert head.status_code == got.status_code
     assert head.content == b""
     assert set(head.headers) == set(got.headers)
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_every_answer_has_the_security_headers(used: World, name: str) -> None:
+def test_every_response_has_the_security_headers(used: World, name: str) -> None:
     operation = ALL[name]
-    result = used.call(operation.method, path_of(operation))
+    result = used.call(operation.method, make_path(operation))
     headers = result.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
@@ -224,26 +228,26 @@ def test_every_answer_has_the_security_headers(used: World, name: str) -> None:
     assert "strict-transport-security" not in headers
 
 
-@pytest.mark.parametrize("name", [n for n in GETS if "application/json" in ALL[n].media])
-def test_who_takes_no_json_gets_406(used: World, name: str) -> None:
+@pytest.mark.parametrize("name", [n for n in GETS if "application/json" in ALL[n].media_types])
+def test_a_client_that_does_not_accept_json_gets_406(used: World, name: str) -> None:
     operation = ALL[name]
     headers = {"Accept": "image/png"}
-    is_problem(used.get(path_of(operation), "root", headers=headers), {406})
+    is_problem(used.get(make_path(operation), "root", headers=headers), {406})
 
 
-def test_an_unknown_address_is_a_problem(world: World) -> None:
+def test_an_unknown_path_is_a_problem_document(world: World) -> None:
     is_problem(world.get("/no/such/address"), {404})
 
 
 @pytest.mark.parametrize(
     ("given", "taken"), [("abc-1", True), ("x" * 64, True), ("x" * 65, False), ("a b", False)]
 )
-def test_a_request_id_is_kept_if_it_is_one(world: World, given: str, taken: bool) -> None:
+def test_a_valid_request_id_is_used(world: World, given: str, taken: bool) -> None:
     result = world.get("/livez", headers={"X-Request-ID": given})
     assert (result.headers["x-request-id"] == given) is taken
 
 
-def test_an_error_that_nobody_foresaw_says_nothing_of_itself(
+def test_an_unexpected_error_discloses_no_details(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -256,7 +260,7 @@ def test_an_error_that_nobody_foresaw_says_nothing_of_itself(
     assert "secret" not in result.text
 
 
-def test_a_host_that_is_not_ours_is_refused(world: World) -> None:
+def test_a_host_that_is_not_allowed_is_refused(world: World) -> None:
     is_problem(world.get("/api/v1/schedules", headers={"Host": "evil.example"}), {400})
     is_problem(world.get("/api/v1/schedules", headers={"Host": "localhost:99999x"}), {400})
     assert world.get("/livez", headers={"Host": "10.0.0.1"}).status_code == 200
@@ -265,13 +269,13 @@ def test_a_host_that_is_not_ours_is_refused(world: World) -> None:
     assert world.get("/api/v1/schedules", headers={"Host": "[::1]:80"}).status_code == 200
 
 
-def test_hsts_is_sent_where_the_address_is_https(make_world: Any) -> None:
+def test_hsts_is_sent_if_the_public_url_is_https(make_world: Any) -> None:
     world = make_world(HttpSettings(public_url="https://bell.example"))
     headers = world.get("/livez").headers
     assert headers["strict-transport-security"] == "max-age=31536000"
 
 
-def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) -> None:
+def test_plain_http_is_redirected_to_https_if_configured(make_world: Any) -> None:
     behind = HttpSettings(force_https=True, trusted_proxies=(ip_network("127.0.0.0/8"),))
     world = make_world(behind)
     plain = world.get("/api/v1/schedules?page=2")
@@ -286,8 +290,8 @@ def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) 
     assert claimed.status_code == 308
 
 
-def test_options_of_the_whole_server_are_answered(world: World) -> None:
-    """`*` is no path: only OPTIONS may ask for it."""
+def test_options_for_the_whole_server_returns_204(world: World) -> None:
+    """`*` is not a path; only OPTIONS may use it."""
     environ = {
         **falcon.testing.create_environ("/", method="OPTIONS", host="localhost"),
         "PATH_INFO": "*",
@@ -297,9 +301,7 @@ def test_options_of_the_whole_server_are_answered(world: World) -> None:
     assert started.status == "204 No Content"
 
 
-def test_other_origins_are_let_in_only_where_the_settings_name_them(
-    world: World, make_world: Any
-) -> None:
+def test_cors_is_allowed_for_configured_origins_only(world: World, make_world: Any) -> None:
     asked = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "POST",
@@ -319,9 +321,9 @@ def test_other_origins_are_let_in_only_where_the_settings_name_them(
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_existence_is_judged_before_the_body(world: World) -> None:
+def test_existence_is_checked_before_the_body(world: World) -> None:
     for name in WITH_BODY:
         operation = ALL[name]
         if any(n.endswith(("_id", "_num")) for n in operation.path_names):
-            result = world.call(operation.method, path_of(operation), "root", body=b"[")
+            result = world.call(operation.method, make_path(operation), "root", body=b"[")
             is_problem(result, {415} if "task" in name or "user" in name else {404})

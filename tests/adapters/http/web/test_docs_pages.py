@@ -1,4 +1,4 @@
-"""Documentation pages: from the package alone, and asking nobody else."""
+"""Documentation pages load no resource from another server."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ LOADS = re.compile(
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_loads_only_what_is_served_here(documented: World, path: str) -> None:
+def test_a_page_loads_only_resources_of_this_server(documented: World, path: str) -> None:
     page = documented.get(path, None)
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -27,14 +27,14 @@ def test_a_page_loads_only_what_is_served_here(documented: World, path: str) -> 
     assert "//" not in page.text.replace("<!doctype", "")
     loaded = re.findall(r'(?:src|href|data-schema)="([^"]+)"', page.text)
     assert len(loaded) >= 4
-    assert loaded.pop(0) == "data:,"  # no icon, so that no browser asks for one
+    assert loaded.pop(0) == "data:,"  # an empty icon keeps browsers from requesting one
     for address in loaded:
         assert address.startswith("/api/")
         assert documented.get(address, None).status_code == 200
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_the_policy_lets_a_page_ask_nobody_else(documented: World, path: str) -> None:
+def test_the_content_security_policy_allows_only_this_server(documented: World, path: str) -> None:
     policy = documented.get(path, None).headers["content-security-policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'"
@@ -46,7 +46,7 @@ def test_the_policy_lets_a_page_ask_nobody_else(documented: World, path: str) ->
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_have_their_type_and_a_tag(documented: World, name: str) -> None:
+def test_files_have_a_media_type_and_an_etag(documented: World, name: str) -> None:
     got = documented.get(f"/api/static/{name}", None)
     kind = "text/css" if name.endswith("css") else "text/javascript"
     assert got.headers["content-type"] == f"{kind}; charset=utf-8"
@@ -63,23 +63,27 @@ def test_files_have_their_type_and_a_tag(documented: World, name: str) -> None:
     ["../app.py", "..%2fapp.py", "swagger-ui/../../app.py", "swagger-ui/..%2f..%2fapp.py",
      "%2e%2e/app.py", "//etc/passwd", "swagger-ui", "", "missing.js", "start.js"],
 )  # fmt: skip
-def test_no_path_leads_out_of_the_folder(documented: World, name: str) -> None:
+def test_no_path_escapes_the_static_folder(documented: World, name: str) -> None:
     assert documented.get(f"/api/static/{name}", None).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/", "/monitor/"])
-def test_old_addresses_lead_to_the_docs(documented: World, path: str) -> None:
+def test_old_paths_redirect_to_the_docs(documented: World, path: str) -> None:
     led = documented.get(path, None)
     assert (led.status_code, led.headers["location"]) == (302, "/api/docs/")
 
 
-def test_licences_are_served_with_what_they_cover(documented: World) -> None:
+def test_licences_are_served_with_the_files_they_cover(documented: World) -> None:
     for name in ("swagger-ui/LICENSE.txt", "redoc/LICENSE.txt", "NOTICE.txt"):
         assert documented.get(f"/api/static/{name}", None).status_code == 200
 
 
-def test_the_pages_can_be_switched_off(make_world: Any) -> None:
+def test_the_pages_can_be_disabled(make_world: Any) -> None:
     world = make_world(HttpSettings(docs=False))
-    for path in (*PAGES, "/api/schema/", "/"):  # not by `world.get`: the document has them
+    for path in (
+        *PAGES,
+        "/api/schema/",
+        "/",
+    ):  # `world.get` would check them against the OpenAPI document
         found = world.client.simulate_get(path, headers={"Host": "localhost"})
         assert found.status_code == 404

@@ -1,4 +1,4 @@
-"""Hostile requests: rights asked for, headers forged, logs poisoned."""
+"""Hostile requests: privilege escalation, forged headers, log injection."""
 
 import json
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from attrs import fields
 
 from tests.adapters.http.conftest import PASSWORD, World, build_world
 from tests.adapters.http.web.test_permission_matrix import names_for
-from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation
 from workbell.domain.identity.user import Role, Tier, User
 
-ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
 PRIVILEGES: dict[str, Any] = {
     "role": "ADMIN",
     "tier": "premium",
@@ -37,8 +37,8 @@ FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
-def test_no_route_gives_rights_to_who_asks_for_them(world: World, name: str) -> None:
-    """Whatever stands in a body besides its fields, nobody becomes more than they are."""
+def test_no_route_grants_privileges_from_the_request_body(world: World, name: str) -> None:
+    """Additional fields in a body never change privileges."""
     operation = ALL[name]
     names = dict.fromkeys(operation.path_names, world.people["ada"].id)
     for field, wish in PRIVILEGES.items():
@@ -67,26 +67,28 @@ GRANTED: dict[str, set[str]] = {
     "learnflow_register": {"tier"},
     "change_user": {"role", "tier", "is_super_user"},
 }
-"""Routes that know such a field: who registers may ask, superusers give."""
+"""Routes with privileged fields: registration and user administration."""
 
 
 @pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
-def test_a_privileged_field_is_refused_by_its_name(world: World, name: str) -> None:
-    """It is not passed over: whoever asks learns that it was not done."""
+def test_a_privileged_field_is_refused_by_name(world: World, name: str) -> None:
+    """The field is not ignored silently."""
     operation = ALL[name]
-    who = "root" if operation.who is Access.SUPERUSER else "ada"
+    caller = "root" if operation.access is Access.SUPERUSER else "ada"
     needed = {"cron_expression": "0 9 * * *"} if operation.partial else {}
     for field in (
         PRIVILEGES.keys() - {"id", "user_id", "owner", "is_active"} - GRANTED.get(name, set())
     ):
         path = operation.path.format(**names_for(world, operation))
-        answer = world.call(operation.method, path, who, {**needed, field: PRIVILEGES[field]})
+        answer = world.call(operation.method, path, caller, {**needed, field: PRIVILEGES[field]})
         assert answer.status_code == 400, field
         assert answer.json["field_errors"].keys() >= {field}, field
 
 
 @pytest.mark.parametrize("field", ["role", "is_super_user"])
-def test_who_registers_is_told_that_it_takes_a_superuser(world: World, field: str) -> None:
+def test_registration_with_a_privileged_field_requires_a_superuser(
+    world: World, field: str
+) -> None:
     body = {"email": "new@example.org", "password": "a compiler, 1952"}
     answer = world.post("/api/v1/auth/users", None, {**body, field: PRIVILEGES[field]})
     assert answer.status_code == 400
@@ -103,7 +105,7 @@ def is_nobody_special(user: User) -> None:
 @pytest.mark.parametrize(
     "agent", ["a\r\nX-Injected: 1", "a\nlevel=critical user=root", "\x1b[2J", "x" * 9000, "é"]
 )
-def test_a_user_agent_poisons_neither_log_nor_trail(world: World, agent: str) -> None:
+def test_a_user_agent_cannot_inject_into_log_or_audit_trail(world: World, agent: str) -> None:
     with structlog.testing.capture_logs() as lines:
         answer = world.post(
             LOGIN, None, {"username": "ada\r\nroot", "password": "x\r\n"},
@@ -121,13 +123,13 @@ def test_a_user_agent_poisons_neither_log_nor_trail(world: World, agent: str) ->
 
 
 @pytest.mark.parametrize("found", ["a b", "x" * 65, "a\tb", "é", ""])
-def test_a_request_id_that_is_none_is_made_anew(world: World, found: str) -> None:
+def test_an_invalid_request_id_is_replaced(world: World, found: str) -> None:
     headers = {"X-Request-ID": found.encode().decode("latin-1")}
     answer = world.get("/livez", None, headers=headers)
     assert answer.headers["x-request-id"] not in {found, ""}
 
 
-def test_no_secret_reaches_the_log_or_the_trail(world: World) -> None:
+def test_no_secret_is_logged_or_audited(world: World) -> None:
     with structlog.testing.capture_logs() as lines:
         login = world.post(LOGIN, None, {"username": "ada", "password": PASSWORD}).json
         world.post(LOGIN, None, {"username": "ada", "password": "a wrong one 99"})
@@ -148,7 +150,7 @@ def test_no_secret_reaches_the_log_or_the_trail(world: World) -> None:
         assert secret not in trail
 
 
-def test_the_clients_address_is_the_sockets_unless_a_proxy_is_trusted(
+def test_forwarded_addresses_are_ignored_unless_the_proxy_is_trusted(
     world: World, make_world: Callable[[HttpSettings], World]
 ) -> None:
     forged = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
@@ -163,8 +165,8 @@ def test_the_clients_address_is_the_sockets_unless_a_proxy_is_trusted(
     assert address(behind) == "198.51.100.7"
 
 
-def fields_of(operation: AnyOperation) -> frozenset[str]:
-    """Return the names of the fields that an operation's body may have."""
+def list_fields(operation: AnyOperation) -> frozenset[str]:
+    """Return the field names of an operation's body."""
     taken: Any = operation.request
     return frozenset(one.name for one in fields(taken)) if taken else frozenset()
 
@@ -172,25 +174,27 @@ def fields_of(operation: AnyOperation) -> frozenset[str]:
 NAMING = [
     name
     for name, one in ALL.items()
-    if one.who is Access.ANYONE and {"email", "username"} & fields_of(one)
+    if one.access is Access.ANYONE and {"email", "username"} & list_fields(one)
 ]
 
 
 @pytest.mark.parametrize("name", NAMING)
-def test_answers_do_not_tell_whether_somebody_is_known(world: World, name: str) -> None:
-    """But for those that reveal it as documented, and say so in the reference."""
+def test_responses_do_not_disclose_whether_an_account_exists(world: World, name: str) -> None:
+    """Except for operations that are documented to disclose it."""
     operation = ALL[name]
-    taken = fields_of(operation)
+    taken = list_fields(operation)
     answers = []
-    for who in ("ada", "una", "nobody"):
-        known = {"email": f"{who}@example.org", "password": "a compiler, 1952", "otp": "123456"}
+    for caller in ("ada", "una", "nobody"):
+        known = {"email": f"{caller}@example.org", "password": "a compiler, 1952", "otp": "123456"}
         body = {key: value for key, value in known.items() if key in taken}
         if "email" not in taken or name in {"learnflow_register", "insighthub_register"}:
-            body["username"] = who
+            body["username"] = caller
         if name == "insighthub_register":
             body |= {"first_name": "A", "last_name": "B", "password_confirm": known["password"]}
         answers.append(world.call("POST", operation.path, None, body, headers=FROM_OUR_PAGE))
     headers = [{k: v for k, v in one.headers.items() if k != "x-request-id"} for one in answers]
     texts = [one.text.replace(one.headers["x-request-id"], "") for one in answers]
     alike = texts[0] == texts[1] == texts[2] and headers[0] == headers[1] == headers[2]
-    assert (alike and len({one.status_code for one in answers}) == 1) is not operation.reveals
+    assert (
+        alike and len({one.status_code for one in answers}) == 1
+    ) is not operation.discloses_accounts

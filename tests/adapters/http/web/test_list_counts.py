@@ -1,9 +1,9 @@
-"""Every list of the operation table stops counting at the cap."""
+"""Every list stops counting at the cap."""
 
 import pytest
 
-from tests.adapters.http.conftest import NOON, PASSWORD, World, build_world, peopled
-from tests.adapters.http.web.test_conventions import ALL, path_of
+from tests.adapters.http.conftest import NOON, PASSWORD, World, add_users, build_world
+from tests.adapters.http.web.test_conventions import ALL, make_path
 from workbell.adapters.http.web.operations import AnyOperation, ListOf
 from workbell.domain import constraints
 from workbell.domain.jobs.attempt import LogLine
@@ -12,7 +12,7 @@ from workbell.ports.jobs.queues import WorkerInfo
 
 
 def paged(operation: AnyOperation) -> bool:
-    answer = operation.answers.get(200)
+    answer = operation.responses.get(200)
     return isinstance(answer, ListOf) and not answer.plain
 
 
@@ -34,8 +34,8 @@ def a_worker(id: str) -> WorkerInfo:
 
 @pytest.fixture(scope="module")
 def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A service with at least two entries in every list of the superuser."""
-    world = peopled(build_world(tmp_path_factory.mktemp("twofold")))
+    """An application with at least two entries in each list of the superuser."""
+    world = add_users(build_world(tmp_path_factory.mktemp("twofold")))
     for number in (1, 2):
         world.parts.signing_in.login("root", PASSWORD)
         world.post("/api/v1/auth/api-keys", "root", {"name": f"key{number}", "scopes": ["read"]})
@@ -45,7 +45,7 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
         world.job("root")
         world.goal("root")
         world.log(1, "root")
-        world.keep_artifact(1, f"{number}.txt", b"text", "text/plain")
+        world.store_artifact(1, f"{number}.txt", b"text", "text/plain")
         with world.store.begin() as tx:
             tx.workers.heartbeat(a_worker(f"worker{number}"))
     world.post("/api/v1/jobs/1/retry", "root")
@@ -57,7 +57,7 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-def test_there_are_lists() -> None:
+def test_the_table_has_lists() -> None:
     assert len(LISTS) > 20
 
 
@@ -68,17 +68,17 @@ def test_a_list_stops_counting_at_the_cap(
     operation = ALL[name]
     body: dict[str, object] | None = None if operation.request is None else {}
 
-    whole = twofold.call(operation.method, path_of(operation), "root", body).json
+    whole = twofold.call(operation.method, make_path(operation), "root", body).json
     assert "count_capped" not in whole
     assert whole["count"] == len(whole["results"]) >= 2
 
     monkeypatch.setattr(constraints, "COUNT_CAP", 1)
-    capped = twofold.call(operation.method, path_of(operation), "root", body).json
+    capped = twofold.call(operation.method, make_path(operation), "root", body).json
     assert (capped["count"], capped["count_capped"]) == (1, True)
     assert capped["results"] == whole["results"]
 
 
-def test_links_lead_beyond_the_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_continue_beyond_the_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
         world.job()
     monkeypatch.setattr(constraints, "COUNT_CAP", 3)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, and true to the operation table."""
+"""The OpenAPI document: valid, complete, and equal to the operation table."""
 
 import json
 import re
@@ -51,8 +51,8 @@ def test_every_operation_is_described(documented: World) -> None:
         assert entry["tags"] == [operation.tag]
         assert set(map(str, operation.error_statuses)) <= set(entry["responses"])
         assert ("requestBody" in entry) is (operation.request is not None)
-        assert ("told as such" in entry["description"]) is operation.reveals
-        assert ("security" in entry) is (operation.who != "anyone")
+        assert ("discloses whether" in entry["description"]) is operation.discloses_accounts
+        assert ("security" in entry) is (operation.access != "anyone")
     tags = {tag["name"] for tag in document["tags"]}
     assert {operation.tag for operation in table.values()} <= tags
 
@@ -66,7 +66,7 @@ def test_headers_that_an_operation_reads_are_described(documented: World) -> Non
     assert "required" not in change["requestBody"]["content"]["application/json"]["schema"]
 
 
-def test_the_document_comes_as_json_or_yaml_and_is_cached(documented: World) -> None:
+def test_the_document_is_served_as_json_or_yaml_and_cacheable(documented: World) -> None:
     got = documented.get("/api/schema/", None)
     assert got.headers["content-type"] == "application/json"
     for accept in ("application/yaml", "text/yaml, application/yaml"):
@@ -80,33 +80,33 @@ def test_the_document_comes_as_json_or_yaml_and_is_cached(documented: World) -> 
 
 
 def two_classes() -> tuple[type, type]:
-    """Return two classes of one name, in two modules."""
+    """Return two classes with the same name in two modules."""
     first = attrs.make_class("PageBody", {"page": attrs.field(type=int)}, frozen=True)
     second = attrs.make_class("PageBody", {"text": attrs.field(type=str)}, frozen=True)
     first.__module__, second.__module__ = "context.books", "context.letters"
     return first, second
 
 
-def test_two_classes_of_one_name_are_refused_and_named() -> None:
+def test_two_classes_with_the_same_name_are_refused_and_named() -> None:
     first, second = two_classes()
     components = Components(JsonSerializer())
-    components.of(first)
-    components.of(first)
+    components.reference(first)
+    components.reference(first)
     with pytest.raises(ValueError, match=r"PageBody: context\.books and context\.letters"):
-        components.of(second)
+        components.reference(second)
 
 
-def test_a_class_within_a_field_is_refused_alike() -> None:
+def test_a_class_in_a_field_with_the_same_name_is_refused() -> None:
     first, second = two_classes()
     holder = attrs.make_class("Book", {"pages": attrs.field(type=Sequence[second | None])})  # type: ignore[valid-type]
-    for look in (Components.of, Components.properties):
+    for look in (Components.reference, Components.properties):
         components = Components(JsonSerializer())
-        components.of(first)
+        components.reference(first)
         with pytest.raises(ValueError, match="Two classes have the schema name PageBody"):
             look(components, holder)
 
 
-def test_compatibility_apis_are_called_by_their_products(documented: World) -> None:
+def test_compatibility_apis_are_named_after_their_products(documented: World) -> None:
     text = documented.get("/api/schema/", None).text
     assert not re.search(r"[Ss]ource (system )?[A-E]\b", text)
     assert not re.search(r'"(operationId|title)": ?"([A-E][A-Z][a-z]|[a-e]_)', text)

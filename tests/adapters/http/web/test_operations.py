@@ -1,4 +1,4 @@
-"""The operation table: every handler reads the classes that its row declares."""
+"""The operation table: handlers read the classes that it declares."""
 
 from collections.abc import Mapping
 from inspect import unwrap
@@ -8,17 +8,17 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from tests.adapters.http.conftest import build_world
-from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.web.operations import AnyOperation, ApiRequest, Handler
+from workbell.adapters.http.app import make_operations
+from workbell.adapters.http.web.operations import AnyOperation, Handler
 
 pytestmark = pytest.mark.unit
 
-ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
 
 
 def classes_read(handler: Handler[Any, Any]) -> tuple[Any, Any]:
-    """Return the body and query classes of a handler's annotation, `object` where it reads none."""
-    hints = get_type_hints(unwrap(handler), localns={"Call": ApiRequest})
+    """Return the body and query classes of a handler's annotation; `object` for none."""
+    hints = get_type_hints(unwrap(handler))
     kinds = [kind for name, kind in hints.items() if name != "return"]
     body, query = get_args(kinds[-1]) if kinds and get_args(kinds[-1]) else (object, object)
     return body, query
@@ -30,7 +30,7 @@ def declared(operation: AnyOperation) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_handler_reads_only_what_its_operation_declares(name: str) -> None:
-    """The type checkers compare declared classes; a class left out is found here."""
+def test_a_handler_reads_only_the_classes_its_operation_declares(name: str) -> None:
+    """Type checkers compare declared classes; this test finds undeclared ones."""
     for read, given in zip(classes_read(ALL[name].handler), declared(ALL[name]), strict=True):
         assert read is object or given is not None

@@ -1,4 +1,4 @@
-"""Pages by number and by cursor, and when counting stops."""
+"""Pagination by number and by cursor."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def local(url: str) -> str:
     return url.removeprefix("http://localhost")
 
 
-def test_links_lead_through_all_pages_and_keep_the_filters(world: World) -> None:
+def test_links_traverse_all_pages_with_the_same_filters(world: World) -> None:
     for _ in range(5):
         world.job()
     first = world.get(BASE, query_string="page_size=2&status=pending,running").json
@@ -25,7 +25,7 @@ def test_links_lead_through_all_pages_and_keep_the_filters(world: World) -> None
     assert "status=pending%2Crunning" in first["next"]
 
 
-def test_the_first_page_is_always_there_and_no_page_beyond_the_last(world: World) -> None:
+def test_the_first_page_always_exists_and_pages_beyond_the_last_do_not(world: World) -> None:
     for path in (BASE, "/api/v1/schedules", "/api/schedules", "/api/jobs", "/api/v1/workers"):
         empty = world.get(path, "root").json
         assert empty == {"count": 0, "next": None, "previous": None, "results": []}
@@ -34,14 +34,14 @@ def test_the_first_page_is_always_there_and_no_page_beyond_the_last(world: World
         assert world.get(path, "root", query_string=f"page={2**63 - 1}").status_code == 404
 
 
-def test_a_page_has_twenty_and_at_most_a_hundred(world: World) -> None:
+def test_a_page_has_twenty_entries_by_default_and_at_most_a_hundred(world: World) -> None:
     for _ in range(101):
         world.job()
     assert len(world.get(BASE).json["results"]) == 20
     assert len(world.get(BASE, query_string="page_size=1000").json["results"]) == 100
 
 
-def test_a_cursor_goes_through_a_history_without_counting(world: World) -> None:
+def test_a_cursor_traverses_a_history_without_counting(world: World) -> None:
     for _ in range(5):
         world.job()
     page = world.get(BASE, query_string="cursor=&page_size=2").json
@@ -55,11 +55,11 @@ def test_a_cursor_goes_through_a_history_without_counting(world: World) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["x", "MA", "LTE", "====", "OTk5OTk5OTk5OTk5OTk5OTk5OTk"])
-def test_a_cursor_that_was_not_made_here_is_refused(world: World, cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(world: World, cursor: str) -> None:
     refused = world.get(BASE, query_string=f"cursor={cursor}")
     assert (refused.status_code, list(refused.json["field_errors"])) == (400, ["cursor"])
 
 
-def test_a_cursor_does_not_go_with_an_ordering(world: World) -> None:
+def test_a_cursor_cannot_be_combined_with_an_ordering(world: World) -> None:
     refused = world.get(BASE, query_string="cursor=&ordering=name")
     assert list(refused.json["field_errors"]) == ["ordering"]

@@ -1,4 +1,4 @@
-"""The matrix of permissions: every route, asked by everybody there is."""
+"""Permission matrix: every route with every kind of caller."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 from attrs import frozen
 from falcon.inspect import inspect_routes
 
-from tests.adapters.http.conftest import PASSWORD, World, build_world, peopled
-from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
-from workbell.adapters.http.app import build_app, operations_of
-from workbell.adapters.http.web.docs_pages import Docs
+from tests.adapters.http.conftest import PASSWORD, World, add_users, build_world
+from tests.adapters.http.identity.test_browser_sessions import HTTP, make_page
+from workbell.adapters.http.app import build_app, make_operations
+from workbell.adapters.http.web.docs_pages import DocsRoutes
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation, Style
@@ -85,29 +85,29 @@ ROUTES: Mapping[Action, str] = {
         learnflow_delete_progress
     """,
 }
-"""What permission each route asks for; a route that is not named here fails the test."""
+"""Routes by the permission they require; every route must be listed."""
 
 PUBLIC = """
     get_health get_liveness get_readiness show_unsubscribe unsubscribe get_schema
     show_api_docs show_api_redoc show_api_schema_swagger_ui show_api_schema_redoc
-    get_static_file get_static_file_of
+    get_static_file get_viewer_file
 """
-"""What asks for nothing: health and documentation, and the link that ends mails (RFC 8058)."""
+"""Routes without permission: health, documentation, unsubscribe links (RFC 8058)."""
 
 WITHIN = {Action.CHANGE_ADDRESS, Action.EXCEED_SCHEDULES, Action.RAISE_JOB_PRIORITY}
-"""What is asked for within routes of other actions; the services' tests prove it."""
+"""Actions checked within routes of other actions; tested with the services."""
 
 LATER = {one for one in Action if one.split(".")[0] in {
     "accounts", "deliveries", "events", "projects", "boards", "tasks", "comments", "audit",
 }}  # fmt: skip
-"""What has no route yet."""
+"""Actions without a route."""
 
 ALSO = {"datamanager_change_user": Action.ADMINISTER_PEOPLE}
-"""A second permission that does as well: superusers change people."""
+"""Alternative permissions: superusers may change other users."""
 
 WITH_DOCS = HttpSettings(docs=True)
-DOCS = {one.name: one for one in docs_operations(Docs.of(b"", ""))}
-ALL = {one.name: one for one in operations_of(build_world(Path()).parts)} | DOCS
+DOCS = {one.name: one for one in docs_operations(DocsRoutes.from_schema(b"", ""))}
+ALL = {one.name: one for one in make_operations(build_world(Path()).parts)} | DOCS
 ACTIONS = {name: action for action, names in ROUTES.items() for name in names.split()}
 OWN_IDS = {"schedule_id", "job_id", "goal_num", "progress_num", "key_id", "session"}
 OPEN = {Action.REGISTER, Action.SIGN_IN, Action.RESET_PASSWORD}
@@ -115,7 +115,7 @@ OPEN = {Action.REGISTER, Action.SIGN_IN, Action.RESET_PASSWORD}
 
 @frozen
 class Caller:
-    """Somebody who asks: by which credential, and as whom they are known by it, if at all."""
+    """A caller: the credential, and the actor that it authenticates, if any."""
 
     credential: Callable[[World], str]
     known_as: str | None
@@ -141,7 +141,7 @@ def opaque(name: str) -> Caller:
 
 
 def a_key(world: World, name: str, scope: KeyScope) -> str:
-    """Return a new key, and revoke the last one: there is a limit to how many one may have."""
+    """Return a new key and revoke the previous one, as the number of keys is limited."""
     api_keys, actor = world.parts.api_keys, world.actor(name)
     for old in api_keys.list_keys(actor):
         if old.name == scope:
@@ -160,7 +160,7 @@ def a_revoked_key(world: World) -> str:
 
 
 def changed(world: World, name: str, **facts: Any) -> str:
-    """Return the token of somebody whom a superuser has changed since."""
+    """Return the token of a user whom a superuser has changed since sign-in."""
     user_id, people = world.people[name].id, world.parts.people
     before = UserChange(is_active=True, is_super_user=True)
     people.change(world.actor("root"), user_id, before)
@@ -175,7 +175,7 @@ def signed_in_again(world: World) -> str:
     return world.parts.signing_in.login("was", PASSWORD).access
 
 
-def key_of_the_switched_off(world: World) -> str:
+def key_of_deactivated_user(world: World) -> str:
     changed(world, "off", is_super_user=False)
     key = a_key(world, "off", KeyScope.ADMIN)
     changed(world, "off", is_active=False)
@@ -203,12 +203,12 @@ CALLERS: Mapping[str, Caller] = {
     "demoted": Caller(lambda world: changed(world, "was", is_super_user=False), None),
     "demoted, signed in again": Caller(signed_in_again, "was"),
     "switched off": Caller(lambda world: changed(world, "off", is_active=False), None),
-    "the key of who is switched off": Caller(key_of_the_switched_off, None),
+    "the key of a deactivated user": Caller(key_of_deactivated_user, None),
 }
 
 
 def names_for(world: World, operation: AnyOperation) -> Mapping[str, Any]:
-    """Return what the path names, fresh and all of it ada's."""
+    """Create the rows that the path names, owned by ada."""
     made: dict[str, Any] = {"name": "default", "file": "x", "token": "x", "task_definition_id": 1}
     made["user_id"] = world.people["ada"].id
     names = set(operation.path_names)
@@ -217,7 +217,7 @@ def names_for(world: World, operation: AnyOperation) -> Mapping[str, Any]:
     if "job_id" in names:
         made["job_id"] = world.job("ada")["id"]
         world.end(made["job_id"], result={"ok": True})
-        world.keep_artifact(made["job_id"], "default", b"content", "text/plain")
+        world.store_artifact(made["job_id"], "default", b"content", "text/plain")
     if "goal_num" in names:
         made["goal_num"], made["progress_num"] = world.goal("ada")["goal_num"], 1
         world.log(made["goal_num"], "ada")
@@ -231,13 +231,13 @@ def names_for(world: World, operation: AnyOperation) -> Mapping[str, Any]:
 
 
 def needs_verified(operation: AnyOperation) -> bool:
-    """Whether Job Processing asks for a verified address there: jobs and their results."""
+    """Whether Job Processing requires a verified address for the operation."""
     path = operation.path.removeprefix("/api/").removeprefix("v1/")
     return path.split("/")[0] in {"jobs", "job-results"}
 
 
 def refused_by(actor: Actor | None, operation: AnyOperation, owner: Actor) -> int:
-    """Return the status by which the table refuses, 0 if it does not: from the rules alone."""
+    """Return the status of a refusal by the rules alone, or 0."""
     if actor is None:
         return 401
     action = ACTIONS[operation.name]
@@ -265,7 +265,7 @@ def refused_by_rule(actor: Actor, action: Action) -> int:
 
 
 def a_world(folder: Path, settings: HttpSettings | None = None) -> World:
-    world = peopled(build_world(folder, settings))
+    world = add_users(build_world(folder, settings))
     world.join("pat", role=Role.ADMIN)
     world.join("meg", role=Role.MANAGER)
     world.join("was", is_super_user=True)
@@ -273,8 +273,8 @@ def a_world(folder: Path, settings: HttpSettings | None = None) -> World:
     return world
 
 
-def test_every_route_has_its_entry_and_every_action_its_routes() -> None:
-    public = {name for name in ALL if name.startswith("lead_from_")} | set(PUBLIC.split())
+def test_every_route_has_an_entry_and_every_action_has_routes() -> None:
+    public = {name for name in ALL if name.startswith("redirect_from_")} | set(PUBLIC.split())
     named = [name for names in ROUTES.values() for name in names.split()]
     assert len(named) == len(set(named))
     assert set(named).isdisjoint(public)
@@ -283,7 +283,7 @@ def test_every_route_has_its_entry_and_every_action_its_routes() -> None:
     assert set(ROUTES).isdisjoint(WITHIN | LATER)
 
 
-def test_the_application_has_no_route_besides(tmp_path: Path) -> None:
+def test_the_application_has_no_other_routes(tmp_path: Path) -> None:
     app = build_app(build_world(tmp_path, WITH_DOCS).parts)
     found = {
         (one.method, route.path)
@@ -295,44 +295,44 @@ def test_the_application_has_no_route_besides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n in ACTIONS and ACTIONS[n] not in OPEN])
-def test_the_table_decides_for_everybody(tmp_path: Path, name: str) -> None:
-    """Refused as the rules say, or let through: with every credential that there is."""
+def test_the_table_decides_for_every_caller(tmp_path: Path, name: str) -> None:
+    """Every kind of credential is refused or admitted as the rules say."""
     world, operation = a_world(tmp_path), ALL[name]
-    for who, caller in CALLERS.items():
+    for kind, caller in CALLERS.items():
         token = caller.credential(world)
         path = operation.path.format(**names_for(world, operation))
         expected = refused_by(caller.actor(world), operation, world.actor("ada"))
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         status = world.call(operation.method, path, headers=headers).status_code
         if expected:
-            assert status == expected, (who, status)
+            assert status == expected, (kind, status)
         else:
-            assert status not in {401, 403, 404}, (who, status)
-            assert status < 500, who
+            assert status not in {401, 403, 404}, (kind, status)
+            assert status < 500, kind
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n in ACTIONS and ACTIONS[n] not in OPEN])
-def test_a_cookie_reaches_as_far_as_its_person_on_our_own_routes(tmp_path: Path, name: str) -> None:
+def test_a_cookie_has_its_users_permissions_on_canonical_routes(tmp_path: Path, name: str) -> None:
     world, operation = a_world(tmp_path), ALL[name]
-    for who in ("ada", "bob", "una", "root"):
-        page = page_of(world, HTTP)
-        page.login(who)
+    for username in ("ada", "bob", "una", "root"):
+        page = make_page(world, HTTP)
+        page.login(username)
         path = operation.path.format(**names_for(world, operation))
-        expected = refused_by(signed_in(who).actor(world), operation, world.actor("ada"))
+        expected = refused_by(signed_in(username).actor(world), operation, world.actor("ada"))
         if operation.style is not Style.CANONICAL or name == "get_metrics":
             expected = 401
         status = page.ask(operation.method, path).status_code
         if expected:
-            assert status == expected, (who, status)
+            assert status == expected, (username, status)
         else:
-            assert status not in {401, 403, 404}, (who, status)
+            assert status not in {401, 403, 404}, (username, status)
         forged = page.ask(operation.method, path, Sec_Fetch_Site="cross-site")
-        assert forged.status_code in {401, 403}, who
+        assert forged.status_code in {401, 403}, username
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n not in ACTIONS or ACTIONS[n] in OPEN])
-def test_what_is_open_is_open_to_everybody(tmp_path: Path, name: str) -> None:
-    """Whatever they send along; without a body nobody gets further than 400."""
+def test_public_routes_are_open_to_every_caller(tmp_path: Path, name: str) -> None:
+    """With any credential; without a body the response is at worst 400."""
     world, operation = a_world(tmp_path, WITH_DOCS if name in DOCS else None), ALL[name]
     found = set()
     for caller in CALLERS.values():

@@ -1,4 +1,4 @@
-"""Limits over HTTP: told on every answer, and kept."""
+"""Rate limits over HTTP: response headers and enforcement."""
 
 import socket
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from attrs import define, evolve, fields
 from tests.adapters.http.conftest import PASSWORD, World
 from tests.services.accounts import AccountServiceSet
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
-from workbell.adapters.http.app import build_app, operations_of
+from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.rate_limits.redis import RedisRateLimiter
@@ -25,7 +25,7 @@ WRONG = {"Authorization": "Bearer wrong"}
 
 
 def limited(world: World, limiter: RateLimiter | None = None, **rates: Rate | None) -> World:
-    """Return the world with such limits, none where nothing is said."""
+    """Return the application with rate limits; unlimited unless given."""
     given = dict.fromkeys(("anonymous", "user", "login", "ingest", "free", "premium"))
     rate_limits = RateLimiting(
         store=world.store,
@@ -38,8 +38,8 @@ def limited(world: World, limiter: RateLimiter | None = None, **rates: Rate | No
     return evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
 
 
-def test_every_answer_tells_the_limit_and_what_is_left(world: World) -> None:
-    """In the two headers of the draft."""
+def test_every_response_states_the_limit_and_the_remaining_requests(world: World) -> None:
+    """The headers RateLimit and RateLimit-Policy (IETF draft)."""
     answer = limited(world, user=Rate(5, 3600)).get("/api/v1/jobs")
 
     assert answer.status_code == 200
@@ -47,8 +47,8 @@ def test_every_answer_tells_the_limit_and_what_is_left(world: World) -> None:
     assert "r=4" in answer.headers["ratelimit"]
 
 
-def test_one_too_many_is_429_and_says_when_to_come_again(world: World) -> None:
-    """The refused request consumes nothing."""
+def test_exceeding_the_limit_is_429_with_retry_after(world: World) -> None:
+    """A refused request does not count."""
     world = limited(world, user=Rate(2, 3600))
     for _ in range(2):
         assert world.get("/api/v1/jobs").status_code == 200
@@ -63,7 +63,7 @@ def test_one_too_many_is_429_and_says_when_to_come_again(world: World) -> None:
 
 
 def test_a_wrong_token_counts_as_anonymous(world: World) -> None:
-    """So guessing tokens is limited by address."""
+    """This limits guessing tokens from one address."""
     world = limited(world, anonymous=Rate(2, 3600))
     statuses = [world.get("/api/v1/jobs", None, headers=WRONG).status_code for _ in range(3)]
 
@@ -71,7 +71,7 @@ def test_a_wrong_token_counts_as_anonymous(world: World) -> None:
 
 
 def test_health_is_exempt(world: World) -> None:
-    """Probes may ask as often as they like."""
+    """Probes are not limited."""
     world = limited(world, anonymous=Rate(1, 3600), login=Rate(1, 3600))
 
     for path in ("/livez", "/readyz", "/api/health/"):
@@ -81,7 +81,7 @@ def test_health_is_exempt(world: World) -> None:
             assert "ratelimit" not in answer.headers
 
 
-def test_signing_in_has_its_own_limit(world: World) -> None:
+def test_sign_in_has_its_own_limit(world: World) -> None:
     """Ten a minute by default; here two."""
     world = limited(world, anonymous=Rate(100, 3600), login=Rate(2, 60))
     body = {"username": "nobody", "password": "wrong"}
@@ -90,8 +90,8 @@ def test_signing_in_has_its_own_limit(world: World) -> None:
     assert statuses == [401, 401, 429]
 
 
-def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
-    """However many addresses guess; the right password costs nothing."""
+def test_an_account_allows_twenty_failed_sign_ins_an_hour(world: World) -> None:
+    """From any number of addresses; correct passwords do not count."""
     world.join("eve")
     world = limited(world)
     right = {"username": "eve", "password": PASSWORD}
@@ -105,10 +105,10 @@ def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
     assert world.post("/api/v1/auth/login", None, json=right).status_code == 429
 
 
-def test_strangers_who_guess_do_not_shut_out_the_owner(
+def test_failed_sign_ins_of_strangers_do_not_lock_out_the_owner(
     make_world: Callable[[HttpSettings], World],
 ) -> None:
-    """Nor can they from the owner's address, where each account has its own count."""
+    """Not even from the owner's address: accounts are counted separately there."""
     world = make_world(HttpSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
     world = limited(world, login=Rate(1000, 60))
     home, street = {"X-Forwarded-For": "198.51.100.1"}, {"X-Forwarded-For": "203.0.113.9"}
@@ -129,7 +129,7 @@ def test_strangers_who_guess_do_not_shut_out_the_owner(
 
 @define
 class Watched:
-    """A hasher that counts what it compares with the hash of a real code."""
+    """A hasher that counts comparisons with the hash of a real code."""
 
     real: Any
     compared: int = 0
@@ -142,10 +142,10 @@ class Watched:
         return getattr(self.real, name)
 
 
-def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
+def test_an_attacker_with_a_thousand_addresses_gets_twenty_codes_compared(
     make_world: Callable[[HttpSettings], World],
 ) -> None:
-    """A day of one account: wherever the guesses come from, and whichever code they are for."""
+    """For one account in one day, from all addresses and for all kinds of code."""
     world = make_world(HttpSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
     hasher: Any = Watched(world.parts.identity.hasher)
     identity = evolve(world.parts.identity, hasher=hasher)
@@ -172,15 +172,15 @@ def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
     assert hasher.compared == MAX_WRONG_PER_DAY
 
 
-def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: World) -> None:
-    """By every route that hashes: no row is written, no limit spent, no body read."""
+def test_sign_in_without_hashing_capacity_is_refused_first(world: World) -> None:
+    """On every route that hashes: no row written, no limit spent, no body read."""
     full = Argon2Hasher.create(memory_kib=8, passes=1, slots=1, waiting=0)
     world = limited(world, login=Rate(1, 60), anonymous=Rate(1, 60))
     signing_in = evolve(world.parts.signing_in, hasher=full)
     parts = evolve(world.parts, signing_in=signing_in)
     crowded = evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
-    hashing = [one for one in operations_of(parts) if one.route is Route.SIGN_IN]
-    with full._admitted, world.store.begin() as tx:  # nobody else could write
+    hashing = [one for one in make_operations(parts) if one.route is Route.SIGN_IN]
+    with full._admitted, world.store.begin() as tx:  # the store is locked for writing
         for one in hashing:
             refused = crowded.call(one.method, one.path, json={})
             assert (refused.status_code, refused.json["code"]) == (503, "unavailable"), one.name
@@ -190,12 +190,12 @@ def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: Wor
     assert crowded.post("/api/v1/auth/login", None, body).status_code == 200
 
 
-def test_without_redis_nothing_is_a_server_error_and_sign_in_is_still_counted(
+def test_without_redis_requests_succeed_and_sign_in_is_still_limited(
     world: World,
 ) -> None:
-    """Ordinary routes are counted by the process, sign-in by the store."""
+    """The process counts ordinary requests, the store sign-ins."""
     with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))  # nobody listens there
+        held.bind(("127.0.0.1", 0))  # a port without a listener
         gone = RedisRateLimiter.connect(f"redis://127.0.0.1:{held.getsockname()[1]}")
         world = limited(world, gone, login=Rate(2, 60), user=Rate(2, 60), anonymous=Rate(9, 60))
         statuses = [world.get("/api/v1/jobs").status_code for _ in range(3)]
