@@ -1,4 +1,4 @@
-"""The SQL store: transactions, read-only views, health, migrations and backups."""
+"""The SQL store: transactions, views, health, migrations and backups."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
