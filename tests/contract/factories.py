@@ -1,4 +1,4 @@
-"""Fixtures of the contract tests: a clock, rows, and helpers to change their state."""
+"""Fixtures of the contract tests: a clock, rows and helpers."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Databases on real servers, created for a test run and dropped afterwards."""
+"""Databases on real servers, created for a test run."""
 
 import atexit
 import os

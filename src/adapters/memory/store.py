@@ -4,9 +4,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock, get_ident
-from typing import Generic, TypeVar
+from typing import Any
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from workbell.adapters.memory.audit import MemoryAuditRepository
 from workbell.adapters.memory.goals.goals import (
@@ -36,46 +36,46 @@ from workbell.adapters.memory.tables import Tables
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
-R_co = TypeVar("R_co", covariant=True)
 
-
-class _Repository(Generic[R_co]):
+class _Repository:
     """Descriptor: a repository over the transaction's tables, made when it is read."""
 
-    def __init__(self, make: Callable[[Tables], R_co]) -> None:
+    def __init__(self, make: Callable[[Tables], Any]) -> None:
         self._make = make
 
-    def __get__(self, tx: "MemoryTx", _: type["MemoryTx"]) -> R_co:
+    def __get__(self, tx: "MemoryTx", _: type["MemoryTx"]) -> Any:
         return self._make(tx.tables)
 
 
-@frozen
+def _repository(make: Callable[[Tables], Any]) -> Any:
+    return _Repository(make)
+
+
 class MemoryTx:
     """Every repository, over the tables of one transaction or view."""
 
-    tables: Tables
-    clock: Clock
-    woken: set[str]
+    def __init__(self, tables: Tables, clock: Clock, woken: set[str]) -> None:
+        self.tables, self.clock, self.woken = tables, clock, woken
 
-    users = _Repository(MemoryUserRepository)
-    codes = _Repository(MemoryOneTimeCodeRepository)
-    sessions = _Repository(MemorySessionRepository)
-    api_keys = _Repository(MemoryApiKeyRepository)
-    second_factors = _Repository(MemorySecondFactorRepository)
-    audit = _Repository(MemoryAuditRepository)
-    definitions = _Repository(MemoryTaskDefinitionRepository)
-    schedules = _Repository(MemoryScheduleRepository)
-    logs = _Repository(MemoryJobLogRepository)
-    queues = _Repository(MemoryQueueRepository)
-    workers = _Repository(MemoryWorkerRepository)
-    statistics = _Repository(MemoryStatisticsRepository)
-    quotas = _Repository(MemoryQuotaRepository)
-    ledgers = _Repository(MemoryGoalLedgerRepository)
-    goals = _Repository(MemoryGoalRepository)
-    entries = _Repository(MemoryProgressEntryRepository)
-    timers = _Repository(MemoryTimerRepository)
-    reminders = _Repository(MemoryReminderRepository)
-    metadata = _Repository(MemoryStoreMetadata)
+    users: MemoryUserRepository = _repository(MemoryUserRepository)
+    codes: MemoryOneTimeCodeRepository = _repository(MemoryOneTimeCodeRepository)
+    sessions: MemorySessionRepository = _repository(MemorySessionRepository)
+    api_keys: MemoryApiKeyRepository = _repository(MemoryApiKeyRepository)
+    second_factors: MemorySecondFactorRepository = _repository(MemorySecondFactorRepository)
+    audit: MemoryAuditRepository = _repository(MemoryAuditRepository)
+    definitions: MemoryTaskDefinitionRepository = _repository(MemoryTaskDefinitionRepository)
+    schedules: MemoryScheduleRepository = _repository(MemoryScheduleRepository)
+    logs: MemoryJobLogRepository = _repository(MemoryJobLogRepository)
+    queues: MemoryQueueRepository = _repository(MemoryQueueRepository)
+    workers: MemoryWorkerRepository = _repository(MemoryWorkerRepository)
+    statistics: MemoryStatisticsRepository = _repository(MemoryStatisticsRepository)
+    quotas: MemoryQuotaRepository = _repository(MemoryQuotaRepository)
+    ledgers: MemoryGoalLedgerRepository = _repository(MemoryGoalLedgerRepository)
+    goals: MemoryGoalRepository = _repository(MemoryGoalRepository)
+    entries: MemoryProgressEntryRepository = _repository(MemoryProgressEntryRepository)
+    timers: MemoryTimerRepository = _repository(MemoryTimerRepository)
+    reminders: MemoryReminderRepository = _repository(MemoryReminderRepository)
+    metadata: MemoryStoreMetadata = _repository(MemoryStoreMetadata)
 
     @property
     def jobs(self) -> MemoryJobRepository:

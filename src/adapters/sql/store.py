@@ -1,11 +1,11 @@
-"""The SQL store: transactions, read-only views, health, migrations and backups."""
+"""The SQL store: transactions, views, health, migrations and backups."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import local
-from typing import Generic, TypeVar
+from typing import Any
 
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
@@ -49,51 +49,66 @@ from workbell.domain.errors import Contended, Invalid, Unavailable
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
-R_co = TypeVar("R_co", covariant=True)
 
-
-class _Repository(Generic[R_co]):
+class _Repository:
     """Descriptor: a repository over the transaction's connection, made when it is read."""
 
-    def __init__(self, make: Callable[["SqlTx"], R_co]) -> None:
+    def __init__(self, make: Callable[["SqlTx"], Any]) -> None:
         self._make = make
 
-    def __get__(self, tx: "SqlTx", _: type["SqlTx"]) -> R_co:
+    def __get__(self, tx: "SqlTx", _: type["SqlTx"]) -> Any:
         return self._make(tx)
 
 
-@frozen
+def _repository(make: Callable[["SqlTx"], Any]) -> Any:
+    return _Repository(make)
+
+
 class SqlTx:
     """Every repository, over one connection."""
 
-    db: Connection
-    strategy: Strategy
-    clock: Clock
-    woken: set[str] = Factory(set[str])
-    single_statement: bool = False
+    def __init__(
+        self,
+        db: Connection,
+        strategy: Strategy,
+        clock: Clock,
+        woken: set[str] | None = None,
+        single_statement: bool = False,
+    ) -> None:
+        self.db, self.strategy, self.clock = db, strategy, clock
+        self.woken: set[str] = set() if woken is None else woken
+        self.single_statement = single_statement
 
-    users = _Repository(lambda tx: SqlUserRepository(tx.db))
-    codes = _Repository(lambda tx: SqlOneTimeCodeRepository(tx.db))
-    sessions = _Repository(lambda tx: SqlSessionRepository(tx.db))
-    api_keys = _Repository(lambda tx: SqlApiKeyRepository(tx.db))
-    second_factors = _Repository(lambda tx: SqlSecondFactorRepository(tx.db))
-    audit = _Repository(lambda tx: SqlAuditRepository(tx.db))
-    definitions = _Repository(lambda tx: SqlTaskDefinitionRepository(tx.db))
-    schedules = _Repository(lambda tx: SqlScheduleRepository(tx.db, tx.strategy))
-    jobs = _Repository(
+    users: SqlUserRepository = _repository(lambda tx: SqlUserRepository(tx.db))
+    codes: SqlOneTimeCodeRepository = _repository(lambda tx: SqlOneTimeCodeRepository(tx.db))
+    sessions: SqlSessionRepository = _repository(lambda tx: SqlSessionRepository(tx.db))
+    api_keys: SqlApiKeyRepository = _repository(lambda tx: SqlApiKeyRepository(tx.db))
+    second_factors: SqlSecondFactorRepository = _repository(
+        lambda tx: SqlSecondFactorRepository(tx.db)
+    )
+    audit: SqlAuditRepository = _repository(lambda tx: SqlAuditRepository(tx.db))
+    definitions: SqlTaskDefinitionRepository = _repository(
+        lambda tx: SqlTaskDefinitionRepository(tx.db)
+    )
+    schedules: SqlScheduleRepository = _repository(
+        lambda tx: SqlScheduleRepository(tx.db, tx.strategy)
+    )
+    jobs: SqlJobRepository = _repository(
         lambda tx: SqlJobRepository(tx.db, tx.strategy, tx.woken, tx.clock, tx.single_statement)
     )
-    logs = _Repository(lambda tx: SqlJobLogRepository(tx.db))
-    queues = _Repository(lambda tx: SqlQueueRepository(tx.db))
-    workers = _Repository(lambda tx: SqlWorkerRepository(tx.db))
-    statistics = _Repository(lambda tx: SqlStatisticsRepository(tx.db))
-    quotas = _Repository(lambda tx: SqlQuotaRepository(tx.db))
-    ledgers = _Repository(lambda tx: SqlGoalLedgerRepository(tx.db))
-    goals = _Repository(lambda tx: SqlGoalRepository(tx.db))
-    entries = _Repository(lambda tx: SqlProgressEntryRepository(tx.db))
-    timers = _Repository(lambda tx: SqlTimerRepository(tx.db))
-    reminders = _Repository(lambda tx: SqlReminderRepository(tx.db, tx.strategy))
-    metadata = _Repository(lambda tx: SqlStoreMetadata(tx.db))
+    logs: SqlJobLogRepository = _repository(lambda tx: SqlJobLogRepository(tx.db))
+    queues: SqlQueueRepository = _repository(lambda tx: SqlQueueRepository(tx.db))
+    workers: SqlWorkerRepository = _repository(lambda tx: SqlWorkerRepository(tx.db))
+    statistics: SqlStatisticsRepository = _repository(lambda tx: SqlStatisticsRepository(tx.db))
+    quotas: SqlQuotaRepository = _repository(lambda tx: SqlQuotaRepository(tx.db))
+    ledgers: SqlGoalLedgerRepository = _repository(lambda tx: SqlGoalLedgerRepository(tx.db))
+    goals: SqlGoalRepository = _repository(lambda tx: SqlGoalRepository(tx.db))
+    entries: SqlProgressEntryRepository = _repository(lambda tx: SqlProgressEntryRepository(tx.db))
+    timers: SqlTimerRepository = _repository(lambda tx: SqlTimerRepository(tx.db))
+    reminders: SqlReminderRepository = _repository(
+        lambda tx: SqlReminderRepository(tx.db, tx.strategy)
+    )
+    metadata: SqlStoreMetadata = _repository(lambda tx: SqlStoreMetadata(tx.db))
 
 
 def _clock_of(store: "SqlStore") -> Clock:

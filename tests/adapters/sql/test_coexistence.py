@@ -1,4 +1,4 @@
-"""An application and Workbell migrate their own tables in the same database."""
+"""An application and Workbell migrate their tables in one database."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Many threads and processes on one database: nothing runs twice, nothing is lost."""
+"""Many threads and processes on one database."""
 
 import os
 import subprocess

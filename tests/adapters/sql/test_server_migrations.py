@@ -1,4 +1,4 @@
-"""Revisions on servers: complete, applied once, and repeated after an interruption."""
+"""Revisions on servers: complete, applied once, repeatable."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -172,6 +172,6 @@ def test_unrecorded_tables_with_rows_are_not_dropped(store: SqlStore, kind: str)
     store.migrate()
     keep(store, a_job())
     run(store, "DELETE FROM workbell_schema_version")
-    with pytest.raises(Exception, match=r"rows that no recorded|already exists"):
+    with pytest.raises(Exception, match=r"has rows, but no recorded|already exists"):
         store.migrate()
     assert len(claim(store)) == 1

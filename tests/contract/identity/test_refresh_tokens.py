@@ -1,4 +1,4 @@
-"""Parallel token refresh on every store: one family, one successor, no session ends."""
+"""Parallel token refresh on every store."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Commands on a job: cancel, retry, supersede; and the queries of services."""
+"""Commands on a job: cancel, retry, supersede."""
 
 import pytest
 from attrs import evolve

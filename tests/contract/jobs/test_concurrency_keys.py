@@ -1,4 +1,4 @@
-"""Concurrency keys: at most `limit` jobs READY or RUNNING, and none held for ever."""
+"""Concurrency keys: at most `limit` jobs READY or RUNNING."""
 
 from concurrent.futures import ThreadPoolExecutor
 

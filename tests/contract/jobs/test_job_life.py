@@ -1,4 +1,4 @@
-"""The job life cycle: random histories give the same result on every store."""
+"""The job life cycle: random histories on every store."""
 
 import os
 from collections.abc import Callable, Sequence

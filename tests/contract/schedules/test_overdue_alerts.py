@@ -1,4 +1,4 @@
-"""Overdue alerts of schedules: due checks, written once, based on the newest success."""
+"""Overdue alerts of schedules."""
 
 from attrs import evolve
 

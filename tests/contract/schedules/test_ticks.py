@@ -1,4 +1,4 @@
-"""The fast path for due ticks inserts the same jobs as the general path, or none."""
+"""The fast path for due ticks: the same jobs as the general path."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

@@ -1,5 +1,5 @@
 """
-Firing due ticks on PostgreSQL: the jobs of many schedules in two statements.
+Firing the due ticks of many schedules on PostgreSQL.
 
 Executing row by row, or binding arrays, costs the driver 2 to 4 times the CPU
 time (docs/decisions/0036).

@@ -1,4 +1,4 @@
-"""Firing due ticks on SQLite: the jobs of many schedules in three statements."""
+"""Firing the due ticks of many schedules on SQLite."""
 
 from collections.abc import Sequence
 from datetime import datetime

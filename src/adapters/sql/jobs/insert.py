@@ -1,4 +1,4 @@
-"""Inserting jobs on SQLite and MySQL; jobs whose unique keys exist are skipped."""
+"""Inserting jobs on SQLite and MySQL, skipping existing unique keys."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,5 +1,5 @@
 """
-Settling and claiming on PostgreSQL: outcomes, attempts and claims in one statement.
+Settling and claiming on PostgreSQL in one statement.
 
 Executing row by row, or binding arrays, costs the driver 2 to 4 times the CPU
 time (docs/decisions/0036). A single statement commits itself: one round trip in

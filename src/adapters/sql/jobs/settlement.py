@@ -1,4 +1,4 @@
-"""Settling: an outcome is written only if the job still runs under its token."""
+"""Settling: outcomes are written only under the job's current token."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Alembic environment: migrations run on the connection that the store passes."""
+"""Alembic environment: migrations run on the store's connection."""
 
 from typing import Any
 
