@@ -15,7 +15,7 @@ from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Cancelled, Interrupted, Snooze, Task, TaskContext, TimedOut
 from workbell.domain.schedules.schedule import Schedule
 from workbell.entrypoints.library.client import Client, task
-from workbell.entrypoints.library.client import open_client as open
+from workbell.entrypoints.library.client import open_client as open  # noqa: A004 - `workbell.open()`
 
 __all__ = [
     "Cancelled",

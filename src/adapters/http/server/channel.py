@@ -111,7 +111,7 @@ class _Rejection(_Response, ErrorTask):
     def execute(self) -> None:
         """Send a problem document with the reason."""
         error = self.request.error
-        detail = _TOO_LARGE.get(error.code, error.body)
+        detail: str = _TOO_LARGE.get(error.code) or error.body
         request_id = self.channel.server.new_request_id()
         _log.info(
             "request_refused",

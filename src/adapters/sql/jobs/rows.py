@@ -154,8 +154,9 @@ def claim_from_row(row: AnyRow, **changes: Any) -> Claim:
 
 def attempt_from_row(row: AnyRow) -> Attempt:
     """Convert a row of `ATTEMPT`."""
-    outcome = None if row.outcome is None else Outcome(row.outcome)
-    return Attempt(**(row_to_dict(row) | {"outcome": outcome}))
+    values = row_to_dict(row)
+    values["outcome"] = None if row.outcome is None else Outcome(row.outcome)
+    return Attempt(**values)
 
 
 ATTEMPT = select(attempts)
