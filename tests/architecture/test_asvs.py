@@ -122,7 +122,7 @@ def test_the_page_on_authentication_matches_the_code() -> None:
         f"argon2id hash | {settings.otp_minutes} minutes | one use, {otp.MAX_ATTEMPTS} tries",
         f"at most {otp.MAX_WRONG_PER_DAY} wrong codes a day",
         f"at most {rate_limits.SECOND_FACTOR_FAILURES.rate.count} wrong ones are compared",
-        f"derived, not kept | {second_factor.STEP} seconds, one step early or late",
+        f"derived, not stored | {second_factor.STEP} seconds, one step early or late",
         f"{second_factor.RECOVERY_LENGTH * 5} random bits",
         f"once a minute and {otp.MAX_SENT_PER_HOUR} times an hour",
         f"works for {passwords.GENERATED_PASSWORD_LIFETIME.days} days unless it is changed",
