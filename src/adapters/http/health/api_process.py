@@ -24,7 +24,7 @@ from workbell.adapters.observability.metrics import (
     gauge,
     labelled_gauge,
 )
-from workbell.domain.errors import Unavailable
+from workbell.domain.errors import Unauthenticated, Unavailable
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.identity.permissions import Action, check
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
@@ -133,6 +133,8 @@ class HealthRoutes:
             request.token.encode(), self.metrics_token.encode()
         ):
             return
+        if not request.token:
+            raise Unauthenticated("Metrics require METRICS_TOKEN or a superuser.")
         reader = self.signing_in.authenticate(request.token, request.origin)
         check(reader, Action.READ_METRICS, "Metrics require METRICS_TOKEN or a superuser.")
 
