@@ -9,13 +9,13 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 PRINTS = {
     "first_job.py": "Hello, Ada!\n",
-    "schedule.py": "succeeded 08:01\nsucceeded 16:01, stands for 480 runs\n",
+    "schedule.py": "succeeded 08:01\nsucceeded 16:01, covers 480 ticks\n",
     "with_your_transaction.py": "succeeded {'welcomed': 'Ada'}\n",
     "retries.py": (
         "good: succeeded done at attempt 1\n"
         "snooze: succeeded done at attempt 2\n"
-        "wrong: failed these parameters will never do\n"
-        "broken: retrying RuntimeError: try me again later\n"
+        "wrong: failed these parameters are not supported\n"
+        "broken: retrying RuntimeError: the server is busy\n"
     ),
     "files_and_progress.py": (
         "succeeded {'rows': 100} Progress(done=100, total=100, note='writing')\n"

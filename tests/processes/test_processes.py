@@ -214,7 +214,7 @@ def test_a_process_that_cannot_start_prints_one_line(fleet: Fleet, tmp_path: Pat
     taken = fleet.start("worker").port
     refused = {
         "the port is in use": fleet.start("worker", ready=False, metrics_port=str(taken)),
-        "port is taken": fleet.start("api", "--port", str(taken), ready=False),
+        "port is in use": fleet.start("api", "--port", str(taken), ready=False),
         f"127.0.0.1:{taken}: the port is in use": fleet.start(
             "api", "--port", str(taken), "--workers", "2", ready=False
         ),
