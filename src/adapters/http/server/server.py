@@ -79,7 +79,6 @@ class Listener(TcpWSGIServer):
             self.task_dispatcher.shutdown(timeout=0)
         else:
             self.task_dispatcher.shutdown(timeout=_LOOP_SECONDS)
-            self.trigger.close()
 
     def stop(self) -> None:
         """Stop accepting connections; called by the thread of `run_until`."""
@@ -185,6 +184,9 @@ class HttpServer:
                 self._abandoned.set()
                 self._server.pull_trigger()
                 self._ended.wait(2 * _LOOP_SECONDS)
+        if not self._abandoned.is_set():
+            # not earlier: the loop may end before the pull above has written to the pipe
+            self._server.trigger.close()
         return not self._abandoned.is_set()
 
     def _serve(self, server: Listener) -> None:

@@ -861,3 +861,21 @@ def test_an_address_of_another_machine_cannot_be_taken() -> None:
     """And the reason is not that it is taken."""
     with pytest.raises(Unavailable, match=r"192\.0\.2\.1:0: [\w ']*[Aa]ssign[\w ]*\.$"):
         listen("192.0.2.1", 0)
+
+
+def test_a_server_can_end_before_the_call_to_stop_returns(
+    app: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its loop may see the stop request before the trigger has been pulled."""
+    server = HttpServer(app, listen("127.0.0.1", 0), lambda: "id")
+    server.start()
+    assert server._server is not None
+    pull, ended = server._server.trigger._physical_pull, server._ended
+
+    def pull_before_and_after_the_end() -> None:
+        pull()
+        assert ended.wait(5.0)
+        pull()
+
+    monkeypatch.setattr(server._server.trigger, "_physical_pull", pull_before_and_after_the_end)
+    assert server.stop(5.0)
