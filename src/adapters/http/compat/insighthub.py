@@ -23,6 +23,7 @@ from workbell.adapters.http.jobs.source_statuses import (
     InsightHubStatus,
     matching_statuses,
 )
+from workbell.adapters.http.jobs.views import definition_body
 from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleQuery, ScheduleSearch
 from workbell.adapters.http.schedules.routes import ScheduleRoutes
 from workbell.adapters.http.schedules.views import (
@@ -118,8 +119,7 @@ class InsightHubRunsQuery(StatusQuery):
 
 
 def _task_body(definition: TaskDefinition) -> InsightHubTaskBody:
-    flat = definition.flat_schema()
-    return copy_fields(InsightHubTaskBody, definition, input_schema=flat, input_fields=list(flat))
+    return copy_fields(InsightHubTaskBody, definition_body(definition))
 
 
 @frozen(kw_only=True)
@@ -155,18 +155,12 @@ class InsightHubTaskRoutes:
 
     def list(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of all task definitions."""
-        return _task_page(request, self.definitions.all())
+        return single_page(request, [_task_body(task) for task in self.definitions.all()])
 
     def list_available(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the active task definitions."""
-        return _task_page(request, [task for task in self.definitions.all() if task.is_active])
-
-
-def _task_page(
-    request: ApiRequest[object, PageQuery], definitions: Sequence[TaskDefinition]
-) -> ApiResponse:
-    bodies = [_task_body(definition) for definition in definitions]
-    return single_page(request, bodies, request.query.page, request.query.page_size)
+        active = [_task_body(task) for task in self.definitions.all() if task.is_active]
+        return single_page(request, active)
 
 
 @frozen(kw_only=True)

@@ -1,6 +1,6 @@
 """Goals over HTTP: create, list, change, pause, archive; timers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from workbell.adapters.http.goals.views import (
     progress_body,
     timer_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     AnyOperation,
     ApiRequest,
@@ -28,6 +29,7 @@ from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordere
 from workbell.adapters.http.web.query_types import FilterText
 from workbell.adapters.http.web.request import etag_header
 from workbell.domain.goals.goal import Category, GoalState
+from workbell.domain.identity.actor import Actor
 from workbell.ports.goals.repository import GoalFilter
 from workbell.services.goals.commands import GoalService, GoalView, NewGoal
 from workbell.services.goals.timers import TimerService, TimerStop
@@ -69,13 +71,12 @@ class GoalRoutes:
     def list(self, request: ApiRequest[object, GoalQuery]) -> ApiResponse:
         """Return a page of the caller's goals."""
         query = request.query
-        filters = GoalFilter(
-            category=query.category,
-            is_complete=query.is_complete,
+        filters = copy_fields(
+            GoalFilter,
+            query,
             states=query.state,
             deadline_from=query.deadline__gte,
             deadline_to=query.deadline__lte,
-            search=query.search,
         )
         find = partial(self.goals.find, request.actor, filters)
         return ordered_page(request, ORDERINGS, find, goal_body)
@@ -102,17 +103,9 @@ class GoalRoutes:
         self.goals.delete(request.actor, goal_num(request), version=version)
         return ApiResponse(status=204)
 
-    def pause(self, request: ApiRequest) -> ApiResponse:
-        """Pause a goal."""
-        return _goal_response(self.goals.pause(request.actor, goal_num(request)))
-
-    def resume(self, request: ApiRequest) -> ApiResponse:
-        """Resume a goal."""
-        return _goal_response(self.goals.resume(request.actor, goal_num(request)))
-
-    def archive(self, request: ApiRequest) -> ApiResponse:
-        """Archive a goal."""
-        return _goal_response(self.goals.archive(request.actor, goal_num(request)))
+    def make_switch(self, switch: Callable[[Actor, int], GoalView]) -> Handler:
+        """Return a handler that changes the state of a goal."""
+        return lambda request: _goal_response(switch(request.actor, goal_num(request)))
 
     def start_timer(self, request: ApiRequest) -> ApiResponse:
         """Start the caller's timer; a running one is stopped and logged."""
@@ -181,17 +174,20 @@ def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequen
 
 
 def _state_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
-    def switch(word: str, summary: str, handler: Handler) -> AnyOperation:
-        return Operation(
-            method="POST", path=f"{goals.base}{ONE}/{word}", name=f"{word}_goal",
-            summary=summary, handler=handler, responses={200: GoalBody}, errors=(409,), tag="goals",
-        )  # fmt: skip
-
-    return (
-        switch("pause", "Pause a goal and stop its timer.", goals.pause),
-        switch("resume", "Resume a paused or archived goal.", goals.resume),
-        switch("archive", "Archive a goal and stop its timer.", goals.archive),
+    service = goals.goals
+    switches = (
+        ("pause", "Pause a goal and stop its timer.", service.pause),
+        ("resume", "Resume a paused or archived goal.", service.resume),
+        ("archive", "Archive a goal and stop its timer.", service.archive),
     )
+    return tuple(
+        Operation(
+            method="POST", path=f"{goals.base}{ONE}/{word}", name=f"{word}_goal", summary=summary,
+            handler=goals.make_switch(switch), responses={200: GoalBody}, errors=(409,),
+            tag="goals",
+        )
+        for word, summary, switch in switches
+    )  # fmt: skip
 
 
 def _timer_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:

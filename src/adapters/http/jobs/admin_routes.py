@@ -53,7 +53,7 @@ class JobAdminRoutes:
     def list_definitions(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the task definitions."""
         bodies = [definition_body(task) for task in self.definitions.all()]
-        return single_page(request, bodies, request.query.page, request.query.page_size)
+        return single_page(request, bodies)
 
     def definition(self, request: ApiRequest) -> ApiResponse:
         """Return one task definition."""
@@ -68,7 +68,7 @@ class JobAdminRoutes:
     def list_queues(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the queues."""
         bodies = [copy_fields(QueueBody, queue) for queue in self.jobs.queues()]
-        return single_page(request, bodies, request.query.page, request.query.page_size)
+        return single_page(request, bodies)
 
     def make_queue_switch(self, state: str) -> Handler:
         """Return a handler that sets the state of a queue."""
@@ -81,7 +81,7 @@ class JobAdminRoutes:
     def list_workers(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the worker processes."""
         bodies = [copy_fields(WorkerBody, worker) for worker in self.jobs.workers(request.actor)]
-        return single_page(request, bodies, request.query.page, request.query.page_size)
+        return single_page(request, bodies)
 
     def stats(self, request: ApiRequest) -> ApiResponse:
         """Return statistics of the caller's jobs."""

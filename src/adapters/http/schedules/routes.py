@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from attrs import frozen
 
 from workbell.adapters.http.jobs.history import StatusQuery, job_page
-from workbell.adapters.http.jobs.views import JobBody, job_body, job_fields
+from workbell.adapters.http.jobs.views import JobBody, job_body, make_job_body
 from workbell.adapters.http.schedules.filters import (
     ORDERINGS,
     ScheduleFilters,
@@ -144,7 +144,7 @@ class ScheduleRoutes:
         return self._edit(request, {"parameters": {}, "is_active": True, **request.body})
 
     def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
-        """Change the changes fields of a schedule."""
+        """Change the given fields of a schedule."""
         return self._edit(request, request.body)
 
     def delete(self, request: ApiRequest) -> ApiResponse:
@@ -172,7 +172,7 @@ class ScheduleRoutes:
         if not plan.jobs:
             return ApiResponse(body=BackfillBody(backfill=summary))
         first = plan.jobs[0]
-        body = BackfilledBody(status=first.status, backfill=summary, **job_fields(first))
+        body = make_job_body(BackfilledBody, first, backfill=summary)
         return ApiResponse(status=202, body=body, headers=_location(first))
 
     def runs(self, request: ApiRequest[object, StatusQuery]) -> ApiResponse:
@@ -184,11 +184,8 @@ class ScheduleRoutes:
 
     def upcoming(self, request: ApiRequest[object, UpcomingQuery]) -> ApiResponse:
         """Return the schedule's expression in words and its next runs."""
-        return ApiResponse(
-            body=preview_body(
-                self.scheduling.upcoming(request.actor, _id(request), request.query.n)
-            )
-        )
+        preview = self.scheduling.upcoming(request.actor, _id(request), request.query.n)
+        return ApiResponse(body=preview_body(preview))
 
     def explain(self, request: ApiRequest[ExpressionBody]) -> ApiResponse:
         """Return an expression in words and its next runs."""

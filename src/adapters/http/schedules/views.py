@@ -8,6 +8,7 @@ import msgspec
 from attrs import fields, frozen
 
 from workbell.adapters.http.jobs.source_statuses import INSIGHTHUB_STATUSES, InsightHubStatus
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.cron.preview import Preview
 from workbell.domain.cron.rule import ClockChange, DstGap, DstOverlap
@@ -202,9 +203,9 @@ def insighthub_run_body(job: Job, view: ScheduleView) -> InsightHubRunBody:
 def preview_body(preview: Preview) -> PreviewBody:
     """Return the body of a preview."""
     gap = preview.smallest_gap
-    return PreviewBody(
-        words=preview.words,
-        runs=[UpcomingBody(at=r.at, local=r.local, note=r.note) for r in preview.runs],
-        warnings=preview.warnings,
+    return copy_fields(
+        PreviewBody,
+        preview,
+        runs=[copy_fields(UpcomingBody, run) for run in preview.runs],
         smallest_gap=None if gap is None else write_duration(gap),
     )
