@@ -128,40 +128,23 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *summaries.operations(summary_routes),
         *notifications.operations(copy_fields(notifications.NotificationRoutes, deps)),
         *api_process.operations(_make_health_routes(deps)),
-        *_insighthub_operations(deps, auth_routes, schedule_routes),
+        *insighthub.identity_operations(
+            copy_fields(insighthub.InsightHubAuthRoutes, deps), auth_routes
+        ),
+        *insighthub.task_operations(copy_fields(insighthub.InsightHubTaskRoutes, deps)),
+        *insighthub.schedule_operations(schedule_routes),
         *learnflow.identity_operations(
             copy_fields(learnflow.LearnFlowAuthRoutes, deps), auth_routes
         ),
         *learnflow.goal_operations(goal_routes, progress_routes),
         *learnflow.summary_operations(summary_routes),
-        *datamanager.identity_operations(copy_fields(datamanager.DataManagerUserRoutes, deps)),
-        *_jobprocessing_operations(deps, job_routes),
-    )
-
-
-def _insighthub_operations(
-    deps: AppDependencies, auth_routes: auth.AuthRoutes, schedule_routes: schedules.ScheduleRoutes
-) -> tuple[AnyOperation, ...]:
-    own_auth = copy_fields(insighthub.InsightHubAuthRoutes, deps)
-    tasks = copy_fields(insighthub.InsightHubTaskRoutes, deps)
-    shared = insighthub.make_schedule_routes(schedule_routes)
-    own = insighthub.InsightHubScheduleRoutes(schedules=shared)
-    return (
-        *insighthub.identity_operations(own_auth, auth_routes),
-        *insighthub.task_operations(tasks),
-        *insighthub.schedule_operations(shared, own),
-    )
-
-
-def _jobprocessing_operations(
-    deps: AppDependencies, job_routes: jobs.JobRoutes
-) -> tuple[AnyOperation, ...]:
-    own = copy_fields(jobprocessing.JobProcessingAuthRoutes, deps)
-    shared = jobprocessing.make_job_routes(job_routes)
-    creation = jobprocessing.JobProcessingJobRoutes(jobs=shared)
-    return (
-        *jobprocessing.identity_operations(own),
-        *jobprocessing.job_operations(shared, creation),
+        *datamanager.identity_operations(
+            copy_fields(datamanager.DataManagerUserRoutes, deps), account_routes
+        ),
+        *jobprocessing.identity_operations(
+            copy_fields(jobprocessing.JobProcessingAuthRoutes, deps)
+        ),
+        *jobprocessing.job_operations(job_routes),
     )
 
 

@@ -220,48 +220,58 @@ def _location(job: Job) -> dict[str, str]:
 
 def operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on schedules."""
-    return (*_crud_operations(routes), *_run_operations(routes))
+    style = {"tag": "schedules"}
+    return (
+        *collection_operations(routes, "", ScheduleBody, style),
+        *item_operations(routes, "", ScheduleBody, style),
+        *_run_operations(routes),
+    )
 
 
-def _crud_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
-    existing: dict[str, Any] = {"tag": "schedules", "exists": routes.get_view}
-    schedule: dict[int, type | ListOf | None] = {200: ScheduleBody}
+def collection_operations(
+    routes: ScheduleRoutes, prefix: str, body: type, style: Mapping[str, Any]
+) -> Sequence[AnyOperation]:
+    """Return the operations that list and create schedules, in a style."""
     return (
         Operation(
-            method="GET", path=BASE, name="list_schedules", summary="List schedules.",
-            handler=routes.list, query=ScheduleQuery, responses={200: ListOf(ScheduleBody)},
-            tag="schedules", errors=(404,),
+            method="GET", path=routes.base, name=f"{prefix}list_schedules",
+            summary="List schedules.", handler=routes.list, query=ScheduleQuery,
+            responses={200: ListOf(body)}, errors=(404,), **style,
         ),
         Operation(
-            method="POST", path=BASE, name="create_schedule", summary="Create a schedule.",
-            handler=routes.create, request=NewSchedule, responses={201: ScheduleBody},
-            errors=(409,), tag="schedules",
+            method="POST", path=routes.base, name=f"{prefix}create_schedule",
+            summary="Create a schedule.", handler=routes.create, request=NewSchedule,
+            responses={201: body}, errors=(409,), **style,
         ),
+    )  # fmt: skip
+
+
+def item_operations(
+    routes: ScheduleRoutes, prefix: str, body: type, style: Mapping[str, Any]
+) -> Sequence[AnyOperation]:
+    """Return the operations that get, change and delete a schedule, in a style."""
+    shared: dict[str, Any] = {"path": f"{routes.base}/{{schedule_id}}", "etag": True, **style}
+    changed: dict[str, Any] = {"exists": routes.get_view, "errors": (409,), **shared}
+    shown: dict[int, type | ListOf | None] = {200: body}
+    return (
         Operation(
-            method="GET", path=ONE, name="get_schedule", summary="Get a schedule.",
-            handler=routes.get, responses=schedule, etag=True, tag="schedules",
+            method="GET", name=f"{prefix}get_schedule", summary="Get a schedule.",
+            handler=routes.get, responses=shown, **shared,
         ),
         PartialOperation(
-            method="PUT", path=ONE, name="replace_schedule",
+            method="PUT", name=f"{prefix}replace_schedule",
             summary="Change a schedule; omitted `parameters` and `is_active` get their defaults.",
-            handler=routes.replace, request=NewSchedule, responses=schedule,
-            errors=(409,), etag=True, **existing,
+            handler=routes.replace, request=NewSchedule, responses=shown, **changed,
         ),
         PartialOperation(
-            method="PATCH", path=ONE, name="change_schedule",
+            method="PATCH", name=f"{prefix}change_schedule",
             summary="Change the given fields of a schedule.",
-            handler=routes.change, request=NewSchedule, responses=schedule,
-            errors=(409,), etag=True, **existing,
+            handler=routes.change, request=NewSchedule, responses=shown, **changed,
         ),
         Operation(
-            method="DELETE", path=ONE, name="delete_schedule",
+            method="DELETE", name=f"{prefix}delete_schedule",
             summary="Delete a schedule; its past jobs remain.",
-            handler=routes.delete, responses={204: None}, etag=True, tag="schedules",
-        ),
-        Operation(
-            method="POST", path=f"{ONE}/toggle_active", name="toggle_schedule",
-            summary="Pause an active schedule or resume a paused one.",
-            handler=routes.toggle, responses=schedule, errors=(400, 409), tag="schedules",
+            handler=routes.delete, responses={204: None}, **shared,
         ),
     )  # fmt: skip
 
@@ -269,6 +279,11 @@ def _crud_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
 def _run_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
     existing: dict[str, Any] = {"tag": "schedules", "exists": routes.get_view}
     return (
+        Operation(
+            method="POST", path=f"{ONE}/toggle_active", name="toggle_schedule",
+            summary="Pause an active schedule or resume a paused one.", handler=routes.toggle,
+            responses={200: ScheduleBody}, errors=(400, 409), tag="schedules",
+        ),
         Operation(
             method="POST", path=f"{BASE}/preview", name="preview_expression",
             summary="Preview a cron expression: description, next runs and warnings.",
