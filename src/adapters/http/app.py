@@ -114,6 +114,14 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
     goal_routes = copy_fields(goals.GoalRoutes, deps)
     progress_routes = copy_fields(progress.ProgressRoutes, deps)
     summary_routes = copy_fields(summaries.SummaryRoutes, deps)
+    health_routes = copy_fields(
+        api_process.HealthRoutes,
+        deps,
+        readiness=copy_fields(Readiness, deps),
+        metrics_registry=deps.metrics,
+        metrics_token=deps.settings.metrics_token,
+        version=deps.settings.version,
+    )
     return (
         *auth.operations(auth_routes),
         *browser_session_routes.operations(session_routes),
@@ -127,7 +135,7 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
         *notifications.operations(copy_fields(notifications.NotificationRoutes, deps)),
-        *api_process.operations(_make_health_routes(deps)),
+        *api_process.operations(health_routes),
         *insighthub.identity_operations(
             copy_fields(insighthub.InsightHubAuthRoutes, deps), auth_routes
         ),
@@ -150,17 +158,6 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
 
 def _make_browser_sessions(deps: AppDependencies) -> BrowserSessions:
     return BrowserSessions(signing_in=deps.signing_in, public_url=deps.settings.public_url)
-
-
-def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
-    return copy_fields(
-        api_process.HealthRoutes,
-        deps,
-        readiness=copy_fields(Readiness, deps),
-        metrics_registry=deps.metrics,
-        metrics_token=deps.settings.metrics_token,
-        version=deps.settings.version,
-    )
 
 
 def make_openapi(deps: AppDependencies, server: str) -> bytes:

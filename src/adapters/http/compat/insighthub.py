@@ -221,18 +221,6 @@ def _translate_type(text: str) -> str:
     return text
 
 
-def _make_schedule_routes(schedules: ScheduleRoutes) -> ScheduleRoutes:
-    """Return the routes with InsightHub's paths, bodies and statuses."""
-    return evolve(
-        schedules,
-        base=BASE,
-        show=insighthub_schedule_body,
-        show_listed=insighthub_listed_body,
-        show_run=insighthub_run_body,
-        statuses=partial(matching_statuses, INSIGHTHUB_STATUSES),
-    )
-
-
 def identity_operations(own: InsightHubAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/auth/."""
     return (
@@ -281,7 +269,14 @@ def task_operations(tasks: InsightHubTaskRoutes) -> Sequence[AnyOperation]:
 
 def schedule_operations(canonical: ScheduleRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/schedules/."""
-    schedules = _make_schedule_routes(canonical)
+    schedules = evolve(
+        canonical,
+        base=BASE,
+        show=insighthub_schedule_body,
+        show_listed=insighthub_listed_body,
+        show_run=insighthub_run_body,
+        statuses=partial(matching_statuses, INSIGHTHUB_STATUSES),
+    )
     own = InsightHubScheduleRoutes(schedules=schedules)
     shared = ("insighthub_", InsightHubScheduleBody, STYLE)
     return (
@@ -309,7 +304,7 @@ def schedule_operations(canonical: ScheduleRoutes) -> Sequence[AnyOperation]:
 
 
 def _with_errors(operation: AnyOperation) -> AnyOperation:
-    """Return an operation whose writes fail with InsightHub's errors."""
+    """Return an operation with InsightHub's errors if it reads a body."""
     if operation.request is None:
         return operation
     handler = with_insighthub_errors(operation.handler)

@@ -139,8 +139,20 @@ def _numbers(request: ApiRequest) -> tuple[int, int]:
 
 def operations(routes: ProgressRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on progress."""
-    style = {"tag": "goals"}
-    return (*commands(routes, "", style), *_account_operations(routes))
+    style: dict[str, Any] = {"tag": "goals"}
+    return (
+        *commands(routes, "", style),
+        Operation(
+            method="GET", path=f"{routes.root}/progress/export", name="export_progress",
+            summary="Download all progress entries as CSV.", handler=routes.export,
+            media_types=(CSV,), limit=Route.PROGRESS, **style,
+        ),
+        Operation(
+            method="GET", path=f"{routes.root}/quota", name="get_quota",
+            summary="Get the remaining quota; the request itself does not count towards it.",
+            handler=routes.quota, responses={200: QuotaBody}, **style,
+        ),
+    )  # fmt: skip
 
 
 def commands(
@@ -182,20 +194,5 @@ def commands(
             method="GET", path=f"{routes.root}/progress", name=f"{prefix}list_progress",
             summary="List the progress entries of all goals, newest first.", handler=routes.list,
             query=EntryQuery, responses={200: ListOf(GoalProgressBody)}, errors=(404,), **counted,
-        ),
-    )  # fmt: skip
-
-
-def _account_operations(routes: ProgressRoutes) -> Sequence[AnyOperation]:
-    return (
-        Operation(
-            method="GET", path=f"{routes.root}/progress/export", name="export_progress",
-            summary="Download all progress entries as CSV.", handler=routes.export,
-            media_types=(CSV,), limit=Route.PROGRESS, tag="goals",
-        ),
-        Operation(
-            method="GET", path=f"{routes.root}/quota", name="get_quota",
-            summary="Get the remaining quota; the request itself does not count towards it.",
-            handler=routes.quota, responses={200: QuotaBody}, tag="goals",
         ),
     )  # fmt: skip

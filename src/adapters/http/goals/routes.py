@@ -84,8 +84,7 @@ class GoalRoutes:
     def create(self, request: ApiRequest[NewGoal]) -> ApiResponse:
         """Create a goal that belongs to the caller."""
         view = self.goals.create(request.actor, request.body)
-        location = {"Location": f"{self.base}/{view.goal.number}"}
-        return _goal_response(view, 201, location)
+        return _goal_response(view, 201, Location=f"{self.base}/{view.goal.number}")
 
     def get(self, request: ApiRequest) -> ApiResponse:
         """Return one goal."""
@@ -126,20 +125,43 @@ def goal_num(request: ApiRequest) -> int:
     return request.ids["goal_num"]
 
 
-def _goal_response(
-    view: GoalView, status: int = 200, headers: Mapping[str, str] | None = None
-) -> ApiResponse:
-    headers = {**etag_header(view.goal.version), **(headers or {})}
+def _goal_response(view: GoalView, status: int = 200, **headers: str) -> ApiResponse:
+    headers = {**etag_header(view.goal.version), **headers}
     return ApiResponse(status=status, body=goal_body(view), headers=headers)
 
 
 def operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on goals and timers."""
+    style: dict[str, Any] = {"errors": (409,), "tag": "goals"}
+    timer = f"{goals.base}{ONE}/timer"
+    service = goals.goals
+    switches = (
+        ("pause", "Pause a goal and stop its timer.", service.pause),
+        ("resume", "Resume a paused or archived goal.", service.resume),
+        ("archive", "Archive a goal and stop its timer.", service.archive),
+    )
     return (
         *commands(goals, "", {"tag": "goals"}),
-        *_state_operations(goals),
-        *_timer_operations(goals),
-    )
+        *(
+            Operation(
+                method="POST", path=f"{goals.base}{ONE}/{word}", name=f"{word}_goal",
+                summary=summary, handler=goals.make_switch(switch), responses={200: GoalBody},
+                **style,
+            )
+            for word, summary, switch in switches
+        ),
+        Operation(
+            method="POST", path=f"{timer}/start", name="start_timer",
+            summary="Start the timer for a goal; a running timer is stopped and logged.",
+            handler=goals.start_timer, responses={200: TimerBody}, **style,
+        ),
+        Operation(
+            method="POST", path=f"{timer}/stop", name="stop_timer",
+            summary="Stop the timer and log its time.", handler=goals.stop_timer,
+            request=TimerStop, optional=True, exists=goals.get_view,
+            responses={200: GoalProgressBody}, **style,
+        ),
+    )  # fmt: skip
 
 
 def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequence[AnyOperation]:
@@ -169,39 +191,5 @@ def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequen
             method="DELETE", path=one, name=f"{prefix}delete_goal",
             summary="Delete a goal and its progress entries.", handler=goals.delete,
             responses={204: None}, etag=True, **style,
-        ),
-    )  # fmt: skip
-
-
-def _state_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
-    service = goals.goals
-    switches = (
-        ("pause", "Pause a goal and stop its timer.", service.pause),
-        ("resume", "Resume a paused or archived goal.", service.resume),
-        ("archive", "Archive a goal and stop its timer.", service.archive),
-    )
-    return tuple(
-        Operation(
-            method="POST", path=f"{goals.base}{ONE}/{word}", name=f"{word}_goal", summary=summary,
-            handler=goals.make_switch(switch), responses={200: GoalBody}, errors=(409,),
-            tag="goals",
-        )
-        for word, summary, switch in switches
-    )  # fmt: skip
-
-
-def _timer_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
-    timer = f"{goals.base}{ONE}/timer"
-    return (
-        Operation(
-            method="POST", path=f"{timer}/start", name="start_timer",
-            summary="Start the timer for a goal; a running timer is stopped and logged.",
-            handler=goals.start_timer, responses={200: TimerBody}, errors=(409,), tag="goals",
-        ),
-        Operation(
-            method="POST", path=f"{timer}/stop", name="stop_timer",
-            summary="Stop the timer and log its time.", handler=goals.stop_timer,
-            request=TimerStop, optional=True, exists=goals.get_view,
-            responses={200: GoalProgressBody}, errors=(409,), tag="goals",
         ),
     )  # fmt: skip

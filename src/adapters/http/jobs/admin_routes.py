@@ -94,11 +94,15 @@ def _task_id(request: ApiRequest) -> TaskId:
 
 def operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on tasks, queues and workers."""
-    return (*_task_operations(routes), *_queue_operations(routes))
-
-
-def _task_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
     one = TASKS + "/{task_definition_id}"
+    switches = [
+        Operation(
+            method="POST", path=f"{QUEUE}/{word}", name=f"{word}_queue",
+            summary=SWITCH_SUMMARIES[word], handler=routes.make_queue_switch(state),
+            responses={200: QueueBody}, access=Access.SUPERUSER, tag="queues",
+        )
+        for word, state in STATES.items()
+    ]  # fmt: skip
     return (
         Operation(
             method="GET", path=TASKS, name="list_task_definitions",
@@ -115,19 +119,6 @@ def _task_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
             handler=routes.switch, request=TaskSwitchBody, exists=routes.definition,
             responses={200: DefinitionBody}, access=Access.SUPERUSER, tag="tasks",
         ),
-    )  # fmt: skip
-
-
-def _queue_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
-    switches = [
-        Operation(
-            method="POST", path=f"{QUEUE}/{word}", name=f"{word}_queue",
-            summary=SWITCH_SUMMARIES[word], handler=routes.make_queue_switch(state),
-            responses={200: QueueBody}, access=Access.SUPERUSER, tag="queues",
-        )
-        for word, state in STATES.items()
-    ]  # fmt: skip
-    return (
         Operation(
             method="GET", path="/api/v1/queues", name="list_queues", summary="List queues.",
             handler=routes.list_queues, query=PageQuery, responses={200: ListOf(QueueBody)},

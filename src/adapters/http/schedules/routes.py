@@ -130,8 +130,7 @@ class ScheduleRoutes:
     def create(self, request: ApiRequest[NewSchedule]) -> ApiResponse:
         """Create a schedule that belongs to the caller."""
         view = self.scheduling.create(request.actor, request.body)
-        location = {"Location": f"{self.base}/{view.schedule.id}"}
-        return self._respond(view, 201, location)
+        return self._respond(view, 201, Location=f"{self.base}/{view.schedule.id}")
 
     def get(self, request: ApiRequest) -> ApiResponse:
         """Return one schedule."""
@@ -203,10 +202,8 @@ class ScheduleRoutes:
         view = self.scheduling.edit(request.actor, _id(request), changes, version=version)
         return self._respond(view)
 
-    def _respond(
-        self, view: ScheduleView, status: int = 200, headers: Mapping[str, str] | None = None
-    ) -> ApiResponse:
-        headers = {**etag_header(view.schedule.version), **(headers or {})}
+    def _respond(self, view: ScheduleView, status: int = 200, **headers: str) -> ApiResponse:
+        headers = {**etag_header(view.schedule.version), **headers}
         return ApiResponse(status=status, body=self.show(view), headers=headers)
 
 

@@ -173,16 +173,14 @@ def insighthub_schedule_body(view: ScheduleView) -> dict[str, Any]:
 
 
 def _run_fields(job: Job, view: ScheduleView) -> dict[str, Any]:
+    """Return the values of `RunFields` that `Job` has under other names or lacks."""
     took = job.ended_at - job.started_at if job.started_at and job.ended_at else None
     return {
-        "id": job.id,
         "schedule_id": view.schedule.id,
         "task_name": view.task_name,
         "user_username": view.owner_username,
         "job_id": job.id,
-        "started_at": job.started_at,
         "completed_at": job.ended_at,
-        "result": job.result,
         "error_message": job.reason,
         "execution_time": None if took is None else write_duration(took),
         "duration_seconds": None if took is None else took / timedelta(seconds=1),
@@ -192,12 +190,13 @@ def _run_fields(job: Job, view: ScheduleView) -> dict[str, Any]:
 
 def run_body(job: Job, view: ScheduleView) -> RunBody:
     """Return the body of a run."""
-    return RunBody(status=job.status, **_run_fields(job, view))
+    return copy_fields(RunBody, job, **_run_fields(job, view))
 
 
 def insighthub_run_body(job: Job, view: ScheduleView) -> InsightHubRunBody:
     """Return the InsightHub body of a run."""
-    return InsightHubRunBody(status=INSIGHTHUB_STATUSES[job.status], **_run_fields(job, view))
+    status = INSIGHTHUB_STATUSES[job.status]
+    return copy_fields(InsightHubRunBody, job, status=status, **_run_fields(job, view))
 
 
 def preview_body(preview: Preview) -> PreviewBody:
