@@ -173,7 +173,7 @@ def insighthub_schedule_body(view: ScheduleView) -> dict[str, Any]:
 
 
 def _run_fields(job: Job, view: ScheduleView) -> dict[str, Any]:
-    """Return the values of `RunFields` that `Job` has under other names or lacks."""
+    """Return the fields of a run that differ from those of its job."""
     took = job.ended_at - job.started_at if job.started_at and job.ended_at else None
     return {
         "schedule_id": view.schedule.id,
