@@ -92,9 +92,15 @@ class JobProcessingAuthRoutes:
         return ApiResponse(body=copy_fields(TokenPairBody, login))
 
 
-def create_job(jobs: JobRoutes, request: ApiRequest[JobProcessingNewJob]) -> ApiResponse:
-    """Enqueue a job; without a task it runs the built-in `echo`."""
-    return jobs.enqueue(request, copy_fields(NewJob, request.body))
+@frozen(kw_only=True)
+class JobProcessingJobRoutes:
+    """Creation of jobs in the Job Processing API."""
+
+    jobs: JobRoutes
+
+    def create(self, request: ApiRequest[JobProcessingNewJob]) -> ApiResponse:
+        """Enqueue a job; without a task it runs the built-in `echo`."""
+        return self.jobs.enqueue(request, copy_fields(NewJob, request.body))
 
 
 def identity_operations(own: JobProcessingAuthRoutes) -> Sequence[AnyOperation]:
@@ -128,6 +134,7 @@ def job_operations(canonical: JobRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/jobs/ and /api/job-results/."""
     statuses = partial(matching_statuses, JOB_PROCESSING_STATUSES)
     jobs = evolve(canonical, base=BASE, show=jobprocessing_job_body, statuses=statuses)
+    own = JobProcessingJobRoutes(jobs=jobs)
     style = {**STYLE, "access": Access.VERIFIED}
     return (
         Operation(
@@ -137,8 +144,8 @@ def job_operations(canonical: JobRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="POST", path=BASE, name="jobprocessing_create_job", summary="Enqueue a job.",
-            handler=partial(create_job, jobs), request=JobProcessingNewJob,
-            responses={201: JobProcessingJobBody}, errors=(409,), idempotent=True, **style,
+            handler=own.create, request=JobProcessingNewJob, responses={201: JobProcessingJobBody},
+            errors=(409,), idempotent=True, **style,
         ),
         Operation(
             method="GET", path=ONE, name="jobprocessing_get_job", summary="Get a job.",
