@@ -26,6 +26,7 @@ from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import docs_pages as docs
 from workbell.adapters.http.web.browser_sessions import BrowserSessions
 from workbell.adapters.http.web.dispatch import Dispatcher, VerifiedEmailPolicy
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.middleware import ErrorHandlers, HttpMiddleware, HttpSettings
 from workbell.adapters.http.web.openapi import make_document
 from workbell.adapters.http.web.operations import AnyOperation, group_by_path
@@ -103,123 +104,60 @@ class AppDependencies:
 
 def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
     """Return every operation except those that serve the documentation."""
-    auth_routes = auth.AuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
-    schedule_routes = schedules.ScheduleRoutes(
-        scheduling=deps.scheduling, jobs=deps.jobs, definitions=deps.definitions
+    auth_routes = copy_fields(auth.AuthRoutes, deps)
+    account_routes = copy_fields(account.AccountRoutes, deps)
+    session_routes = copy_fields(
+        browser_session_routes.BrowserSessionRoutes, deps, browser=_make_browser_sessions(deps)
     )
-    job_routes = jobs.JobRoutes(jobs=deps.jobs, definitions=deps.definitions)
-    admin = admin_routes.JobAdminRoutes(jobs=deps.jobs, definitions=deps.definitions)
-    goal_routes = goals.GoalRoutes(goals=deps.goals, timers=deps.timers)
-    progress_routes = progress.ProgressRoutes(
-        progress=deps.progress, goals=deps.goals, rate_limits=deps.rate_limits
+    schedule_routes = copy_fields(schedules.ScheduleRoutes, deps)
+    job_routes = copy_fields(jobs.JobRoutes, deps)
+    goal_routes = copy_fields(goals.GoalRoutes, deps)
+    progress_routes = copy_fields(progress.ProgressRoutes, deps)
+    summary_routes = copy_fields(summaries.SummaryRoutes, deps)
+    health_routes = copy_fields(
+        api_process.HealthRoutes,
+        deps,
+        readiness=copy_fields(Readiness, deps),
+        metrics_registry=deps.metrics,
+        metrics_token=deps.settings.metrics_token,
+        version=deps.settings.version,
     )
-    summary_routes = summaries.SummaryRoutes(summaries=deps.summaries)
     return (
         *auth.operations(auth_routes),
-        *_account_operations(deps),
+        *browser_session_routes.operations(session_routes),
+        *account.operations(account_routes),
+        *second_factor.operations(copy_fields(second_factor.SecondFactorRoutes, deps)),
+        *users.operations(copy_fields(users.UserRoutes, deps)),
         *schedules.operations(schedule_routes),
         *jobs.operations(job_routes),
-        *admin_routes.operations(admin),
+        *admin_routes.operations(copy_fields(admin_routes.JobAdminRoutes, deps)),
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
-        *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminding)),
-        *api_process.operations(_make_health_routes(deps)),
-        *_insighthub_operations(deps, auth_routes, schedule_routes),
-        *_learnflow_identity_operations(deps, auth_routes),
+        *notifications.operations(copy_fields(notifications.NotificationRoutes, deps)),
+        *api_process.operations(health_routes),
+        *insighthub.identity_operations(
+            copy_fields(insighthub.InsightHubAuthRoutes, deps), auth_routes
+        ),
+        *insighthub.task_operations(copy_fields(insighthub.InsightHubTaskRoutes, deps)),
+        *insighthub.schedule_operations(schedule_routes),
+        *learnflow.identity_operations(
+            copy_fields(learnflow.LearnFlowAuthRoutes, deps), auth_routes
+        ),
         *learnflow.goal_operations(goal_routes, progress_routes),
         *learnflow.summary_operations(summary_routes),
-        *_datamanager_operations(deps),
-        *_jobprocessing_operations(deps, job_routes),
-    )
-
-
-def _account_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
-    session_routes = browser_session_routes.BrowserSessionRoutes(
-        browser=_make_browser_sessions(deps), identity=deps.identity
-    )
-    account_routes = account.AccountRoutes(
-        signing_in=deps.signing_in,
-        passwords=deps.passwords,
-        profiles=deps.profiles,
-        sessions=deps.sessions,
-        api_keys=deps.api_keys,
-    )
-    factor_routes = second_factor.SecondFactorRoutes(
-        second_factor=deps.second_factor, people=deps.people
-    )
-    return (
-        *browser_session_routes.operations(session_routes),
-        *account.operations(account_routes),
-        *second_factor.operations(factor_routes),
-        *users.operations(users.UserRoutes(people=deps.people)),
-    )
-
-
-def _insighthub_operations(
-    deps: AppDependencies, auth_routes: auth.AuthRoutes, schedule_routes: schedules.ScheduleRoutes
-) -> tuple[AnyOperation, ...]:
-    own_auth = insighthub.InsightHubAuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
-    tasks = insighthub.InsightHubTaskRoutes(definitions=deps.definitions)
-    shared = insighthub.make_schedule_routes(schedule_routes)
-    own = insighthub.InsightHubScheduleRoutes(schedules=shared)
-    return (
-        *insighthub.identity_operations(own_auth, auth_routes),
-        *insighthub.task_operations(tasks),
-        *insighthub.schedule_operations(shared, own),
-    )
-
-
-def _learnflow_identity_operations(
-    deps: AppDependencies, auth_routes: auth.AuthRoutes
-) -> Sequence[AnyOperation]:
-    own = learnflow.LearnFlowAuthRoutes(
-        identity=deps.identity, signing_in=deps.signing_in, people=deps.people
-    )
-    return learnflow.identity_operations(own, auth_routes)
-
-
-def _datamanager_operations(deps: AppDependencies) -> Sequence[AnyOperation]:
-    own = datamanager.DataManagerUserRoutes(
-        identity=deps.identity,
-        signing_in=deps.signing_in,
-        profiles=deps.profiles,
-        people=deps.people,
-    )
-    return datamanager.identity_operations(own)
-
-
-def _jobprocessing_operations(
-    deps: AppDependencies, job_routes: jobs.JobRoutes
-) -> tuple[AnyOperation, ...]:
-    own = jobprocessing.JobProcessingAuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
-    shared = jobprocessing.make_job_routes(job_routes)
-    creation = jobprocessing.JobProcessingJobRoutes(jobs=shared)
-    return (
-        *jobprocessing.identity_operations(own),
-        *jobprocessing.job_operations(shared, creation),
+        *datamanager.identity_operations(
+            copy_fields(datamanager.DataManagerUserRoutes, deps), account_routes
+        ),
+        *jobprocessing.identity_operations(
+            copy_fields(jobprocessing.JobProcessingAuthRoutes, deps)
+        ),
+        *jobprocessing.job_operations(job_routes),
     )
 
 
 def _make_browser_sessions(deps: AppDependencies) -> BrowserSessions:
     return BrowserSessions(signing_in=deps.signing_in, public_url=deps.settings.public_url)
-
-
-def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
-    return api_process.HealthRoutes(
-        readiness=Readiness(
-            database=deps.database,
-            cache=deps.cache,
-            outdated=deps.outdated,
-            ailments=deps.ailments,
-        ),
-        jobs=deps.jobs,
-        signing_in=deps.signing_in,
-        metrics_registry=deps.metrics,
-        worker_lease=deps.worker_lease,
-        metrics_token=deps.settings.metrics_token,
-        version=deps.settings.version,
-    )
 
 
 def make_openapi(deps: AppDependencies, server: str) -> bytes:

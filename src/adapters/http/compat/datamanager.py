@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from workbell.adapters.http.identity.account import AccountRoutes
 from workbell.adapters.http.identity.auth import (
     EmailAddress,
     EmailBody,
@@ -14,7 +15,6 @@ from workbell.adapters.http.identity.auth import (
     Secret,
     ShortText,
     UserBody,
-    message_response,
     user_body,
 )
 from workbell.adapters.http.web.mapping import copy_fields
@@ -105,11 +105,6 @@ class DataManagerUserRoutes:
         body = DataManagerLoginResponse(token=login.token.text, user_id=login.user.id)
         return ApiResponse(body=body)
 
-    def logout(self, request: ApiRequest) -> ApiResponse:
-        """End the session of this request."""
-        self.signing_in.logout(request.actor)
-        return message_response("You are signed out.")
-
     def invite(self, request: ApiRequest[EmailBody]) -> ApiResponse:
         """Create an account for an address and email a code for its password."""
         user, is_new = self.people.invite(request.actor, request.body.email)
@@ -135,7 +130,9 @@ class DataManagerUserRoutes:
         return self.profiles.get_profile(request.actor, UserId(request.ids["user_id"]))
 
 
-def identity_operations(own: DataManagerUserRoutes) -> Sequence[AnyOperation]:
+def identity_operations(
+    own: DataManagerUserRoutes, account: AccountRoutes
+) -> Sequence[AnyOperation]:
     """Return the routes under /users/."""
     style: dict[str, Any] = {"style": Style.DATAMANAGER, "tag": "DataManager"}
     return (
@@ -154,7 +151,7 @@ def identity_operations(own: DataManagerUserRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="POST", path="/users/logout", name="datamanager_logout", no_api_key=True,
-            summary="Sign out: end the session of this request.", handler=own.logout,
+            summary="Sign out: end the session of this request.", handler=account.logout,
             responses={200: MessageBody}, errors=(400, 403), access=Access.SELF, **style,
         ),
         Operation(

@@ -23,8 +23,13 @@ from workbell.adapters.http.jobs.source_statuses import (
     InsightHubStatus,
     matching_statuses,
 )
-from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleQuery, ScheduleSearch
-from workbell.adapters.http.schedules.routes import ScheduleRoutes
+from workbell.adapters.http.jobs.views import definition_body
+from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleSearch
+from workbell.adapters.http.schedules.routes import (
+    ScheduleRoutes,
+    collection_operations,
+    item_operations,
+)
 from workbell.adapters.http.schedules.views import (
     InsightHubRunBody,
     InsightHubScheduleBody,
@@ -41,21 +46,18 @@ from workbell.adapters.http.web.operations import (
     ApiResponse,
     ListOf,
     Operation,
-    PartialOperation,
     Style,
 )
 from workbell.adapters.http.web.pagination import PageQuery, parse_ordering, single_page
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import WrongCredentials
-from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import TaskDefinition
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.schedules.views import ScheduleView
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-from workbell.services.schedules.requests import NewSchedule
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -118,8 +120,7 @@ class InsightHubRunsQuery(StatusQuery):
 
 
 def _task_body(definition: TaskDefinition) -> InsightHubTaskBody:
-    flat = definition.flat_schema()
-    return copy_fields(InsightHubTaskBody, definition, input_schema=flat, input_fields=list(flat))
+    return copy_fields(InsightHubTaskBody, definition_body(definition))
 
 
 @frozen(kw_only=True)
@@ -155,18 +156,12 @@ class InsightHubTaskRoutes:
 
     def list(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of all task definitions."""
-        return _task_page(request, self.definitions.all())
+        return single_page(request, [_task_body(task) for task in self.definitions.all()])
 
     def list_available(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the active task definitions."""
-        return _task_page(request, [task for task in self.definitions.all() if task.is_active])
-
-
-def _task_page(
-    request: ApiRequest[object, PageQuery], definitions: Sequence[TaskDefinition]
-) -> ApiResponse:
-    bodies = [_task_body(definition) for definition in definitions]
-    return single_page(request, bodies, request.query.page, request.query.page_size)
+        active = [_task_body(task) for task in self.definitions.all() if task.is_active]
+        return single_page(request, active)
 
 
 @frozen(kw_only=True)
@@ -226,19 +221,6 @@ def _translate_type(text: str) -> str:
     return text
 
 
-def make_schedule_routes(schedules: ScheduleRoutes) -> ScheduleRoutes:
-    """Return the routes with InsightHub's paths, bodies and statuses."""
-    show_run: Callable[[Job, Any], Any] = insighthub_run_body
-    return evolve(
-        schedules,
-        base=BASE,
-        show=insighthub_schedule_body,
-        show_listed=insighthub_listed_body,
-        show_run=show_run,
-        statuses=partial(matching_statuses, INSIGHTHUB_STATUSES),
-    )
-
-
 def identity_operations(own: InsightHubAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/auth/."""
     return (
@@ -285,76 +267,45 @@ def task_operations(tasks: InsightHubTaskRoutes) -> Sequence[AnyOperation]:
     )  # fmt: skip
 
 
-def schedule_operations(
-    schedules: ScheduleRoutes, own: InsightHubScheduleRoutes
-) -> Sequence[AnyOperation]:
+def schedule_operations(canonical: ScheduleRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/schedules/."""
-    style = {**STYLE, "statuses": {LimitReached: 400}}
-    return (
-        *_collection_operations(schedules, own, style),
-        *_item_operations(schedules, own, style),
+    schedules = evolve(
+        canonical,
+        base=BASE,
+        show=insighthub_schedule_body,
+        show_listed=insighthub_listed_body,
+        show_run=insighthub_run_body,
+        statuses=partial(matching_statuses, INSIGHTHUB_STATUSES),
     )
-
-
-def _collection_operations(
-    schedules: ScheduleRoutes, own: InsightHubScheduleRoutes, style: Mapping[str, Any]
-) -> Sequence[AnyOperation]:
+    own = InsightHubScheduleRoutes(schedules=schedules)
+    shared = ("insighthub_", InsightHubScheduleBody, STYLE)
     return (
-        Operation(
-            method="GET", path=BASE, name="insighthub_list_schedules", summary="List schedules.",
-            handler=schedules.list, query=ScheduleQuery,
-            responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
-        ),
-        Operation(
-            method="POST", path=BASE, name="insighthub_create_schedule",
-            summary="Create a schedule.", handler=with_insighthub_errors(schedules.create),
-            request=NewSchedule, responses={201: InsightHubScheduleBody}, **style,
-        ),
+        *map(_with_errors, collection_operations(schedules, *shared)),
         Operation(
             method="POST", path=f"{BASE}/search", name="insighthub_search_schedules",
             summary="List schedules; filters, ordering and page are in the body.",
             handler=own.search, read_only=True, request=ScheduleSearch,
-            responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
+            responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **STYLE,
         ),
-    )  # fmt: skip
-
-
-def _item_operations(
-    schedules: ScheduleRoutes, own: InsightHubScheduleRoutes, style: Mapping[str, Any]
-) -> Sequence[AnyOperation]:
-    shown: dict[int, type | ListOf | None] = {200: InsightHubScheduleBody}
-    return (
-        Operation(
-            method="GET", path=ONE, name="insighthub_get_schedule", summary="Get a schedule.",
-            handler=schedules.get, responses=shown, etag=True, **style,
-        ),
-        PartialOperation(
-            method="PUT", path=ONE, name="insighthub_replace_schedule",
-            summary="Change a schedule; omitted `parameters` and `is_active` get their defaults.",
-            handler=with_insighthub_errors(schedules.replace), request=NewSchedule,
-            exists=schedules.get_view, responses=shown, etag=True, **style,
-        ),
-        PartialOperation(
-            method="PATCH", path=ONE, name="insighthub_change_schedule",
-            summary="Change the given fields of a schedule.",
-            handler=with_insighthub_errors(schedules.change), request=NewSchedule,
-            exists=schedules.get_view, responses=shown, etag=True, **style,
-        ),
-        Operation(
-            method="DELETE", path=ONE, name="insighthub_delete_schedule",
-            summary="Delete a schedule; its past jobs remain.",
-            handler=schedules.delete, responses={204: None}, etag=True, **style,
-        ),
+        *map(_with_errors, item_operations(schedules, *shared)),
         Operation(
             method="POST", path=f"{ONE}/toggle_active", name="insighthub_toggle_schedule",
             summary="Pause an active schedule or resume a paused one.",
             handler=with_insighthub_errors(own.toggle), responses={200: InsightHubToggledBody},
-            **style,
+            statuses={LimitReached: 400}, **STYLE,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="insighthub_list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=schedules.runs,
             query=InsightHubRunsQuery, exists=schedules.get_view,
-            responses={200: ListOf(InsightHubRunBody, history=True)}, **style,
+            responses={200: ListOf(InsightHubRunBody, history=True)}, **STYLE,
         ),
     )  # fmt: skip
+
+
+def _with_errors(operation: AnyOperation) -> AnyOperation:
+    """Return an operation with InsightHub's errors if it reads a body."""
+    if operation.request is None:
+        return operation
+    handler = with_insighthub_errors(operation.handler)
+    return evolve(operation, handler=handler, errors=(), statuses={LimitReached: 400})

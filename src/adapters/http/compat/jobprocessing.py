@@ -103,16 +103,6 @@ class JobProcessingJobRoutes:
         return self.jobs.enqueue(request, copy_fields(NewJob, request.body))
 
 
-def make_job_routes(jobs: JobRoutes) -> JobRoutes:
-    """Return the routes with Job Processing's paths, bodies and statuses."""
-    return evolve(
-        jobs,
-        base=BASE,
-        show=jobprocessing_job_body,
-        statuses=partial(matching_statuses, JOB_PROCESSING_STATUSES),
-    )
-
-
 def identity_operations(own: JobProcessingAuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/ for registration and sign-in."""
     style = {**STYLE, "access": Access.ANYONE}
@@ -140,8 +130,11 @@ def identity_operations(own: JobProcessingAuthRoutes) -> Sequence[AnyOperation]:
     )  # fmt: skip
 
 
-def job_operations(jobs: JobRoutes, own: JobProcessingJobRoutes) -> Sequence[AnyOperation]:
+def job_operations(canonical: JobRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/jobs/ and /api/job-results/."""
+    statuses = partial(matching_statuses, JOB_PROCESSING_STATUSES)
+    jobs = evolve(canonical, base=BASE, show=jobprocessing_job_body, statuses=statuses)
+    own = JobProcessingJobRoutes(jobs=jobs)
     style = {**STYLE, "access": Access.VERIFIED}
     return (
         Operation(

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from workbell.adapters.http.goals.routes import ONE as GOAL
 from workbell.adapters.http.goals.routes import goal_num
@@ -16,6 +16,7 @@ from workbell.adapters.http.goals.views import (
     policy_body,
     progress_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     AnyOperation,
     ApiRequest,
@@ -26,6 +27,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
 from workbell.adapters.http.web.query_types import FilterText
+from workbell.domain.goals.goal import GoalId
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.goals.repository import EntryFilter
 from workbell.services.goals.commands import GoalService, GoalView
@@ -71,11 +73,11 @@ class ProgressRoutes:
 
     def list(self, request: ApiRequest[object, EntryQuery]) -> ApiResponse:
         """Return a page of all of the caller's entries."""
-        return self._page(request, EntryFilter())
+        return self._page(request)
 
     def list_of_goal(self, request: ApiRequest[object, EntryQuery]) -> ApiResponse:
         """Return a page of a goal's entries."""
-        return self._page(request, EntryFilter(goal_id=self.get_goal(request).goal.id))
+        return self._page(request, self.get_goal(request).goal.id)
 
     def log(self, request: ApiRequest[NewProgressEntry]) -> ApiResponse:
         """Log time towards a goal."""
@@ -114,24 +116,19 @@ class ProgressRoutes:
             policies = [
                 policy_body(each, now) for each in self.rate_limits.remaining(request.actor)
             ]
-        headers = {"Cache-Control": "no-store"}
-        return ApiResponse(
-            body=QuotaBody(tier=request.actor.tier, policies=policies), headers=headers
-        )
+        body = QuotaBody(tier=request.actor.tier, policies=policies)
+        return ApiResponse(body=body, headers={"Cache-Control": "no-store"})
 
     def get_goal(self, request: ApiRequest) -> GoalView:
         """Return the goal in the path; raise NotFound without one."""
         return self.goals.get(request.actor, goal_num(request))
 
-    def _page(self, request: ApiRequest[object, EntryQuery], filters: EntryFilter) -> ApiResponse:
+    def _page(
+        self, request: ApiRequest[object, EntryQuery], goal_id: GoalId | None = None
+    ) -> ApiResponse:
         query = request.query
-        filters = evolve(
-            filters,
-            is_complete=query.is_complete,
-            created_from=query.created_at__gte,
-            created_to=query.created_at__lte,
-            search=query.search,
-        )
+        created = {"created_from": query.created_at__gte, "created_to": query.created_at__lte}
+        filters = copy_fields(EntryFilter, query, goal_id=goal_id, **created)
         find = partial(self.progress.find, request.actor, filters)
         return ordered_page(request, ORDERINGS, find, progress_body)
 
@@ -142,8 +139,20 @@ def _numbers(request: ApiRequest) -> tuple[int, int]:
 
 def operations(routes: ProgressRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on progress."""
-    style = {"tag": "goals"}
-    return (*commands(routes, "", style), *_account_operations(routes))
+    style: dict[str, Any] = {"tag": "goals"}
+    return (
+        *commands(routes, "", style),
+        Operation(
+            method="GET", path=f"{routes.root}/progress/export", name="export_progress",
+            summary="Download all progress entries as CSV.", handler=routes.export,
+            media_types=(CSV,), limit=Route.PROGRESS, **style,
+        ),
+        Operation(
+            method="GET", path=f"{routes.root}/quota", name="get_quota",
+            summary="Get the remaining quota; the request itself does not count towards it.",
+            handler=routes.quota, responses={200: QuotaBody}, **style,
+        ),
+    )  # fmt: skip
 
 
 def commands(
@@ -185,20 +194,5 @@ def commands(
             method="GET", path=f"{routes.root}/progress", name=f"{prefix}list_progress",
             summary="List the progress entries of all goals, newest first.", handler=routes.list,
             query=EntryQuery, responses={200: ListOf(GoalProgressBody)}, errors=(404,), **counted,
-        ),
-    )  # fmt: skip
-
-
-def _account_operations(routes: ProgressRoutes) -> Sequence[AnyOperation]:
-    return (
-        Operation(
-            method="GET", path=f"{routes.root}/progress/export", name="export_progress",
-            summary="Download all progress entries as CSV.", handler=routes.export,
-            media_types=(CSV,), limit=Route.PROGRESS, tag="goals",
-        ),
-        Operation(
-            method="GET", path=f"{routes.root}/quota", name="get_quota",
-            summary="Get the remaining quota; the request itself does not count towards it.",
-            handler=routes.quota, responses={200: QuotaBody}, tag="goals",
         ),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Goals over HTTP: create, list, change, pause, archive; timers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from workbell.adapters.http.goals.views import (
     progress_body,
     timer_body,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     AnyOperation,
     ApiRequest,
@@ -28,6 +29,7 @@ from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordere
 from workbell.adapters.http.web.query_types import FilterText
 from workbell.adapters.http.web.request import etag_header
 from workbell.domain.goals.goal import Category, GoalState
+from workbell.domain.identity.actor import Actor
 from workbell.ports.goals.repository import GoalFilter
 from workbell.services.goals.commands import GoalService, GoalView, NewGoal
 from workbell.services.goals.timers import TimerService, TimerStop
@@ -69,13 +71,12 @@ class GoalRoutes:
     def list(self, request: ApiRequest[object, GoalQuery]) -> ApiResponse:
         """Return a page of the caller's goals."""
         query = request.query
-        filters = GoalFilter(
-            category=query.category,
-            is_complete=query.is_complete,
+        filters = copy_fields(
+            GoalFilter,
+            query,
             states=query.state,
             deadline_from=query.deadline__gte,
             deadline_to=query.deadline__lte,
-            search=query.search,
         )
         find = partial(self.goals.find, request.actor, filters)
         return ordered_page(request, ORDERINGS, find, goal_body)
@@ -83,8 +84,7 @@ class GoalRoutes:
     def create(self, request: ApiRequest[NewGoal]) -> ApiResponse:
         """Create a goal that belongs to the caller."""
         view = self.goals.create(request.actor, request.body)
-        location = {"Location": f"{self.base}/{view.goal.number}"}
-        return _goal_response(view, 201, location)
+        return _goal_response(view, 201, Location=f"{self.base}/{view.goal.number}")
 
     def get(self, request: ApiRequest) -> ApiResponse:
         """Return one goal."""
@@ -102,17 +102,9 @@ class GoalRoutes:
         self.goals.delete(request.actor, goal_num(request), version=version)
         return ApiResponse(status=204)
 
-    def pause(self, request: ApiRequest) -> ApiResponse:
-        """Pause a goal."""
-        return _goal_response(self.goals.pause(request.actor, goal_num(request)))
-
-    def resume(self, request: ApiRequest) -> ApiResponse:
-        """Resume a goal."""
-        return _goal_response(self.goals.resume(request.actor, goal_num(request)))
-
-    def archive(self, request: ApiRequest) -> ApiResponse:
-        """Archive a goal."""
-        return _goal_response(self.goals.archive(request.actor, goal_num(request)))
+    def make_switch(self, switch: Callable[[Actor, int], GoalView]) -> Handler:
+        """Return a handler that changes the state of a goal."""
+        return lambda request: _goal_response(switch(request.actor, goal_num(request)))
 
     def start_timer(self, request: ApiRequest) -> ApiResponse:
         """Start the caller's timer; a running one is stopped and logged."""
@@ -133,20 +125,43 @@ def goal_num(request: ApiRequest) -> int:
     return request.ids["goal_num"]
 
 
-def _goal_response(
-    view: GoalView, status: int = 200, headers: Mapping[str, str] | None = None
-) -> ApiResponse:
-    headers = {**etag_header(view.goal.version), **(headers or {})}
+def _goal_response(view: GoalView, status: int = 200, **headers: str) -> ApiResponse:
+    headers = {**etag_header(view.goal.version), **headers}
     return ApiResponse(status=status, body=goal_body(view), headers=headers)
 
 
 def operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on goals and timers."""
+    style: dict[str, Any] = {"errors": (409,), "tag": "goals"}
+    timer = f"{goals.base}{ONE}/timer"
+    service = goals.goals
+    switches = (
+        ("pause", "Pause a goal and stop its timer.", service.pause),
+        ("resume", "Resume a paused or archived goal.", service.resume),
+        ("archive", "Archive a goal and stop its timer.", service.archive),
+    )
     return (
         *commands(goals, "", {"tag": "goals"}),
-        *_state_operations(goals),
-        *_timer_operations(goals),
-    )
+        *(
+            Operation(
+                method="POST", path=f"{goals.base}{ONE}/{word}", name=f"{word}_goal",
+                summary=summary, handler=goals.make_switch(switch), responses={200: GoalBody},
+                **style,
+            )
+            for word, summary, switch in switches
+        ),
+        Operation(
+            method="POST", path=f"{timer}/start", name="start_timer",
+            summary="Start the timer for a goal; a running timer is stopped and logged.",
+            handler=goals.start_timer, responses={200: TimerBody}, **style,
+        ),
+        Operation(
+            method="POST", path=f"{timer}/stop", name="stop_timer",
+            summary="Stop the timer and log its time.", handler=goals.stop_timer,
+            request=TimerStop, optional=True, exists=goals.get_view,
+            responses={200: GoalProgressBody}, **style,
+        ),
+    )  # fmt: skip
 
 
 def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequence[AnyOperation]:
@@ -176,36 +191,5 @@ def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequen
             method="DELETE", path=one, name=f"{prefix}delete_goal",
             summary="Delete a goal and its progress entries.", handler=goals.delete,
             responses={204: None}, etag=True, **style,
-        ),
-    )  # fmt: skip
-
-
-def _state_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
-    def switch(word: str, summary: str, handler: Handler) -> AnyOperation:
-        return Operation(
-            method="POST", path=f"{goals.base}{ONE}/{word}", name=f"{word}_goal",
-            summary=summary, handler=handler, responses={200: GoalBody}, errors=(409,), tag="goals",
-        )  # fmt: skip
-
-    return (
-        switch("pause", "Pause a goal and stop its timer.", goals.pause),
-        switch("resume", "Resume a paused or archived goal.", goals.resume),
-        switch("archive", "Archive a goal and stop its timer.", goals.archive),
-    )
-
-
-def _timer_operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
-    timer = f"{goals.base}{ONE}/timer"
-    return (
-        Operation(
-            method="POST", path=f"{timer}/start", name="start_timer",
-            summary="Start the timer for a goal; a running timer is stopped and logged.",
-            handler=goals.start_timer, responses={200: TimerBody}, errors=(409,), tag="goals",
-        ),
-        Operation(
-            method="POST", path=f"{timer}/stop", name="stop_timer",
-            summary="Stop the timer and log its time.", handler=goals.stop_timer,
-            request=TimerStop, optional=True, exists=goals.get_view,
-            responses={200: GoalProgressBody}, errors=(409,), tag="goals",
         ),
     )  # fmt: skip

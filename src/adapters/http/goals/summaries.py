@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     AnyOperation,
     ApiRequest,
@@ -60,13 +61,9 @@ class BucketBody:
 
 
 @frozen(kw_only=True, slots=False)
-class PreviousRangeBody:
+class PreviousRangeBody(BucketBody):
     """The preceding range of equal length; no `percent_change` if empty."""
 
-    first: date
-    last: date
-    total_time: str
-    total_hours: float
     delta_hours: float
     percent_change: float | None
 
@@ -141,26 +138,24 @@ class SummaryRoutes:
 
 
 def _range_body(overview: Overview) -> SummaryRangeBody:
-    return SummaryRangeBody(
+    before = overview.before
+    return copy_fields(
+        SummaryRangeBody,
+        overview,
         first=overview.span.first,
         last=overview.span.last,
-        group=overview.group,
-        goal=overview.goal,
         **_time(overview.seconds),
-        buckets=[
-            BucketBody(first=each.first, last=each.last, **_time(each.seconds))
-            for each in overview.buckets
-        ],
-        previous=PreviousRangeBody(
-            first=overview.before.first,
-            last=overview.before.last,
-            **_time(overview.before.seconds),
-            delta_hours=hours(overview.before.delta),
-            percent_change=overview.before.percent,
+        buckets=[copy_fields(BucketBody, each, **_time(each.seconds)) for each in overview.buckets],
+        previous=copy_fields(
+            PreviousRangeBody,
+            before,
+            **_time(before.seconds),
+            delta_hours=hours(before.delta),
+            percent_change=before.percent,
         ),
-        streak=StreakBody(current=overview.streak.current, longest=overview.streak.longest),
+        streak=copy_fields(StreakBody, overview.streak),
         heat_map=[
-            HeatMapDayBody(day=each.day, total_hours=hours(each.seconds), level=each.level)
+            copy_fields(HeatMapDayBody, each, total_hours=hours(each.seconds))
             for each in overview.heat
         ],
     )

@@ -7,6 +7,7 @@ from io import StringIO
 
 from attrs import frozen
 
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.serialization.csv_text import escape_formula
 from workbell.adapters.serialization.scalars import write_datetime, write_duration
 from workbell.domain.goals.goal import Category, GoalState
@@ -102,40 +103,31 @@ def _hours(seconds: int) -> str:
 def goal_body(view: GoalView) -> GoalBody:
     """Return the body of a goal."""
     goal = view.goal
-    return GoalBody(
+    return copy_fields(
+        GoalBody,
+        goal,
         goal_num=goal.number,
         goal_name=goal.name,
-        category=goal.category,
-        is_complete=goal.is_complete,
-        deadline=goal.deadline,
         completion_percentage=float(goal.completion_percentage),
         is_overdue=view.is_overdue,
-        state=goal.state,
         logged_hours=_hours(goal.logged_seconds),
         total_hours=_hours(goal.total_seconds),
         timer_started_at=view.timer_started_at,
-        created_at=goal.created_at,
-        updated_at=goal.updated_at,
-        version=goal.version,
     )
 
 
 def progress_body(entry: ProgressEntry) -> GoalProgressBody:
     """Return the body of a progress entry."""
-    return GoalProgressBody(
+    return copy_fields(
+        GoalProgressBody,
+        entry,
         goal_num=entry.goal_number,
         progress_num=entry.number,
         progress=entry.note,
         logged_hours=_hours(entry.logged_seconds),
         total_hours=_hours(entry.total_seconds),
-        is_complete=entry.is_complete,
         percentage_complete=float(entry.percentage_complete),
-        started_at=entry.started_at,
-        ended_at=entry.ended_at,
-        local_day=entry.local_day,
         time_zone=entry.zone,
-        created_at=entry.created_at,
-        updated_at=entry.updated_at,
     )
 
 

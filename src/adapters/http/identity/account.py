@@ -173,7 +173,7 @@ class AccountRoutes:
         current = request.actor.session_id
         sessions = self.sessions.list_sessions(request.actor)
         bodies = [_session_body(session, current) for session in sessions]
-        return single_page(request, bodies, request.query.page, request.query.page_size)
+        return single_page(request, bodies)
 
     def revoke_session(self, request: ApiRequest) -> ApiResponse:
         """End one of the caller's sessions."""
@@ -183,7 +183,7 @@ class AccountRoutes:
     def list_keys(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return the caller's API keys, newest first."""
         keys = [_api_key_body(key) for key in self.api_keys.list_keys(request.actor)]
-        return single_page(request, keys, request.query.page, request.query.page_size)
+        return single_page(request, keys)
 
     def create_key(self, request: ApiRequest[NewApiKeyBody]) -> ApiResponse:
         """Create an API key."""

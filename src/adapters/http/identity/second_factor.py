@@ -14,6 +14,7 @@ from workbell.adapters.http.identity.auth import (
     Secret,
     message_response,
 )
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
@@ -85,12 +86,7 @@ class SecondFactorRoutes:
     def show(self, request: ApiRequest) -> ApiResponse:
         """Return the state of the caller's second factor."""
         state = self.second_factor.state(request.actor)
-        body = SecondFactorBody(
-            is_active=state.since is not None,
-            is_required=state.is_required,
-            since=state.since,
-            recovery_codes_left=state.recovery_codes_left,
-        )
+        body = copy_fields(SecondFactorBody, state, is_active=state.since is not None)
         return ApiResponse(body=body)
 
     def begin(self, request: ApiRequest[CurrentPasswordBody]) -> ApiResponse:

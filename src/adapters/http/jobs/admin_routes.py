@@ -53,7 +53,7 @@ class JobAdminRoutes:
     def list_definitions(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the task definitions."""
         bodies = [definition_body(task) for task in self.definitions.all()]
-        return single_page(request, bodies, request.query.page, request.query.page_size)
+        return single_page(request, bodies)
 
     def definition(self, request: ApiRequest) -> ApiResponse:
         """Return one task definition."""
@@ -68,7 +68,7 @@ class JobAdminRoutes:
     def list_queues(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the queues."""
         bodies = [copy_fields(QueueBody, queue) for queue in self.jobs.queues()]
-        return single_page(request, bodies, request.query.page, request.query.page_size)
+        return single_page(request, bodies)
 
     def make_queue_switch(self, state: str) -> Handler:
         """Return a handler that sets the state of a queue."""
@@ -81,7 +81,7 @@ class JobAdminRoutes:
     def list_workers(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the worker processes."""
         bodies = [copy_fields(WorkerBody, worker) for worker in self.jobs.workers(request.actor)]
-        return single_page(request, bodies, request.query.page, request.query.page_size)
+        return single_page(request, bodies)
 
     def stats(self, request: ApiRequest) -> ApiResponse:
         """Return statistics of the caller's jobs."""
@@ -94,11 +94,15 @@ def _task_id(request: ApiRequest) -> TaskId:
 
 def operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on tasks, queues and workers."""
-    return (*_task_operations(routes), *_queue_operations(routes))
-
-
-def _task_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
     one = TASKS + "/{task_definition_id}"
+    switches = [
+        Operation(
+            method="POST", path=f"{QUEUE}/{word}", name=f"{word}_queue",
+            summary=SWITCH_SUMMARIES[word], handler=routes.make_queue_switch(state),
+            responses={200: QueueBody}, access=Access.SUPERUSER, tag="queues",
+        )
+        for word, state in STATES.items()
+    ]  # fmt: skip
     return (
         Operation(
             method="GET", path=TASKS, name="list_task_definitions",
@@ -115,19 +119,6 @@ def _task_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
             handler=routes.switch, request=TaskSwitchBody, exists=routes.definition,
             responses={200: DefinitionBody}, access=Access.SUPERUSER, tag="tasks",
         ),
-    )  # fmt: skip
-
-
-def _queue_operations(routes: JobAdminRoutes) -> Sequence[AnyOperation]:
-    switches = [
-        Operation(
-            method="POST", path=f"{QUEUE}/{word}", name=f"{word}_queue",
-            summary=SWITCH_SUMMARIES[word], handler=routes.make_queue_switch(state),
-            responses={200: QueueBody}, access=Access.SUPERUSER, tag="queues",
-        )
-        for word, state in STATES.items()
-    ]  # fmt: skip
-    return (
         Operation(
             method="GET", path="/api/v1/queues", name="list_queues", summary="List queues.",
             handler=routes.list_queues, query=PageQuery, responses={200: ListOf(QueueBody)},

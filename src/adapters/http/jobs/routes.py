@@ -227,10 +227,6 @@ def _safe_media_type(media_type: str) -> str:
 
 def operations(routes: JobRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on jobs."""
-    return (*_job_operations(routes), *_result_operations(routes))
-
-
-def _job_operations(routes: JobRoutes) -> Sequence[AnyOperation]:
     shared: dict[str, Any] = {"tag": "jobs", "access": Access.VERIFIED}
     return (
         Operation(
@@ -258,12 +254,6 @@ def _job_operations(routes: JobRoutes) -> Sequence[AnyOperation]:
             summary="Retry a failed or cancelled job, or rerun a succeeded one as a new job.",
             handler=routes.retry, responses={200: JobBody, 201: JobBody}, errors=(409,), **shared,
         ),
-    )  # fmt: skip
-
-
-def _result_operations(routes: JobRoutes) -> Sequence[AnyOperation]:
-    shared: dict[str, Any] = {"tag": "jobs", "access": Access.VERIFIED}
-    return (
         Operation(
             method="GET", path=f"{ONE}/result", name="get_job_result",
             summary="Get the result of a completed job.", handler=routes.result,

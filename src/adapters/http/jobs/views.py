@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import frozen
 
@@ -45,6 +45,9 @@ class JobFields:
     started_at: datetime | None
     completed_at: datetime | None
     error_message: str | None
+
+
+JobT = TypeVar("JobT", bound=JobFields)
 
 
 @frozen(kw_only=True, slots=False)
@@ -160,40 +163,28 @@ class StatsBody:
     schedules_overdue: int
 
 
-def job_fields(job: Job) -> dict[str, Any]:
-    """Return the values of `JobFields`."""
-    at = job.progress
-    return {
-        "id": job.id,
-        "owner": job.owner,
-        "name": job.name,
-        "description": job.description,
-        "task_definition": job.task,
-        "parameters": job.parameters,
-        "scheduled_time": job.due_at,
-        "progress": JobProgressBody(done=at.done, total=at.total, note=at.note) if at else None,
-        "attempt": job.attempt,
-        "max_attempts": job.max_attempts,
-        "queue": job.queue,
-        "priority": job.priority,
-        "schedule_id": job.schedule_id,
-        "rerun_of": job.rerun_of,
-        "origin": job.origin,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "completed_at": job.ended_at,
-        "error_message": job.reason,
-    }
+def make_job_body(cls: type[JobT], job: Job, **values: Any) -> JobT:
+    """Return the body of a job in a class of `JobFields`."""
+    return copy_fields(
+        cls,
+        job,
+        task_definition=job.task,
+        scheduled_time=job.due_at,
+        progress=copy_fields(JobProgressBody, job.progress) if job.progress else None,
+        completed_at=job.ended_at,
+        error_message=job.reason,
+        **values,
+    )
 
 
 def job_body(job: Job) -> JobBody:
     """Return the body of a job."""
-    return JobBody(status=job.status, **job_fields(job))
+    return make_job_body(JobBody, job)
 
 
 def jobprocessing_job_body(job: Job) -> JobProcessingJobBody:
     """Return the Job Processing body of a job."""
-    return JobProcessingJobBody(status=JOB_PROCESSING_STATUSES[job.status], **job_fields(job))
+    return make_job_body(JobProcessingJobBody, job, status=JOB_PROCESSING_STATUSES[job.status])
 
 
 def result_body(job: Job) -> ResultBody:

@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 from attrs import frozen
 
 from workbell.adapters.http.jobs.task_filter import get_task_key
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import ApiRequest
 from workbell.adapters.http.web.pagination import Ordering, PageNumber, PageSize
 from workbell.adapters.http.web.query_types import FilterText, TaskReference
@@ -83,11 +84,11 @@ def schedule_filter(
     """
     if filters.user is not None and not request.actor.is_super_user:
         raise Invalid.field(f"{prefix}user", "is for superusers only")
-    return ScheduleFilter(
-        is_active=filters.is_active,
+    return copy_fields(
+        ScheduleFilter,
+        filters,
         tasks=_tasks(filters, definitions, prefix),
         owner=None if filters.user is None else UserId(filters.user),
-        name=filters.name,
         name_contains=filters.name__contains,
         cron_expressions=_intersect(filters.cron_expression, filters.cron_expression__in),
         cron_contains=filters.cron_expression__contains,
@@ -97,7 +98,6 @@ def schedule_filter(
         updated_to=_earlier(filters.updated_at, filters.updated_at__lte),
         next_from=_later(filters.next_run_time, filters.next_run_time__gte),
         next_to=_earlier(filters.next_run_time, filters.next_run_time__lte),
-        search=filters.search,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from attrs import frozen
 
 from workbell.adapters.http.jobs.history import StatusQuery, job_page
-from workbell.adapters.http.jobs.views import JobBody, job_body, job_fields
+from workbell.adapters.http.jobs.views import JobBody, job_body, make_job_body
 from workbell.adapters.http.schedules.filters import (
     ORDERINGS,
     ScheduleFilters,
@@ -130,8 +130,7 @@ class ScheduleRoutes:
     def create(self, request: ApiRequest[NewSchedule]) -> ApiResponse:
         """Create a schedule that belongs to the caller."""
         view = self.scheduling.create(request.actor, request.body)
-        location = {"Location": f"{self.base}/{view.schedule.id}"}
-        return self._respond(view, 201, location)
+        return self._respond(view, 201, Location=f"{self.base}/{view.schedule.id}")
 
     def get(self, request: ApiRequest) -> ApiResponse:
         """Return one schedule."""
@@ -144,7 +143,7 @@ class ScheduleRoutes:
         return self._edit(request, {"parameters": {}, "is_active": True, **request.body})
 
     def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
-        """Change the changes fields of a schedule."""
+        """Change the given fields of a schedule."""
         return self._edit(request, request.body)
 
     def delete(self, request: ApiRequest) -> ApiResponse:
@@ -172,7 +171,7 @@ class ScheduleRoutes:
         if not plan.jobs:
             return ApiResponse(body=BackfillBody(backfill=summary))
         first = plan.jobs[0]
-        body = BackfilledBody(status=first.status, backfill=summary, **job_fields(first))
+        body = make_job_body(BackfilledBody, first, backfill=summary)
         return ApiResponse(status=202, body=body, headers=_location(first))
 
     def runs(self, request: ApiRequest[object, StatusQuery]) -> ApiResponse:
@@ -184,11 +183,8 @@ class ScheduleRoutes:
 
     def upcoming(self, request: ApiRequest[object, UpcomingQuery]) -> ApiResponse:
         """Return the schedule's expression in words and its next runs."""
-        return ApiResponse(
-            body=preview_body(
-                self.scheduling.upcoming(request.actor, _id(request), request.query.n)
-            )
-        )
+        preview = self.scheduling.upcoming(request.actor, _id(request), request.query.n)
+        return ApiResponse(body=preview_body(preview))
 
     def explain(self, request: ApiRequest[ExpressionBody]) -> ApiResponse:
         """Return an expression in words and its next runs."""
@@ -206,10 +202,8 @@ class ScheduleRoutes:
         view = self.scheduling.edit(request.actor, _id(request), changes, version=version)
         return self._respond(view)
 
-    def _respond(
-        self, view: ScheduleView, status: int = 200, headers: Mapping[str, str] | None = None
-    ) -> ApiResponse:
-        headers = {**etag_header(view.schedule.version), **(headers or {})}
+    def _respond(self, view: ScheduleView, status: int = 200, **headers: str) -> ApiResponse:
+        headers = {**etag_header(view.schedule.version), **headers}
         return ApiResponse(status=status, body=self.show(view), headers=headers)
 
 
@@ -223,48 +217,58 @@ def _location(job: Job) -> dict[str, str]:
 
 def operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on schedules."""
-    return (*_crud_operations(routes), *_run_operations(routes))
+    style = {"tag": "schedules"}
+    return (
+        *collection_operations(routes, "", ScheduleBody, style),
+        *item_operations(routes, "", ScheduleBody, style),
+        *_run_operations(routes),
+    )
 
 
-def _crud_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
-    existing: dict[str, Any] = {"tag": "schedules", "exists": routes.get_view}
-    schedule: dict[int, type | ListOf | None] = {200: ScheduleBody}
+def collection_operations(
+    routes: ScheduleRoutes, prefix: str, body: type, style: Mapping[str, Any]
+) -> Sequence[AnyOperation]:
+    """Return the operations that list and create schedules, in a style."""
     return (
         Operation(
-            method="GET", path=BASE, name="list_schedules", summary="List schedules.",
-            handler=routes.list, query=ScheduleQuery, responses={200: ListOf(ScheduleBody)},
-            tag="schedules", errors=(404,),
+            method="GET", path=routes.base, name=f"{prefix}list_schedules",
+            summary="List schedules.", handler=routes.list, query=ScheduleQuery,
+            responses={200: ListOf(body)}, errors=(404,), **style,
         ),
         Operation(
-            method="POST", path=BASE, name="create_schedule", summary="Create a schedule.",
-            handler=routes.create, request=NewSchedule, responses={201: ScheduleBody},
-            errors=(409,), tag="schedules",
+            method="POST", path=routes.base, name=f"{prefix}create_schedule",
+            summary="Create a schedule.", handler=routes.create, request=NewSchedule,
+            responses={201: body}, errors=(409,), **style,
         ),
+    )  # fmt: skip
+
+
+def item_operations(
+    routes: ScheduleRoutes, prefix: str, body: type, style: Mapping[str, Any]
+) -> Sequence[AnyOperation]:
+    """Return the operations that get, change and delete a schedule, in a style."""
+    shared: dict[str, Any] = {"path": f"{routes.base}/{{schedule_id}}", "etag": True, **style}
+    changed: dict[str, Any] = {"exists": routes.get_view, "errors": (409,), **shared}
+    shown: dict[int, type | ListOf | None] = {200: body}
+    return (
         Operation(
-            method="GET", path=ONE, name="get_schedule", summary="Get a schedule.",
-            handler=routes.get, responses=schedule, etag=True, tag="schedules",
+            method="GET", name=f"{prefix}get_schedule", summary="Get a schedule.",
+            handler=routes.get, responses=shown, **shared,
         ),
         PartialOperation(
-            method="PUT", path=ONE, name="replace_schedule",
+            method="PUT", name=f"{prefix}replace_schedule",
             summary="Change a schedule; omitted `parameters` and `is_active` get their defaults.",
-            handler=routes.replace, request=NewSchedule, responses=schedule,
-            errors=(409,), etag=True, **existing,
+            handler=routes.replace, request=NewSchedule, responses=shown, **changed,
         ),
         PartialOperation(
-            method="PATCH", path=ONE, name="change_schedule",
+            method="PATCH", name=f"{prefix}change_schedule",
             summary="Change the given fields of a schedule.",
-            handler=routes.change, request=NewSchedule, responses=schedule,
-            errors=(409,), etag=True, **existing,
+            handler=routes.change, request=NewSchedule, responses=shown, **changed,
         ),
         Operation(
-            method="DELETE", path=ONE, name="delete_schedule",
+            method="DELETE", name=f"{prefix}delete_schedule",
             summary="Delete a schedule; its past jobs remain.",
-            handler=routes.delete, responses={204: None}, etag=True, tag="schedules",
-        ),
-        Operation(
-            method="POST", path=f"{ONE}/toggle_active", name="toggle_schedule",
-            summary="Pause an active schedule or resume a paused one.",
-            handler=routes.toggle, responses=schedule, errors=(400, 409), tag="schedules",
+            handler=routes.delete, responses={204: None}, **shared,
         ),
     )  # fmt: skip
 
@@ -272,6 +276,11 @@ def _crud_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
 def _run_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
     existing: dict[str, Any] = {"tag": "schedules", "exists": routes.get_view}
     return (
+        Operation(
+            method="POST", path=f"{ONE}/toggle_active", name="toggle_schedule",
+            summary="Pause an active schedule or resume a paused one.", handler=routes.toggle,
+            responses={200: ScheduleBody}, errors=(400, 409), tag="schedules",
+        ),
         Operation(
             method="POST", path=f"{BASE}/preview", name="preview_expression",
             summary="Preview a cron expression: description, next runs and warnings.",

@@ -8,6 +8,7 @@ import msgspec
 from attrs import fields, frozen
 
 from workbell.adapters.http.jobs.source_statuses import INSIGHTHUB_STATUSES, InsightHubStatus
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.cron.preview import Preview
 from workbell.domain.cron.rule import ClockChange, DstGap, DstOverlap
@@ -172,16 +173,14 @@ def insighthub_schedule_body(view: ScheduleView) -> dict[str, Any]:
 
 
 def _run_fields(job: Job, view: ScheduleView) -> dict[str, Any]:
+    """Return the fields of a run that differ from those of its job."""
     took = job.ended_at - job.started_at if job.started_at and job.ended_at else None
     return {
-        "id": job.id,
         "schedule_id": view.schedule.id,
         "task_name": view.task_name,
         "user_username": view.owner_username,
         "job_id": job.id,
-        "started_at": job.started_at,
         "completed_at": job.ended_at,
-        "result": job.result,
         "error_message": job.reason,
         "execution_time": None if took is None else write_duration(took),
         "duration_seconds": None if took is None else took / timedelta(seconds=1),
@@ -191,20 +190,21 @@ def _run_fields(job: Job, view: ScheduleView) -> dict[str, Any]:
 
 def run_body(job: Job, view: ScheduleView) -> RunBody:
     """Return the body of a run."""
-    return RunBody(status=job.status, **_run_fields(job, view))
+    return copy_fields(RunBody, job, **_run_fields(job, view))
 
 
 def insighthub_run_body(job: Job, view: ScheduleView) -> InsightHubRunBody:
     """Return the InsightHub body of a run."""
-    return InsightHubRunBody(status=INSIGHTHUB_STATUSES[job.status], **_run_fields(job, view))
+    status = INSIGHTHUB_STATUSES[job.status]
+    return copy_fields(InsightHubRunBody, job, status=status, **_run_fields(job, view))
 
 
 def preview_body(preview: Preview) -> PreviewBody:
     """Return the body of a preview."""
     gap = preview.smallest_gap
-    return PreviewBody(
-        words=preview.words,
-        runs=[UpcomingBody(at=r.at, local=r.local, note=r.note) for r in preview.runs],
-        warnings=preview.warnings,
+    return copy_fields(
+        PreviewBody,
+        preview,
+        runs=[copy_fields(UpcomingBody, run) for run in preview.runs],
         smallest_gap=None if gap is None else write_duration(gap),
     )

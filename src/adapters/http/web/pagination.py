@@ -127,16 +127,14 @@ def _list_response(
     return ApiResponse(body=body)
 
 
-def single_page(
-    request: ApiRequest, results: Sequence[Any], page: int = 1, page_size: int | None = None
-) -> ApiResponse:
+def single_page(request: ApiRequest[object, PageQuery], results: Sequence[Any]) -> ApiResponse:
     """
     Return a page of a list that is in memory.
 
     Raises:
         NotFound: The page is beyond the last one.
     """
-    part = make_slice(request, page, page_size)
+    part = make_slice(request, request.query.page, request.query.page_size)
     selected = results[part.offset : part.offset + part.size]
     return numbered_page(request, part, selected, len(results))
 
