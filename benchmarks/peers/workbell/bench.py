@@ -33,7 +33,7 @@ def _opened() -> Generator[workbell.Client]:
             "WORKBELL_LOG_FILE": os.devnull,
         }
         with workbell.open(
-            jobs.DATABASE, redis_url=jobs.REDIS, secret_key=KEY, data_dir=scratch
+            jobs.DATABASE, redis_url=jobs.REDIS, secret_key=KEY, data_dir=scratch, migrate="auto"
         ) as client:
             yield client
 

@@ -26,7 +26,6 @@ from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import docs_pages as docs
 from workbell.adapters.http.web.browser_sessions import BrowserSessions
 from workbell.adapters.http.web.dispatch import Dispatcher, VerifiedEmailPolicy
-from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.middleware import ErrorHandlers, HttpMiddleware, HttpSettings
 from workbell.adapters.http.web.openapi import make_document
 from workbell.adapters.http.web.operations import AnyOperation, group_by_path
@@ -104,60 +103,81 @@ class AppDependencies:
 
 def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
     """Return every operation except those that serve the documentation."""
-    auth_routes = copy_fields(auth.AuthRoutes, deps)
-    account_routes = copy_fields(account.AccountRoutes, deps)
-    session_routes = copy_fields(
-        browser_session_routes.BrowserSessionRoutes, deps, browser=_make_browser_sessions(deps)
+    auth_routes = auth.AuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
+    account_routes = account.AccountRoutes(
+        signing_in=deps.signing_in,
+        passwords=deps.passwords,
+        profiles=deps.profiles,
+        sessions=deps.sessions,
+        api_keys=deps.api_keys,
     )
-    schedule_routes = copy_fields(schedules.ScheduleRoutes, deps)
-    job_routes = copy_fields(jobs.JobRoutes, deps)
-    goal_routes = copy_fields(goals.GoalRoutes, deps)
-    progress_routes = copy_fields(progress.ProgressRoutes, deps)
-    summary_routes = copy_fields(summaries.SummaryRoutes, deps)
-    health_routes = copy_fields(
-        api_process.HealthRoutes,
-        deps,
-        readiness=copy_fields(Readiness, deps),
-        metrics_registry=deps.metrics,
-        metrics_token=deps.settings.metrics_token,
-        version=deps.settings.version,
+    schedule_routes = schedules.ScheduleRoutes(
+        scheduling=deps.scheduling, jobs=deps.jobs, definitions=deps.definitions
     )
+    job_routes = jobs.JobRoutes(jobs=deps.jobs, definitions=deps.definitions)
+    goal_routes = goals.GoalRoutes(goals=deps.goals, timers=deps.timers)
+    progress_routes = progress.ProgressRoutes(
+        progress=deps.progress, goals=deps.goals, rate_limits=deps.rate_limits
+    )
+    summary_routes = summaries.SummaryRoutes(summaries=deps.summaries)
     return (
         *auth.operations(auth_routes),
-        *browser_session_routes.operations(session_routes),
-        *account.operations(account_routes),
-        *second_factor.operations(copy_fields(second_factor.SecondFactorRoutes, deps)),
-        *users.operations(copy_fields(users.UserRoutes, deps)),
+        *_identity_operations(deps, account_routes),
         *schedules.operations(schedule_routes),
         *jobs.operations(job_routes),
-        *admin_routes.operations(copy_fields(admin_routes.JobAdminRoutes, deps)),
+        *admin_routes.operations(
+            admin_routes.JobAdminRoutes(jobs=deps.jobs, definitions=deps.definitions)
+        ),
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
-        *notifications.operations(copy_fields(notifications.NotificationRoutes, deps)),
-        *api_process.operations(health_routes),
-        *insighthub.identity_operations(
-            copy_fields(insighthub.InsightHubAuthRoutes, deps), auth_routes
-        ),
-        *insighthub.task_operations(copy_fields(insighthub.InsightHubTaskRoutes, deps)),
+        *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminding)),
+        *api_process.operations(_make_health_routes(deps)),
+        *_compat_identity_operations(deps, auth_routes, account_routes),
+        *insighthub.task_operations(insighthub.InsightHubTaskRoutes(definitions=deps.definitions)),
         *insighthub.schedule_operations(schedule_routes),
-        *learnflow.identity_operations(
-            copy_fields(learnflow.LearnFlowAuthRoutes, deps), auth_routes
-        ),
         *learnflow.goal_operations(goal_routes, progress_routes),
         *learnflow.summary_operations(summary_routes),
-        *datamanager.identity_operations(
-            copy_fields(datamanager.DataManagerUserRoutes, deps), account_routes
-        ),
-        *jobprocessing.identity_operations(
-            copy_fields(jobprocessing.JobProcessingAuthRoutes, deps)
-        ),
         *jobprocessing.job_operations(job_routes),
     )
 
 
-def _make_browser_sessions(deps: AppDependencies) -> BrowserSessions:
-    return BrowserSessions(signing_in=deps.signing_in, public_url=deps.settings.public_url)
+def _identity_operations(
+    deps: AppDependencies, account_routes: account.AccountRoutes
+) -> tuple[AnyOperation, ...]:
+    session_routes = browser_session_routes.BrowserSessionRoutes(
+        browser=_make_browser_sessions(deps), identity=deps.identity
+    )
+    factor_routes = second_factor.SecondFactorRoutes(
+        second_factor=deps.second_factor, people=deps.people
+    )
+    return (
+        *browser_session_routes.operations(session_routes),
+        *account.operations(account_routes),
+        *second_factor.operations(factor_routes),
+        *users.operations(users.UserRoutes(people=deps.people)),
+    )
+
+
+def _compat_identity_operations(
+    deps: AppDependencies, auth_routes: auth.AuthRoutes, account_routes: account.AccountRoutes
+) -> tuple[AnyOperation, ...]:
+    identity, signing_in, people = deps.identity, deps.signing_in, deps.people
+    insighthub_routes = insighthub.InsightHubAuthRoutes(identity=identity, signing_in=signing_in)
+    learnflow_routes = learnflow.LearnFlowAuthRoutes(
+        identity=identity, signing_in=signing_in, people=people
+    )
+    datamanager_routes = datamanager.DataManagerUserRoutes(
+        identity=identity, signing_in=signing_in, profiles=deps.profiles, people=people
+    )
+    return (
+        *insighthub.identity_operations(insighthub_routes, auth_routes),
+        *learnflow.identity_operations(learnflow_routes, auth_routes),
+        *datamanager.identity_operations(datamanager_routes, account_routes),
+        *jobprocessing.identity_operations(
+            jobprocessing.JobProcessingAuthRoutes(identity=identity, signing_in=signing_in)
+        ),
+    )
 
 
 def make_openapi(deps: AppDependencies, server: str) -> bytes:
@@ -207,3 +227,24 @@ def _add_error_handlers(app: FalconApp) -> None:
     app.add_error_handler(Exception, handlers.handle_unexpected_error)
     app.add_error_handler(falcon.HTTPError, handlers.handle_http_error)
     app.add_error_handler(WorkbellError, handlers.handle_workbell_error)
+
+
+def _make_browser_sessions(deps: AppDependencies) -> BrowserSessions:
+    return BrowserSessions(signing_in=deps.signing_in, public_url=deps.settings.public_url)
+
+
+def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
+    return api_process.HealthRoutes(
+        readiness=Readiness(
+            database=deps.database,
+            cache=deps.cache,
+            outdated=deps.outdated,
+            ailments=deps.ailments,
+        ),
+        jobs=deps.jobs,
+        signing_in=deps.signing_in,
+        metrics_registry=deps.metrics,
+        worker_lease=deps.worker_lease,
+        metrics_token=deps.settings.metrics_token,
+        version=deps.settings.version,
+    )
