@@ -11,7 +11,7 @@ T = TypeVar("T")
 def copy_fields(cls: type[T], source: Any, **values: Any) -> T:
     """Return a `cls` with the values, else `source`'s fields of that name."""
     target: Any = cls
-    for name in _common_names(target, type(source)):
+    for name in _common_names(target, source.__class__):
         if name not in values:
             values[name] = getattr(source, name)
     return cls(**values)
