@@ -112,7 +112,7 @@ def _load_with_threads(request: LoadRequest, seconds: int, connections: int) -> 
                     bad.append(status)
 
     run_threads(connections, send)
-    p50, p99 = percentiles(times, 50, 99)
+    p50, p99 = percentiles(times)
     good = len(times) - len(bad)
     return LoadResult(rate=good / seconds, p50=p50 * 1000, p99=p99 * 1000, bad=len(bad))
 
@@ -130,27 +130,19 @@ def _variants(request: LoadRequest) -> Sequence[bytes]:
 def _encode(request: LoadRequest, token: Mapping[str, str]) -> bytes:
     url = urlsplit(request.url)
     path = f"{url.path}?{url.query}" if url.query else url.path
-    headers = {
-        "Host": url.netloc,
-        "Content-Length": str(len(request.body)),
-        **request.headers,
-        **token,
-    }
-    lines = [
-        f"{request.method} {path} HTTP/1.1",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n" + request.body).encode()
+    own = {"Host": url.netloc, "Content-Length": str(len(request.body))}
+    headers = own | dict(request.headers) | dict(token)
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    return f"{request.method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n{request.body}".encode()
 
 
 def _exchange_request(connection: socket.socket, request: bytes) -> int:
     """Send a request; return the status of a response with Content-Length."""
     connection.sendall(request)
-    head, _, body = b"", b"", b""
-    while not head:
-        body += connection.recv(65_536) or b"\r\n\r\n"
-        head, _, rest = body.partition(b"\r\n\r\n") if b"\r\n\r\n" in body else (b"", b"", b"")
-        body = rest if head else body
+    response = b""
+    while b"\r\n\r\n" not in response:
+        response += connection.recv(65_536) or b"\r\n\r\n"
+    head, _, body = response.partition(b"\r\n\r\n")
     fields = head.lower().split(b"\r\n")
     length = next((int(f[15:]) for f in fields if f.startswith(b"content-length:")), 0)
     while len(body) < length:

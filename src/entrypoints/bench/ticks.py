@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from statistics import median
@@ -17,6 +17,7 @@ from workbell.adapters.sql.schema.tables import schedules
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule
+from workbell.entrypoints.bench.rows import Row, report
 from workbell.entrypoints.bench.targets import Target, resident_bytes
 from workbell.entrypoints.bench.workers import (
     StartTimes,
@@ -47,20 +48,18 @@ class _ManualClock:
         return self.at
 
 
-def measure(
-    sizes: Sequence[int], report: Callable[[str], None], target: Target | None = None
-) -> list[dict[str, Any]]:
+def measure(target: Target, sizes: Sequence[int]) -> list[Row]:
     """Return a row for each number of schedules."""
     rows = []
     for size in sizes:
         report(f"{size:,} schedules: filling the table")
-        row = _measure(size, target or Target())
+        row = _measure(target, size)
         report(", ".join(f"{key} {value}" for key, value in row.items()))
         rows.append(row)
     return rows
 
 
-def _measure(size: int, target: Target) -> dict[str, Any]:
+def _measure(target: Target, size: int) -> Row:
     clock, starts = _ManualClock(START), StartTimes()
     burst = min(BURST, size)
     with target.application(starts.tasks(), clock) as application:
@@ -106,7 +105,7 @@ def _fill_schedules(application: Application, size: int, burst: int) -> None:
     engine.dispose()
 
 
-def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def _copy(connection: Connection, rows: Sequence[Row]) -> None:
     """Insert rows by COPY: a million within a minute."""
     names = list(rows[0])
     cursor: Any = connection.connection.cursor()
@@ -150,7 +149,7 @@ def _fire_burst(application: Application, clock: _ManualClock, burst: int) -> tu
     while done < burst:
         done += (fired := application.ticking.tick())
         late += [time.perf_counter() - started] * fired
-    return time.perf_counter() - started, percentiles(late, 99)[0]
+    return time.perf_counter() - started, percentiles(late)[1]
 
 
 def _start_burst(
