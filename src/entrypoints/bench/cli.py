@@ -3,7 +3,7 @@
 import os
 import platform
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,11 @@ import click
 import msgspec
 
 from workbell.domain.errors import Invalid
+from workbell.entrypoints.bench.rows import Row
 from workbell.entrypoints.terminal import json_option, show
 
 RESULTS = Path("benchmarks/results")
 PAGE = Path("PERFORMANCE.md")
-
-Row = Mapping[str, Any]
 
 
 @click.group(context_settings={"show_default": True})
@@ -68,8 +67,7 @@ def bench_jobs(
     target = Target.parse(database, redis)
     if (processes or redis) and target.database is None:
         raise Invalid("--processes and --redis need --database: SQLite serves one process.")
-    command = f"workbell bench jobs --count {count}{_redacted_option('database', database)}"
-    command += _redacted_option("redis", redis)
+    command = f"workbell bench jobs --count {count}{_redact(database=database, redis=redis)}"
     if processes:
         command += f" --processes {processes}"
     rows = measure(target, count, processes)
@@ -96,7 +94,7 @@ def bench_ticks(
 
     target = Target.parse(database)
     sizes = " ".join(f"--schedules {size}" for size in schedules)
-    command = f"workbell bench ticks {sizes}{_redacted_option('database', database)}"
+    command = f"workbell bench ticks {sizes}{_redact(database=database)}"
     rows = measure(target, schedules)
     _store_and_show(f"ticks{target.suffix}", command, rows, results, as_json)
 
@@ -175,7 +173,7 @@ def bench_http(
     target = Target.parse(database, redis)
     if redis and target.database is None:
         raise Invalid("--redis needs --database.")
-    command = f"workbell bench http{_redacted_option('database', database)}{_redacted_option('redis', redis)}"
+    command = f"workbell bench http{_redact(database=database, redis=redis)}"
     rows = measure(target, seconds)
     _store_and_show(f"http{target.suffix}", command, rows, results, as_json)
 
@@ -204,9 +202,10 @@ def page(results: Path, check: bool) -> None:
     click.echo(f"{PAGE} was written.")
 
 
-def _redacted_option(option: str, url: str | None) -> str:
-    """Format an option with a URL, without credentials and host."""
-    return "" if url is None else f" --{option} {url.partition(':')[0]}://..."
+def _redact(**urls: str | None) -> str:
+    """Format options with URLs, without credentials and hosts."""
+    schemes = {name: url.partition(":")[0] for name, url in urls.items() if url is not None}
+    return "".join(f" --{name} {scheme}://..." for name, scheme in schemes.items())
 
 
 def _store_and_show(
@@ -218,22 +217,18 @@ def _store_and_show(
 
 def write_results(name: str, command: str, rows: Sequence[Row], folder: Path) -> None:
     """Write results to a file of the results folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    result = {"name": name, "command": command, "machine": describe_machine(), "rows": rows}
-    text = msgspec.json.format(msgspec.json.encode(result), indent=1)
-    (folder / f"{name}.json").write_bytes(text + b"\n")
-
-
-def describe_machine() -> dict[str, Any]:
-    """Return the properties of this machine that affect results."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
+    machine = {
         "processors": os.cpu_count(),
         "memory_gib": round(memory / 2**30),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "system": f"{platform.system()} {platform.machine()}",
     }
+    result = {"name": name, "command": command, "machine": machine, "rows": rows}
+    folder.mkdir(parents=True, exist_ok=True)
+    text = msgspec.json.format(msgspec.json.encode(result), indent=1)
+    (folder / f"{name}.json").write_bytes(text + b"\n")
 
 
 def render(folder: Path) -> str:

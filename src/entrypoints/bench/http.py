@@ -88,12 +88,9 @@ class ResultRows:
     seconds: int
     rows: list[Row] = Factory(list[Row])
 
-    def add(
-        self, label: str, request: LoadRequest, connections: int = 16, *, warm: int = 1
-    ) -> LoadResult:
-        """Measure a request after `warm` seconds of warm-up, and add a row."""
-        if warm:
-            generate_load(request, warm, connections)
+    def add(self, label: str, request: LoadRequest, connections: int = 16) -> LoadResult:
+        """Measure a request after a second of warm-up, and add a row."""
+        generate_load(request, 1, connections)
         result = generate_load(request, self.seconds, connections)
         if not result.rate:
             raise RuntimeError(f"{label}: all requests failed.")

@@ -8,9 +8,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from statistics import fmean
 
 from attrs import evolve
@@ -22,7 +20,7 @@ from workbell.domain.rate_limits.policy import Rate, RateLimitRequest, Route
 from workbell.entrypoints.bench.http import PASSWORD, log_in, serving
 from workbell.entrypoints.bench.rows import FigureRows, Row
 from workbell.entrypoints.bench.targets import Target, open_application
-from workbell.entrypoints.bench.workers import percentiles, run_threads
+from workbell.entrypoints.bench.workers import other_process, percentiles, run_threads
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.config.enums import LogFormat
 from workbell.entrypoints.config.logging import configure
@@ -135,17 +133,12 @@ def _rate_per_second(work: Callable[[], object], seconds: float) -> float:
     return done / (time.perf_counter() - started)
 
 
-def _another_process() -> ProcessPoolExecutor:
-    """Return a pool of one process: clients must not share our GIL."""
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-
-
 def _measure_storm(port: int, token: str, seconds: float) -> tuple[Cuts, Cuts, float]:
     """Return p50, p99 of reads when idle and in a storm, and its logins/s."""
     idle: list[float] = []
     busy: list[float] = []
     logins: list[float] = []
-    with _another_process() as reader, _another_process() as clients:
+    with other_process() as reader, other_process() as clients:
         reader.submit(_time_reads, port, token, seconds).result()  # starts the process
         clients.submit(os.nice, CLIENTS_NICE).result()
         for _ in range(ROUNDS):

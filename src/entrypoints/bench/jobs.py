@@ -51,8 +51,7 @@ def measure(target: Target, count: int, workers: int) -> list[Row]:
         add("the same without groups and batches, 8 producers", ungrouped, "jobs/s")
         add("ratio of the two", both / ungrouped, "x")
     for name, rate in (("idle", None), ("at 100 jobs/s", 100.0)):
-        p50, p99 = bench.latency(rate, min(LATENCY_JOBS, count))
-        figures.add_latency(f"start latency {name}", p50, p99)
+        figures.add_latency(f"start latency {name}", *bench.latency(rate, min(LATENCY_JOBS, count)))
     return figures.rows
 
 

@@ -198,14 +198,11 @@ def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
 
 def _measure_reminders(application: Application, inactive_count: int) -> Iterator[Figure]:
     """Yield duration and memory growth of a run that emails inactive users."""
-    before, started, seen = resident_bytes(), time.perf_counter(), [0]
+    before, started = resident_bytes(), time.perf_counter()
     with _progress_bar(inactive_count, "Reminding") as bar:
-
-        def watch(checked: int) -> None:
-            bar.update(checked - seen[0])
-            seen[0] = checked
-
-        _, emailed = application.reminding.remind_at_default_time(watch)
+        _, emailed = application.reminding.remind_at_default_time(
+            lambda checked: bar.update(checked - bar.pos)
+        )
     seconds = round(time.perf_counter() - started, 2)
     yield f"reminder run that emails {emailed:,} users", seconds, "s"
     yield "memory growth of that run", round(max(0, resident_bytes() - before) / 2**20, 1), "MiB"
@@ -222,7 +219,6 @@ class _PreloadedActors(ActorCache):
     actors: dict[str, Actor] = Factory(dict[str, Actor])
 
     def find(self, token: str, now: datetime) -> Actor | None:
-        """Return the actor of a token."""
         return self.actors.get(token) or super().find(token, now)
 
 

@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from statistics import quantiles
@@ -87,6 +88,11 @@ def _run_worker_process(settings: Settings, done: Any, ready: Any, stop: Any) ->
     with running(application, scheduler=False):
         stop.wait()
     application.close()
+
+
+def other_process() -> ProcessPoolExecutor:
+    """Return a pool of one process: clients must not share our GIL."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
 def is_finished(application: Application) -> bool:

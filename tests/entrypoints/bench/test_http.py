@@ -16,10 +16,10 @@ def test_a_server_answers_all_requests_of_the_load(
     monkeypatch.setattr(bench_http, "SCHEDULES", 2)
     with Target().settings() as settings, bench_http.running_api(settings) as server:
         rows = bench_http.ResultRows(1)
-        rows.add("list", server.listing(), connections=2, warm=0)
+        rows.add("list", server.listing(), connections=2)
         monkeypatch.setattr("shutil.which", lambda _: None)
-        monkeypatch.setattr(bench_load, "ProcessPoolExecutor", _InlineExecutor)
-        rows.add("create by threads", server.schedule(), connections=2, warm=0)
+        monkeypatch.setattr(bench_load, "other_process", _InlineExecutor)
+        rows.add("create by threads", server.schedule(), connections=2)
     assert [row["what"] for row in rows.rows] == ["list", "create by threads"]
     assert all(row["requests/s"] > 0 and row["refused"] == 0 for row in rows.rows)
     assert len(capsys.readouterr().err.splitlines()) == 2
