@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_an_idle_service_stays_below_the_memory_bound() -> None:
     """After the first start, which creates the tables, after a later one, and after logins."""
-    first, later, used = (row["resident, MiB"] - COVERAGE_MIB for row in measure(print))
+    first, later, used = (row["resident, MiB"] - COVERAGE_MIB for row in measure())
     assert first < IDLE_MIB
     assert later < LATER_START_MIB
     assert used < IDLE_MIB

@@ -3,7 +3,7 @@
 import os
 import platform
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,14 @@ import click
 import msgspec
 
 from workbell.domain.errors import Invalid
+from workbell.entrypoints.bench.rows import Row
 from workbell.entrypoints.terminal import json_option, show
 
 RESULTS = Path("benchmarks/results")
 PAGE = Path("PERFORMANCE.md")
 
-Row = Mapping[str, Any]
 
-
-@click.group()
+@click.group(context_settings={"show_default": True})
 def bench() -> None:
     """Run benchmarks; results are stored as JSON files."""
 
@@ -28,7 +27,6 @@ results_option = click.option(
     "--results",
     type=click.Path(file_okay=False, path_type=Path),
     default=RESULTS,
-    show_default=True,
     help="Folder of result files.",
 )
 database = click.option(
@@ -39,15 +37,12 @@ database = click.option(
 
 
 @bench.command("jobs")
-@click.option(
-    "--count", type=click.IntRange(100), default=20_000, show_default=True, help="Number of jobs."
-)
+@click.option("--count", type=click.IntRange(100), default=20_000, help="Number of jobs.")
 @database
 @click.option(
     "--processes",
     type=click.IntRange(0, 64),
     default=0,
-    show_default=True,
     help="Worker processes that drain; 0 is this process. Needs --database.",
 )
 @click.option(
@@ -72,11 +67,10 @@ def bench_jobs(
     target = Target.parse(database, redis)
     if (processes or redis) and target.database is None:
         raise Invalid("--processes and --redis need --database: SQLite serves one process.")
-    command = f"workbell bench jobs --count {count}{_redacted_option('database', database)}"
-    command += _redacted_option("redis", redis)
+    command = f"workbell bench jobs --count {count}{_redact(database=database, redis=redis)}"
     if processes:
         command += f" --processes {processes}"
-    rows = measure(count, _report, target, processes)
+    rows = measure(target, count, processes)
     _store_and_show(f"jobs{target.suffix}", command, rows, results, as_json)
 
 
@@ -86,7 +80,6 @@ def bench_jobs(
     type=click.IntRange(100),
     multiple=True,
     default=(1_000, 100_000, 1_000_000),
-    show_default=True,
     help="Number of schedules in the table; repeatable.",
 )
 @database
@@ -101,24 +94,17 @@ def bench_ticks(
 
     target = Target.parse(database)
     sizes = " ".join(f"--schedules {size}" for size in schedules)
-    command = f"workbell bench ticks {sizes}{_redacted_option('database', database)}"
-    rows = measure(schedules, _report, target)
+    command = f"workbell bench ticks {sizes}{_redact(database=database)}"
+    rows = measure(target, schedules)
     _store_and_show(f"ticks{target.suffix}", command, rows, results, as_json)
 
 
 @bench.command("identity")
-@click.option(
-    "--calls",
-    type=click.IntRange(100),
-    default=10_000,
-    show_default=True,
-    help="Authenticated calls.",
-)
+@click.option("--calls", type=click.IntRange(100), default=10_000, help="Authenticated calls.")
 @click.option(
     "--seconds",
     type=click.FloatRange(0.1),
     default=2.0,
-    show_default=True,
     help="Duration of each round of logins and reads.",
 )
 @results_option
@@ -128,7 +114,7 @@ def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> 
     from workbell.entrypoints.bench.identity import measure
 
     command = f"workbell bench identity --calls {calls} --seconds {seconds:g}"
-    _store_and_show("identity", command, measure(calls, _report, seconds=seconds), results, as_json)
+    _store_and_show("identity", command, measure(calls, seconds), results, as_json)
 
 
 @bench.command("summaries")
@@ -142,23 +128,9 @@ def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> 
     default=("",),
     help="Empty database to fill; repeatable. [default: SQLite]",
 )
-@click.option(
-    "--users", type=click.IntRange(1), default=1_000, show_default=True, help="Active users."
-)
-@click.option(
-    "--entries",
-    type=click.IntRange(1_000),
-    default=1_000_000,
-    show_default=True,
-    help="Progress entries.",
-)
-@click.option(
-    "--people",
-    type=click.IntRange(0),
-    default=100_000,
-    show_default=True,
-    help="Inactive users to remind.",
-)
+@click.option("--users", type=click.IntRange(1), default=1_000, help="Active users.")
+@click.option("--entries", type=click.IntRange(1_000), default=1_000_000, help="Progress entries.")
+@click.option("--people", type=click.IntRange(0), default=100_000, help="Inactive users to remind.")
 @results_option
 @json_option
 @click.pass_obj
@@ -179,7 +151,7 @@ def bench_summaries(
         show(compare(context.settings(), user), as_json=as_json)
         return
     options = f"--users {users} --entries {entries} --people {people}"
-    rows = measure(databases, users, entries, people, _report)
+    rows = measure(databases, users, entries, people)
     _store_and_show("summaries", f"workbell bench summaries {options}", rows, results, as_json)
 
 
@@ -188,13 +160,7 @@ def bench_summaries(
 @click.option(
     "--redis", metavar="URL", help="Also measure rate limits in this Redis. Needs --database."
 )
-@click.option(
-    "--seconds",
-    type=click.IntRange(1),
-    default=4,
-    show_default=True,
-    help="Duration of each measurement.",
-)
+@click.option("--seconds", type=click.IntRange(1), default=4, help="Duration of each measurement.")
 @results_option
 @json_option
 def bench_http(
@@ -207,8 +173,8 @@ def bench_http(
     target = Target.parse(database, redis)
     if redis and target.database is None:
         raise Invalid("--redis needs --database.")
-    command = f"workbell bench http{_redacted_option('database', database)}{_redacted_option('redis', redis)}"
-    rows = measure(target, seconds, _report)
+    command = f"workbell bench http{_redact(database=database, redis=redis)}"
+    rows = measure(target, seconds)
     _store_and_show(f"http{target.suffix}", command, rows, results, as_json)
 
 
@@ -219,7 +185,7 @@ def bench_idle(results: Path, as_json: bool) -> None:
     """Start time of the service, and its memory at rest."""
     from workbell.entrypoints.bench.idle import measure
 
-    _store_and_show("idle", "workbell bench idle", measure(_report), results, as_json)
+    _store_and_show("idle", "workbell bench idle", measure(), results, as_json)
 
 
 @bench.command("page")
@@ -236,13 +202,10 @@ def page(results: Path, check: bool) -> None:
     click.echo(f"{PAGE} was written.")
 
 
-def _redacted_option(option: str, url: str | None) -> str:
-    """Format an option with a URL, without credentials and host."""
-    return "" if url is None else f" --{option} {url.partition(':')[0]}://..."
-
-
-def _report(line: str) -> None:
-    click.echo(line, err=True)
+def _redact(**urls: str | None) -> str:
+    """Format options with URLs, without credentials and hosts."""
+    schemes = {name: url.partition(":")[0] for name, url in urls.items() if url is not None}
+    return "".join(f" --{name} {scheme}://..." for name, scheme in schemes.items())
 
 
 def _store_and_show(
@@ -254,22 +217,18 @@ def _store_and_show(
 
 def write_results(name: str, command: str, rows: Sequence[Row], folder: Path) -> None:
     """Write results to a file of the results folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    result = {"name": name, "command": command, "machine": describe_machine(), "rows": rows}
-    text = msgspec.json.format(msgspec.json.encode(result), indent=1)
-    (folder / f"{name}.json").write_bytes(text + b"\n")
-
-
-def describe_machine() -> dict[str, Any]:
-    """Return the properties of this machine that affect results."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
+    machine = {
         "processors": os.cpu_count(),
         "memory_gib": round(memory / 2**30),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "system": f"{platform.system()} {platform.machine()}",
     }
+    result = {"name": name, "command": command, "machine": machine, "rows": rows}
+    folder.mkdir(parents=True, exist_ok=True)
+    text = msgspec.json.format(msgspec.json.encode(result), indent=1)
+    (folder / f"{name}.json").write_bytes(text + b"\n")
 
 
 def render(folder: Path) -> str:

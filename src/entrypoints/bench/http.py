@@ -8,18 +8,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from attrs import Factory, define, evolve, frozen
 
+from workbell.adapters.http.app import AppDependencies, build_app
+from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import User
 from workbell.entrypoints.bench.load import LoadRequest, LoadResult, generate_load, load_generator
-from workbell.entrypoints.bench.targets import Target
+from workbell.entrypoints.bench.rows import Row, report
+from workbell.entrypoints.bench.targets import Target, open_application
 from workbell.entrypoints.bootstrap.application import Application
-from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.schedules.requests import NewSchedule
 
@@ -32,8 +34,6 @@ UNLIMITED = 999_999_999
 LIMIT = f"{UNLIMITED}/second"
 START_SECONDS = 30
 LOGIN_CLIENTS = 2
-
-Report = Callable[[str], None]
 
 
 @frozen
@@ -86,21 +86,15 @@ class ResultRows:
     """Measured rows."""
 
     seconds: int
-    report: Report
-    rows: list[dict[str, Any]] = Factory(list[dict[str, Any]])
+    rows: list[Row] = Factory(list[Row])
 
-    def add(
-        self, label: str, request: LoadRequest, connections: int = 16, *, warm: int = 1
-    ) -> LoadResult:
-        """Measure a request after `warm` seconds of warm-up, and add a row."""
-        if warm:
-            generate_load(request, warm, connections)
+    def add(self, label: str, request: LoadRequest, connections: int = 16) -> LoadResult:
+        """Measure a request after a second of warm-up, and add a row."""
+        generate_load(request, 1, connections)
         result = generate_load(request, self.seconds, connections)
         if not result.rate:
             raise RuntimeError(f"{label}: all requests failed.")
-        self.report(
-            f"{label}: {result.rate:,.0f}/s, p50 {result.p50:.2f} ms, p99 {result.p99:.2f} ms"
-        )
+        report(f"{label}: {result.rate:,.0f}/s, p50 {result.p50:.2f} ms, p99 {result.p99:.2f} ms")
         self.rows.append(
             {
                 "what": label,
@@ -113,7 +107,7 @@ class ResultRows:
         return result
 
 
-def measure(target: Target, seconds: int, report: Report) -> list[dict[str, Any]]:
+def measure(target: Target, seconds: int) -> list[Row]:
     """
     Run the benchmark; return its rows.
 
@@ -121,8 +115,8 @@ def measure(target: Target, seconds: int, report: Report) -> list[dict[str, Any]
     only the limits are raised.
     """
     report(f"load by {load_generator()}")
-    rows = ResultRows(seconds, report)
-    with target.settings() as settings, running_api(_without_redis(settings)) as server:
+    rows = ResultRows(seconds)
+    with target.settings() as settings, running_api(evolve(settings, redis_url=None)) as server:
         rows.add("ping, unauthenticated", server.ping())
         rows.add("list of 20 schedules", server.listing())
         rows.add("create a schedule", server.schedule())
@@ -136,46 +130,49 @@ def measure(target: Target, seconds: int, report: Report) -> list[dict[str, Any]
 def _compare_rate_limiters(target: Target, rows: ResultRows) -> None:
     """Measure one request with rate limits in the process and in Redis."""
     with target.settings() as settings:
-        with running_api(_without_redis(settings)) as server:
+        with running_api(evolve(settings, redis_url=None)) as server:
             local = rows.add("list of 20, limits in the process", server.listing())
         with running_api(settings) as server:
             shared = rows.add("list of 20, limits in Redis", server.listing())
     cost = (1 / shared.rate - 1 / local.rate) * 1000
-    rows.report(f"cost of the limits in Redis: {cost:.3f} ms per request")
+    report(f"cost of the limits in Redis: {cost:.3f} ms per request")
     empty = {"requests/s": "-", "p99, ms": "-", "refused": "-"}
     rows.rows.append(
         {"what": "cost of limits in Redis, per request", **empty, "p50, ms": round(cost, 3)}
     )
 
 
-def _without_redis(settings: Settings) -> Settings:
-    return evolve(settings, redis_url=None)
-
-
 @contextmanager
 def running_api(settings: Settings) -> Generator[ApiServer]:
     """Run a server process on a store with users and schedules."""
     task_id, tokens = _fill_store(settings)
-    port = free_port()
-    command = ("up" if settings.embedded else "api", "--port", str(port))
-    with running_process(command, _environment(settings), port):
-        yield ApiServer(f"http://127.0.0.1:{port}", task_id, tokens)
+    with running_process("up" if settings.embedded else "api", _variables(settings)) as process:
+        yield ApiServer(f"http://127.0.0.1:{process.port}", task_id, tokens)
+
+
+@frozen
+class ServerProcess:
+    """A running process, its port, and the seconds until it was healthy."""
+
+    id: int
+    port: int
+    start_seconds: float
 
 
 @contextmanager
-def running_process(
-    command: Sequence[str], environment: Mapping[str, str], port: int
-) -> Generator[subprocess.Popen[bytes]]:
-    """Run a `workbell` command that serves on a port; stop it at the end."""
+def running_process(command: str, settings: Mapping[str, str]) -> Generator[ServerProcess]:
+    """Run `workbell up` or `workbell api` with only these settings; stop it at the end."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("WORKBELL_")}
+    port, started = free_port(), time.perf_counter()
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "workbell", *command],
-        env=environment,
+        [sys.executable, "-m", "workbell", command, "--port", str(port)],
+        env=own | {f"WORKBELL_{name}": value for name, value in settings.items()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
         _wait_until_ready(process, port)
-        yield process
+        yield ServerProcess(process.pid, port, time.perf_counter() - started)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -183,15 +180,14 @@ def running_process(
 
 def _fill_store(settings: Settings) -> tuple[int, Sequence[str]]:
     """Fill a store if it is empty; return the id of a task, and access tokens."""
-    application = build(evolve(settings, rate_limit_login=None, max_active_schedules=UNLIMITED))
-    application.migrate_and_register()
-    task_id = next(d.id for d in application.definitions.all() if d.key == "echo")
-    with application.store.view() as tx:
-        empty = tx.users.by_login("user0") is None
-    if empty:
-        _add_users(application)
-    tokens = [application.signing_in.login(f"user{n}", PASSWORD).access for n in range(USERS)]
-    application.close()
+    unlimited = evolve(settings, rate_limit_login=None, max_active_schedules=UNLIMITED)
+    with open_application(unlimited) as application:
+        task_id = next(d.id for d in application.definitions.all() if d.key == "echo")
+        with application.store.view() as tx:
+            empty = tx.users.by_login("user0") is None
+        if empty:
+            _add_users(application)
+        tokens = [application.signing_in.login(f"user{n}", PASSWORD).access for n in range(USERS)]
     return int(task_id or 0), tokens
 
 
@@ -217,8 +213,8 @@ def _add_users(application: Application) -> None:
         application.scheduling.create(actor, new)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    variables = {
+def _variables(settings: Settings) -> dict[str, str]:
+    return {
         "DATABASE_URL": settings.database_url,
         "DATA_DIR": str(settings.data_dir),
         "PUBLIC_URL": settings.public_url,
@@ -232,13 +228,6 @@ def _environment(settings: Settings) -> dict[str, str]:
         **({} if settings.secret_key is None else {"SECRET_KEY": settings.secret_key}),
         **({} if settings.redis_url is None else {"REDIS_URL": settings.redis_url}),
     }
-    return environment_with(variables)
-
-
-def environment_with(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of this process with only these settings."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("WORKBELL_")}
-    return own | {f"WORKBELL_{name}": value for name, value in settings.items()}
 
 
 def free_port() -> int:
@@ -258,10 +247,33 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 
 def _is_live(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
+    with closing(connection), suppress(OSError):
         connection.request("GET", "/livez")
         return connection.getresponse().status == 200
-    except OSError:
-        return False
+    return False
+
+
+def log_in(port: int, username: str) -> http.client.HTTPResponse:
+    """Log in over a new connection; return the response."""
+    body = json.dumps({"username": username, "password": PASSWORD})
+    headers = {"Content-Type": "application/json"}
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("POST", "/api/v1/auth/login", body, headers)
+        response = connection.getresponse()
+        response.read()
+        return response
+
+
+@contextmanager
+def serving(
+    application: Application, dependencies: AppDependencies, threads: int
+) -> Generator[int]:
+    """Serve HTTP in threads of this process; yield the port."""
+    server = HttpServer(
+        build_app(dependencies), listen("127.0.0.1", 0), application.ids.new, threads=threads
+    )
+    server.start()
+    try:
+        yield server.address[1]
     finally:
-        connection.close()
+        server.stop(2.0)

@@ -1,9 +1,6 @@
 """Jobs benchmark: throughput and latency of enqueueing and running."""
 
-import gc
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from typing import Any
 
 from attrs import frozen
@@ -11,6 +8,7 @@ from attrs import frozen
 from workbell.adapters.dramatiq.worker import JobWorker
 from workbell.adapters.sql.database import sqlite
 from workbell.domain.identity.actor import SYSTEM
+from workbell.entrypoints.bench.rows import FigureRows, Row
 from workbell.entrypoints.bench.targets import Target
 from workbell.entrypoints.bench.workers import (
     NOOP,
@@ -30,24 +28,16 @@ PRODUCERS = 8
 PAUSE = 0.01
 LATENCY_JOBS = 500
 
-Row = dict[str, Any]
 
-
-def measure(
-    count: int, report: Callable[[str], None], target: Target | None = None, workers: int = 0
-) -> list[Row]:
+def measure(target: Target, count: int, workers: int) -> list[Row]:
     """
     Run the benchmark; return its rows.
 
     `workers` is the number of worker processes that drain; 0 is this process.
     """
-    rows: list[Row] = []
-    bench = _Bench(target or Target(), count)
-
-    def add(what: str, figure: float, unit: str) -> None:
-        report(f"{what}: {figure:,.2f} {unit}")
-        rows.append({"what": what, "figure": round(figure, 3), "unit": unit})
-
+    figures = FigureRows(digits=2)
+    add = figures.add
+    bench = _Bench(target, count)
     for producers in (1, PRODUCERS):
         add(f"enqueue, single, {producers} producers", bench.enqueue(producers), "jobs/s")
         add(f"enqueue, 500 per batch, {producers} producers", bench.bulk(producers), "jobs/s")
@@ -56,15 +46,13 @@ def measure(
     add(f"drain, no-op ordinary tasks{where}", bench.drain(ORDINARY, count // 2, workers), "jobs/s")
     both = bench.enqueue_and_run()
     add("enqueue + run, 8 producers", both, "jobs/s")
-    if bench.target.database is None:
+    if target.database is None:
         ungrouped = bench.one_commit_each(count // 4)
         add("the same without groups and batches, 8 producers", ungrouped, "jobs/s")
         add("ratio of the two", both / ungrouped, "x")
     for name, rate in (("idle", None), ("at 100 jobs/s", 100.0)):
-        p50, p99 = bench.latency(rate, min(LATENCY_JOBS, count))
-        add(f"start latency {name}, p50", p50, "ms")
-        add(f"start latency {name}, p99", p99, "ms")
-    return rows
+        figures.add_latency(f"start latency {name}", *bench.latency(rate, min(LATENCY_JOBS, count)))
+    return figures.rows
 
 
 @frozen
@@ -74,36 +62,25 @@ class _Bench:
     target: Target
     count: int
 
-    @contextmanager
-    def application(self, starts: StartTimes) -> Generator[Application]:
-        with self.target.application(starts.tasks()) as application:
-            gc.freeze()
-            yield application
-
     def enqueue(self, producers: int) -> float:
         """Return jobs/s with one job per transaction."""
-        with self.application(StartTimes()) as application:
-
-            def produce(_: int) -> None:
-                for _ in range(self.count // producers):
-                    _create(application, {})
-
-            return self.count / run_threads(producers, produce)
+        with self.target.application(StartTimes().tasks()) as application:
+            return self.count / run_threads(
+                producers, lambda _: _create_singly(application, self.count // producers)
+            )
 
     def bulk(self, producers: int) -> float:
         """Return jobs/s with 500 jobs per transaction."""
-        with self.application(StartTimes()) as application:
+        with self.target.application(StartTimes().tasks()) as application:
             new_jobs = [NewJob(task_definition=NOOP)] * (self.count // producers)
-
-            def produce(_: int) -> None:
-                application.jobs.create_many(SYSTEM, new_jobs)
-
-            return self.count / run_threads(producers, produce)
+            return self.count / run_threads(
+                producers, lambda _: application.jobs.create_many(SYSTEM, new_jobs)
+            )
 
     def drain(self, task: str, count: int, workers: int) -> float:
         """Return jobs/s of running a backlog until all outcomes are committed."""
         starts = StartTimes()
-        with self.application(starts) as application:
+        with self.target.application(starts.tasks()) as application:
             application.jobs.create_many(SYSTEM, [NewJob(task_definition=task)] * count)
             if workers:
                 with worker_processes(application.settings, workers) as done:
@@ -118,22 +95,18 @@ class _Bench:
     def enqueue_and_run(self) -> float:
         """Return jobs/s while eight producers enqueue and this process runs."""
         starts = StartTimes()
-        with self.application(starts) as application, running(application):
-
-            def produce(_: int) -> None:
-                for _ in range(self.count // PRODUCERS):
-                    _create(application, {})
-
+        each = self.count // PRODUCERS
+        with self.target.application(starts.tasks()) as application, running(application):
             started = time.perf_counter()
-            run_threads(PRODUCERS, produce)
-            wait_until(lambda: starts.count >= self.count // PRODUCERS * PRODUCERS)
+            run_threads(PRODUCERS, lambda _: _create_singly(application, each))
+            wait_until(lambda: starts.count >= each * PRODUCERS)
             return self.count / (time.perf_counter() - started)
 
     def latency(self, rate: float | None, jobs: int) -> tuple[float, float]:
         """Return p50 and p99 in ms from the enqueue call to the start of the body."""
         starts = StartTimes()
         called: dict[int, float] = {}
-        with self.application(starts) as application, running(application):
+        with self.target.application(starts.tasks()) as application, running(application):
             _create(application, {})
             wait_until(lambda: starts.count == 1)
             for n in range(jobs):
@@ -146,22 +119,20 @@ class _Bench:
                     time.sleep(max(0.0, 1 / rate - (time.perf_counter() - called[n])))
             wait_until(lambda: len(starts.at) == jobs)
         waits = [(starts.at[n] - called[n]) * 1000 for n in range(jobs)]
-        p50, p99 = percentiles(waits, 50, 99)
-        return p50, p99
+        return percentiles(waits)
 
     def one_commit_each(self, count: int) -> float:
         """Return jobs/s on SQLite with one commit per insert, claim and outcome."""
         starts = StartTimes()
         grouped, sqlite.MAX_GROUP_SIZE = sqlite.MAX_GROUP_SIZE, 1
         try:
-            with self.application(starts) as application:
-                total = count // PRODUCERS * PRODUCERS
+            with self.target.application(starts.tasks()) as application:
                 worker, _ = application.worker(1)
 
                 def produce(n: int) -> None:
-                    for _ in range(count // PRODUCERS):
-                        _create(application, {})
+                    _create_singly(application, count // PRODUCERS)
                     if n == 0:
+                        total = count // PRODUCERS * PRODUCERS
                         _run_one_by_one(application, worker, starts, total)
 
                 return count / run_threads(PRODUCERS, produce)
@@ -171,6 +142,12 @@ class _Bench:
 
 def _create(application: Application, parameters: dict[str, Any], task: str = NOOP) -> None:
     application.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))
+
+
+def _create_singly(application: Application, count: int) -> None:
+    """Create no-op jobs, each in its own transaction."""
+    for _ in range(count):
+        _create(application, {})
 
 
 def _run_one_by_one(

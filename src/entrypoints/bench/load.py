@@ -7,17 +7,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
-from multiprocessing import get_context
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from attrs import Factory, frozen
 
-from workbell.entrypoints.bench.workers import percentiles, run_threads
+from workbell.entrypoints.bench.workers import other_process, percentiles, run_threads
 
-CONNECTIONS = 16
 _SCRIPT = """
 local requests, turn = {}, 0
 init = function(args)
@@ -34,8 +31,8 @@ end
 done = function(summary, latency, _)
   local errors = summary.errors
   local lost = errors.connect + errors.read + errors.write + errors.timeout
-  io.write(string.format('\\n{"good":%d,"bad":%d,"seconds":%f,"p50":%f,"p99":%f}\\n',
-    summary.requests - errors.status, errors.status + lost, summary.duration / 1e6,
+  io.write(string.format('\\n{"rate":%f,"bad":%d,"p50":%f,"p99":%f}\\n',
+    (summary.requests - errors.status) * 1e6 / summary.duration, errors.status + lost,
     latency:percentile(50) / 1000, latency:percentile(99) / 1000))
 end
 """
@@ -67,11 +64,11 @@ def load_generator() -> str:
     return "wrk" if shutil.which("wrk") else "Python threads (install wrk for realistic figures)"
 
 
-def generate_load(request: LoadRequest, seconds: int, connections: int = CONNECTIONS) -> LoadResult:
+def generate_load(request: LoadRequest, seconds: int, connections: int) -> LoadResult:
     """Repeat a request for some seconds, from another process."""
     if shutil.which("wrk"):
         return _load_with_wrk(request, seconds, connections)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
+    with other_process() as other:
         return other.submit(_load_with_threads, request, seconds, connections).result()
 
 
@@ -87,24 +84,21 @@ def _load_with_wrk(request: LoadRequest, seconds: int, connections: int) -> Load
         size = ["-t1", f"-c{connections}", f"-d{seconds}s"]
         command = ["wrk", *size, *headers, "-s", str(script), request.url]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    summary = json.loads(printed.strip().splitlines()[-1])
-    return LoadResult(
-        rate=summary["good"] / summary["seconds"],
-        p50=summary["p50"],
-        p99=summary["p99"],
-        bad=summary["bad"],
-    )
+    return LoadResult(**json.loads(printed.strip().splitlines()[-1]))
 
 
 def _load_with_threads(request: LoadRequest, seconds: int, connections: int) -> LoadResult:
     """Send from threads of this process; the interpreter limits the rate."""
     times: list[float] = []
     bad: list[int] = []
+    url = urlsplit(request.url)
+    tokens = [{"Authorization": f"Bearer {token}"} for token in request.tokens]
+    variants = [_encode(request, token) for token in tokens or [{}]]
     end = time.perf_counter() + seconds
 
     def send(first: int) -> None:
-        requests = islice(cycle(_variants(request)), first, None)
-        with socket.create_connection(_address(request)) as connection:
+        requests = islice(cycle(variants), first, None)
+        with socket.create_connection((url.hostname, url.port or 80)) as connection:
             while (started := time.perf_counter()) < end:
                 status = _exchange_request(connection, next(requests))
                 times.append(time.perf_counter() - started)
@@ -112,45 +106,27 @@ def _load_with_threads(request: LoadRequest, seconds: int, connections: int) -> 
                     bad.append(status)
 
     run_threads(connections, send)
-    p50, p99 = percentiles(times, 50, 99)
+    p50, p99 = percentiles(times)
     good = len(times) - len(bad)
     return LoadResult(rate=good / seconds, p50=p50 * 1000, p99=p99 * 1000, bad=len(bad))
-
-
-def _address(request: LoadRequest) -> tuple[str, int]:
-    url = urlsplit(request.url)
-    return url.hostname or "127.0.0.1", url.port or 80
-
-
-def _variants(request: LoadRequest) -> Sequence[bytes]:
-    tokens = [{"Authorization": f"Bearer {token}"} for token in request.tokens]
-    return [_encode(request, token) for token in tokens or [{}]]
 
 
 def _encode(request: LoadRequest, token: Mapping[str, str]) -> bytes:
     url = urlsplit(request.url)
     path = f"{url.path}?{url.query}" if url.query else url.path
-    headers = {
-        "Host": url.netloc,
-        "Content-Length": str(len(request.body)),
-        **request.headers,
-        **token,
-    }
-    lines = [
-        f"{request.method} {path} HTTP/1.1",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n" + request.body).encode()
+    own = {"Host": url.netloc, "Content-Length": str(len(request.body))}
+    headers = own | dict(request.headers) | dict(token)
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    return f"{request.method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n{request.body}".encode()
 
 
 def _exchange_request(connection: socket.socket, request: bytes) -> int:
     """Send a request; return the status of a response with Content-Length."""
     connection.sendall(request)
-    head, _, body = b"", b"", b""
-    while not head:
-        body += connection.recv(65_536) or b"\r\n\r\n"
-        head, _, rest = body.partition(b"\r\n\r\n") if b"\r\n\r\n" in body else (b"", b"", b"")
-        body = rest if head else body
+    response = b""
+    while b"\r\n\r\n" not in response:
+        response += connection.recv(65_536) or b"\r\n\r\n"
+    head, _, body = response.partition(b"\r\n\r\n")
     fields = head.lower().split(b"\r\n")
     length = next((int(f[15:]) for f in fields if f.startswith(b"content-length:")), 0)
     while len(body) < length:

@@ -4,14 +4,13 @@ import gc
 import http.client
 import json
 import logging
+import secrets
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,18 +19,16 @@ import structlog
 from attrs import Factory, define, evolve, frozen
 from sqlalchemy import Connection, Table, create_engine, insert, make_url, select
 
-from workbell.adapters.http.app import build_app
-from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.adapters.sql.schema.goals import goal_ledgers, goals, progress_days, progress_entries
 from workbell.adapters.sql.schema.tables import users
-from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Conflict
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
-from workbell.entrypoints.bench.targets import resident_bytes
+from workbell.entrypoints.bench.http import serving
+from workbell.entrypoints.bench.rows import Row, report
+from workbell.entrypoints.bench.targets import Target, open_application, resident_bytes
 from workbell.entrypoints.bench.workers import percentiles
 from workbell.entrypoints.bootstrap.application import Application
-from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.identity.actor_cache import ActorCache
 
@@ -44,9 +41,7 @@ IDLE = timedelta(days=10)
 YEAR = 365
 KINDS = ("weekly", "monthly")
 
-Row = dict[str, Any]
 Figure = tuple[str, float, str]
-Report = Callable[[str], None]
 
 
 @frozen
@@ -84,12 +79,10 @@ def _open_application(settings: Settings) -> Generator[Application]:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         cache_logger_on_first_use=False,
     )
-    application = build(settings)
     try:
-        application.migrate_and_register()
-        yield application
+        with open_application(settings) as application:
+            yield application
     finally:
-        application.close()
         structlog.configure(**log_config)
 
 
@@ -115,7 +108,7 @@ def _compare(application: Application, user_id: UserId) -> list[Row]:
 
 
 def _ratio(without: Sequence[float], cached: Sequence[float]) -> Row:
-    (p50, p95), (cached_p50, cached_p95) = _percentiles(without), _percentiles(cached)
+    (p50, p95), (cached_p50, cached_p95) = _p50_p95(without), _p50_p95(cached)
     return {
         "p50, ms": p50,
         "p95, ms": p95,
@@ -126,13 +119,13 @@ def _ratio(without: Sequence[float], cached: Sequence[float]) -> Row:
     }
 
 
-def _percentiles(times: Sequence[float]) -> tuple[float, float]:
-    p50, p95 = percentiles(times, 50, 95)
+def _p50_p95(times: Sequence[float]) -> tuple[float, float]:
+    p50, p95 = percentiles(times, 95)
     return round(p50, 3), round(p95, 3)
 
 
 def measure(
-    databases: Sequence[str], user_count: int, entries: int, inactive_count: int, report: Report
+    databases: Sequence[str], user_count: int, entries: int, inactive_count: int
 ) -> list[Row]:
     """
     Fill empty databases and run the benchmark; return its rows.
@@ -144,17 +137,14 @@ def measure(
     """
     rows: list[Row] = []
     for database in databases:
-        with tempfile.TemporaryDirectory(prefix="workbell-bench-") as folder:
-            url = database or f"sqlite:///{folder}/bench.db"
-            key = UuidIds().new() + UuidIds().new()
-            settings = Settings(data_dir=Path(folder), database_url=url, secret_key=key)
-            rows += _measure(settings, user_count, entries, inactive_count, report)
+        with Target().settings() as scratch:
+            url, key = database or scratch.database_url, secrets.token_hex(32)
+            settings = evolve(scratch, database_url=url, secret_key=key)
+            rows += _measure(settings, user_count, entries, inactive_count)
     return rows
 
 
-def _measure(
-    settings: Settings, user_count: int, entries: int, inactive_count: int, report: Report
-) -> list[Row]:
+def _measure(settings: Settings, user_count: int, entries: int, inactive_count: int) -> list[Row]:
     name = make_url(settings.database_url).get_backend_name()
     with _open_application(settings) as application:
         report(f"{name}: inserting {entries:,} entries of {user_count:,} users")
@@ -190,9 +180,7 @@ def _measure_many_users(application: Application, user_count: int) -> Iterator[F
             for kind in KINDS:
                 times[kind].append(client.request("GET", f"/api/v1/summary/{kind}"))
     for kind, durations in times.items():
-        yield from _figures(
-            f"{kind} summary of {len(durations)} users in turn, no cache", durations
-        )
+        yield from _figures(f"{kind} summary of {len(sample)} users in turn, no cache", durations)
 
 
 def _measure_writes(application: Application) -> Iterator[Figure]:
@@ -203,33 +191,25 @@ def _measure_writes(application: Application) -> Iterator[Figure]:
 
 
 def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
-    for name, figure in zip(("p50", "p95"), _percentiles(times), strict=True):
-        yield f"{what}, {name}", figure, "ms"
+    p50, p95 = _p50_p95(times)
+    yield f"{what}, p50", p50, "ms"
+    yield f"{what}, p95", p95, "ms"
 
 
 def _measure_reminders(application: Application, inactive_count: int) -> Iterator[Figure]:
     """Yield duration and memory growth of a run that emails inactive users."""
-    before, started, seen = resident_bytes(), time.perf_counter(), [0]
+    before, started = resident_bytes(), time.perf_counter()
     with _progress_bar(inactive_count, "Reminding") as bar:
-
-        def watch(checked: int) -> None:
-            bar.update(checked - seen[0])
-            seen[0] = checked
-
-        _, emailed = application.reminding.remind_at_default_time(watch)
-    yield (
-        f"reminder run that emails {emailed:,} users",
-        round(time.perf_counter() - started, 2),
-        "s",
-    )
+        _, emailed = application.reminding.remind_at_default_time(
+            lambda checked: bar.update(checked - bar.pos)
+        )
+    seconds = round(time.perf_counter() - started, 2)
+    yield f"reminder run that emails {emailed:,} users", seconds, "s"
     yield "memory growth of that run", round(max(0, resident_bytes() - before) / 2**20, 1), "MiB"
 
 
 def _progress_bar(length: int, label: str) -> Any:
     return click.progressbar(length=length, label=label, file=sys.stderr)
-
-
-# ---- Server
 
 
 @define(eq=False)
@@ -239,7 +219,6 @@ class _PreloadedActors(ActorCache):
     actors: dict[str, Actor] = Factory(dict[str, Actor])
 
     def find(self, token: str, now: datetime) -> Actor | None:
-        """Return the actor of a token."""
         return self.actors.get(token) or super().find(token, now)
 
 
@@ -255,22 +234,13 @@ def _serve(
     signing_in = evolve(application.signing_in, actor_cache=actors)
     dependencies = evolve(application.app_dependencies(), rate_limits=None, signing_in=signing_in)
     if not cached:
-        dependencies = evolve(
-            dependencies, summaries=evolve(application.summaries, cache_seconds=0)
-        )
-    server = HttpServer(
-        build_app(dependencies), listen("127.0.0.1", 0), application.ids.new, threads=1
-    )
-    server.start()
-    connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
-    try:
+        uncached = evolve(application.summaries, cache_seconds=0)
+        dependencies = evolve(dependencies, summaries=uncached)
+    with (
+        serving(application, dependencies, threads=1) as port,
+        closing(http.client.HTTPConnection("127.0.0.1", port)) as connection,
+    ):
         yield SummaryClient(connection, str(user_ids[0]))
-    finally:
-        connection.close()
-        server.stop(0.0)
-
-
-# ---- Data
 
 
 def _fill(url: str, user_count: int, entries: int, inactive_count: int) -> None:
@@ -280,10 +250,11 @@ def _fill(url: str, user_count: int, entries: int, inactive_count: int) -> None:
     with engine.begin() as db:
         if db.execute(select(users.c.id).limit(1)).first() is not None:
             raise Conflict("The database has users; this benchmark needs an empty database.")
+    user_ids = range(1, user_count + inactive_count + 1)
     with engine.begin() as db, _progress_bar(entries, "Filling") as bar:
-        total = user_count + inactive_count
-        _insert(db, users, (_user(n, now) for n in range(1, total + 1)))
-        _insert(db, goal_ledgers, (_ledger(n) for n in range(1, total + 1)))
+        _insert(db, users, (_user(n, now) for n in user_ids))
+        ledgers = ({"owner": n, "last_goal": GOALS, "revision": 1} for n in user_ids)
+        _insert(db, goal_ledgers, ledgers)
         _insert(db, goals, _goals(user_count, inactive_count, now))
         _insert(db, progress_entries, _entries(user_count, entries, now), bar.update)
         _insert(db, progress_days, _days(user_count, entries, now))
@@ -321,10 +292,6 @@ def _user(n: int, now: datetime) -> Row:
         "is_active": True, "is_email_verified": True, "time_zone": "Europe/Berlin",
         "token_version": 0, "created_at": now,
     }  # fmt: skip
-
-
-def _ledger(n: int) -> Row:
-    return {"owner": n, "last_goal": GOALS, "revision": 1}
 
 
 def _goals(user_count: int, inactive_count: int, now: datetime) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """Targets of benchmarks: temporary databases."""
 
+import gc
 import resource
 import secrets
 import tempfile
@@ -18,8 +19,6 @@ from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.system import Clock
-
-_FORCE = {"postgresql": " WITH (FORCE)"}
 
 
 @frozen
@@ -81,13 +80,22 @@ class Target:
         self, tasks: Iterable[Task], clock: Clock | None = None
     ) -> Generator[Application]:
         """Yield an application on an empty store."""
-        with self.settings() as settings:
-            application = build(settings, tasks=tasks, clock=clock)
-            application.migrate_and_register()
-            try:
-                yield application
-            finally:
-                application.close()
+        with self.settings() as settings, open_application(settings, tasks, clock) as application:
+            gc.freeze()
+            yield application
+
+
+@contextmanager
+def open_application(
+    settings: Settings, tasks: Iterable[Task] = (), clock: Clock | None = None
+) -> Generator[Application]:
+    """Build and migrate an application; close it at the end."""
+    application = build(settings, tasks=tasks, clock=clock)
+    try:
+        application.migrate_and_register()
+        yield application
+    finally:
+        application.close()
 
 
 @contextmanager
@@ -99,7 +107,7 @@ def _scratch_database(server: URL) -> Generator[URL]:
         yield server.set(database=name)
     finally:
         with _admin_connection(server) as connection:
-            force = _FORCE.get(server.get_backend_name(), "")
+            force = " WITH (FORCE)" if server.get_backend_name() == "postgresql" else ""
             connection.exec_driver_sql(f"DROP DATABASE {name}{force}")
 
 

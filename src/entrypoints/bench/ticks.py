@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from statistics import median
@@ -17,6 +17,7 @@ from workbell.adapters.sql.schema.tables import schedules
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule
+from workbell.entrypoints.bench.rows import Row, report
 from workbell.entrypoints.bench.targets import Target, resident_bytes
 from workbell.entrypoints.bench.workers import (
     StartTimes,
@@ -43,24 +44,21 @@ class _ManualClock:
     at: datetime
 
     def now(self) -> datetime:
-        """Return the current time."""
         return self.at
 
 
-def measure(
-    sizes: Sequence[int], report: Callable[[str], None], target: Target | None = None
-) -> list[dict[str, Any]]:
+def measure(target: Target, sizes: Sequence[int]) -> list[Row]:
     """Return a row for each number of schedules."""
     rows = []
     for size in sizes:
         report(f"{size:,} schedules: filling the table")
-        row = _measure(size, target or Target())
+        row = _measure(target, size)
         report(", ".join(f"{key} {value}" for key, value in row.items()))
         rows.append(row)
     return rows
 
 
-def _measure(size: int, target: Target) -> dict[str, Any]:
+def _measure(target: Target, size: int) -> Row:
     clock, starts = _ManualClock(START), StartTimes()
     burst = min(BURST, size)
     with target.application(starts.tasks(), clock) as application:
@@ -72,7 +70,9 @@ def _measure(size: int, target: Target) -> dict[str, Any]:
         grown = resident_bytes() - before
         with running(application, scheduler=False):
             wait_until(lambda: is_finished(application))
-            recorded, last = starts.count, _start_burst(application, clock, burst, starts)
+            recorded, started = starts.count, time.perf_counter()
+            _fire_burst(application, clock, burst)
+            wait_until(lambda: starts.count >= recorded + burst and is_finished(application))
     assert (recorded, starts.count) == (burst, 2 * burst), "every tick runs once"
     return {
         "schedules": size,
@@ -81,7 +81,7 @@ def _measure(size: int, target: Target) -> dict[str, Any]:
         "fired/s": round(burst / fired),
         "lateness p99, ms": round(lateness * 1000),
         "recorded after, s": round(fired, 3),
-        "started after, s": round(last, 3),
+        "started after, s": round(starts.last - started, 3),
         "memory growth, MiB": round(grown / 2**20, 1),
     }
 
@@ -106,7 +106,7 @@ def _fill_schedules(application: Application, size: int, burst: int) -> None:
     engine.dispose()
 
 
-def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def _copy(connection: Connection, rows: Sequence[Row]) -> None:
     """Insert rows by COPY: a million within a minute."""
     names = list(rows[0])
     cursor: Any = connection.connection.cursor()
@@ -150,15 +150,4 @@ def _fire_burst(application: Application, clock: _ManualClock, burst: int) -> tu
     while done < burst:
         done += (fired := application.ticking.tick())
         late += [time.perf_counter() - started] * fired
-    return time.perf_counter() - started, percentiles(late, 99)[0]
-
-
-def _start_burst(
-    application: Application, clock: _ManualClock, burst: int, starts: StartTimes
-) -> float:
-    """Fire a burst; return the seconds until its last job started."""
-    wanted = starts.count + burst
-    started = time.perf_counter()
-    _fire_burst(application, clock, burst)
-    wait_until(lambda: starts.count >= wanted and is_finished(application))
-    return starts.last - started
+    return time.perf_counter() - started, percentiles(late)[1]

@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from statistics import quantiles
@@ -60,18 +61,15 @@ def running(application: Application, *, scheduler: bool = True) -> Generator[No
 def worker_processes(settings: Settings, count: int) -> Iterator[Callable[[], int]]:
     """Run worker processes; yield a function that counts their started bodies."""
     context = get_context("spawn")
-    ready, go, stop = context.Barrier(count + 1), context.Event(), context.Event()
+    ready, stop = context.Barrier(count + 1), context.Event()
     done = [context.Value("q", 0, lock=False) for _ in range(count)]
     workers = [
-        context.Process(
-            target=_run_worker_process, args=(settings, each, ready, go, stop), daemon=True
-        )
+        context.Process(target=_run_worker_process, args=(settings, each, ready, stop), daemon=True)
         for each in done
     ]
     for worker in workers:
         worker.start()
     ready.wait(60)
-    go.set()
     try:
         yield lambda: sum(each.value for each in done)
     finally:
@@ -80,17 +78,21 @@ def worker_processes(settings: Settings, count: int) -> Iterator[Callable[[], in
             worker.join(15)
 
 
-def _run_worker_process(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None:
+def _run_worker_process(settings: Settings, done: Any, ready: Any, stop: Any) -> None:
     def set_count(count: int) -> None:
         done.value = count
 
     application = build(settings, tasks=StartTimes(on_start=set_count).tasks())
     gc.freeze()
     ready.wait(60)
-    go.wait()
     with running(application, scheduler=False):
         stop.wait()
     application.close()
+
+
+def other_process() -> ProcessPoolExecutor:
+    """Return a pool of one process: clients must not share our GIL."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
 def is_finished(application: Application) -> bool:
@@ -107,7 +109,7 @@ def wait_until(done: Callable[[], bool], seconds: float = 600.0) -> None:
         time.sleep(0.0005)
 
 
-def run_threads(count: int, work: Callable[[int], None]) -> float:
+def run_threads(count: int, work: Callable[[int], object]) -> float:
     """Run `work(n)` in threads; return the seconds until all have ended."""
     threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
     started = time.perf_counter()
@@ -118,7 +120,7 @@ def run_threads(count: int, work: Callable[[int], None]) -> float:
     return time.perf_counter() - started
 
 
-def percentiles(values: Sequence[float], *percents: int) -> tuple[float, ...]:
-    """Return the given percentiles."""
+def percentiles(values: Sequence[float], high: int = 99) -> tuple[float, float]:
+    """Return the 50th and a higher percentile."""
     cuts = quantiles(values, n=100)
-    return tuple(cuts[percent - 1] for percent in percents)
+    return cuts[49], cuts[high - 1]

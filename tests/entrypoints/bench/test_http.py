@@ -9,19 +9,20 @@ from workbell.entrypoints.bench import load as bench_load
 from workbell.entrypoints.bench.targets import Target
 
 
-def test_a_server_answers_all_requests_of_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_answers_all_requests_of_the_load(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(bench_http, "USERS", 3)
     monkeypatch.setattr(bench_http, "SCHEDULES", 2)
-    lines: list[str] = []
     with Target().settings() as settings, bench_http.running_api(settings) as server:
-        rows = bench_http.ResultRows(1, lines.append)
-        rows.add("list", server.listing(), connections=2, warm=0)
+        rows = bench_http.ResultRows(1)
+        rows.add("list", server.listing(), connections=2)
         monkeypatch.setattr("shutil.which", lambda _: None)
-        monkeypatch.setattr(bench_load, "ProcessPoolExecutor", _InlineExecutor)
-        rows.add("create by threads", server.schedule(), connections=2, warm=0)
+        monkeypatch.setattr(bench_load, "other_process", _InlineExecutor)
+        rows.add("create by threads", server.schedule(), connections=2)
     assert [row["what"] for row in rows.rows] == ["list", "create by threads"]
     assert all(row["requests/s"] > 0 and row["refused"] == 0 for row in rows.rows)
-    assert len(lines) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 class _InlineExecutor:
