@@ -74,21 +74,21 @@ class AppDependencies:
     """
 
     identity: RegistrationService
-    signing_in: LoginService
+    login: LoginService
     passwords: PasswordService
     profiles: ProfileService
-    people: UserAdministration
+    users: UserAdministration
     sessions: SessionService
     api_keys: ApiKeyService
     second_factor: SecondFactorService
-    scheduling: ScheduleService
+    schedules: ScheduleService
     jobs: JobService
     definitions: TaskDefinitionService
     goals: GoalService
     progress: ProgressService
     timers: TimerService
     summaries: SummaryService
-    reminding: ReminderService
+    reminders: ReminderService
     serializer: Serializer
     ids: Ids
     database: Health
@@ -103,9 +103,9 @@ class AppDependencies:
 
 def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
     """Return every operation except those that serve the documentation."""
-    auth_routes = auth.AuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
+    auth_routes = auth.AuthRoutes(identity=deps.identity, signing_in=deps.login)
     schedule_routes = schedules.ScheduleRoutes(
-        scheduling=deps.scheduling, jobs=deps.jobs, definitions=deps.definitions
+        scheduling=deps.schedules, jobs=deps.jobs, definitions=deps.definitions
     )
     job_routes = jobs.JobRoutes(jobs=deps.jobs, definitions=deps.definitions)
     admin = admin_routes.JobAdminRoutes(jobs=deps.jobs, definitions=deps.definitions)
@@ -123,7 +123,7 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
-        *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminding)),
+        *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminders)),
         *api_process.operations(_make_health_routes(deps)),
         *_insighthub_operations(deps, auth_routes, schedule_routes),
         *_learnflow_identity_operations(deps, auth_routes),
@@ -139,27 +139,27 @@ def _account_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         browser=_make_browser_sessions(deps), identity=deps.identity
     )
     account_routes = account.AccountRoutes(
-        signing_in=deps.signing_in,
+        signing_in=deps.login,
         passwords=deps.passwords,
         profiles=deps.profiles,
         sessions=deps.sessions,
         api_keys=deps.api_keys,
     )
     factor_routes = second_factor.SecondFactorRoutes(
-        second_factor=deps.second_factor, people=deps.people
+        second_factor=deps.second_factor, people=deps.users
     )
     return (
         *browser_session_routes.operations(session_routes),
         *account.operations(account_routes),
         *second_factor.operations(factor_routes),
-        *users.operations(users.UserRoutes(people=deps.people)),
+        *users.operations(users.UserRoutes(people=deps.users)),
     )
 
 
 def _insighthub_operations(
     deps: AppDependencies, auth_routes: auth.AuthRoutes, schedule_routes: schedules.ScheduleRoutes
 ) -> tuple[AnyOperation, ...]:
-    own_auth = insighthub.InsightHubAuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
+    own_auth = insighthub.InsightHubAuthRoutes(identity=deps.identity, signing_in=deps.login)
     tasks = insighthub.InsightHubTaskRoutes(definitions=deps.definitions)
     shared = insighthub.make_schedule_routes(schedule_routes)
     own = insighthub.InsightHubScheduleRoutes(schedules=shared)
@@ -174,7 +174,7 @@ def _learnflow_identity_operations(
     deps: AppDependencies, auth_routes: auth.AuthRoutes
 ) -> Sequence[AnyOperation]:
     own = learnflow.LearnFlowAuthRoutes(
-        identity=deps.identity, signing_in=deps.signing_in, people=deps.people
+        identity=deps.identity, signing_in=deps.login, people=deps.users
     )
     return learnflow.identity_operations(own, auth_routes)
 
@@ -182,9 +182,9 @@ def _learnflow_identity_operations(
 def _datamanager_operations(deps: AppDependencies) -> Sequence[AnyOperation]:
     own = datamanager.DataManagerUserRoutes(
         identity=deps.identity,
-        signing_in=deps.signing_in,
+        signing_in=deps.login,
         profiles=deps.profiles,
-        people=deps.people,
+        people=deps.users,
     )
     return datamanager.identity_operations(own)
 
@@ -192,7 +192,7 @@ def _datamanager_operations(deps: AppDependencies) -> Sequence[AnyOperation]:
 def _jobprocessing_operations(
     deps: AppDependencies, job_routes: jobs.JobRoutes
 ) -> tuple[AnyOperation, ...]:
-    own = jobprocessing.JobProcessingAuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
+    own = jobprocessing.JobProcessingAuthRoutes(identity=deps.identity, signing_in=deps.login)
     shared = jobprocessing.make_job_routes(job_routes)
     creation = jobprocessing.JobProcessingJobRoutes(jobs=shared)
     return (
@@ -202,7 +202,7 @@ def _jobprocessing_operations(
 
 
 def _make_browser_sessions(deps: AppDependencies) -> BrowserSessions:
-    return BrowserSessions(signing_in=deps.signing_in, public_url=deps.settings.public_url)
+    return BrowserSessions(signing_in=deps.login, public_url=deps.settings.public_url)
 
 
 def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
@@ -214,7 +214,7 @@ def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
             ailments=deps.ailments,
         ),
         jobs=deps.jobs,
-        signing_in=deps.signing_in,
+        signing_in=deps.login,
         metrics_registry=deps.metrics,
         worker_lease=deps.worker_lease,
         metrics_token=deps.settings.metrics_token,
@@ -240,7 +240,7 @@ def build_app(deps: AppDependencies) -> FalconApp:
         bodies=BodyReader(deps.serializer, deps.settings.max_body_bytes),
         queries=QueryReader(deps.serializer),
         verified_email=VerifiedEmailPolicy(deps.settings.require_verified_email),
-        refusals=RefusalAudit(store=deps.signing_in.store, clock=deps.signing_in.clock),
+        refusals=RefusalAudit(store=deps.login.store, clock=deps.login.clock),
         rate_limits=deps.rate_limits,
     )
     middleware = HttpMiddleware.from_settings(deps.settings, deps.ids)

@@ -106,11 +106,11 @@ def _open_application() -> Generator[Application]:
 
 def _measure_overhead(application: Application, calls: int) -> Cuts:
     """Return p50 and p99 of authenticating and rate limiting a request, in ms."""
-    token = application.signing_in.login("user0", PASSWORD).access
+    token = application.login.login("user0", PASSWORD).access
     client_info, times = ClientInfo(address="127.0.0.1"), []
     for _ in range(calls):
         started = time.perf_counter()
-        actor = application.signing_in.authenticate(token, client_info)
+        actor = application.login.authenticate(token, client_info)
         application.rate_limits.admit(
             RateLimitRequest(
                 address="127.0.0.1",
@@ -128,7 +128,7 @@ def _compare_with_django(application: Application, seconds: float) -> tuple[floa
     """Return our logins/s and Django's hashes/s: one thread each, alternating."""
 
     def login() -> None:
-        application.signing_in.login("user0", PASSWORD)
+        application.login.login("user0", PASSWORD)
 
     def hash_password() -> None:
         hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt" * 6, DJANGO_ROUNDS)
@@ -151,7 +151,7 @@ def _rate_per_second(work: Callable[[], object], seconds: float) -> float:
 
 
 def _log_in(application: Application) -> str:
-    return application.signing_in.login("user0", PASSWORD).access
+    return application.login.login("user0", PASSWORD).access
 
 
 def _another_process() -> ProcessPoolExecutor:

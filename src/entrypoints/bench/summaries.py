@@ -216,7 +216,7 @@ def _measure_reminders(application: Application, inactive_count: int) -> Iterato
             bar.update(checked - seen[0])
             seen[0] = checked
 
-        _, emailed = application.reminding.remind_at_default_time(watch)
+        _, emailed = application.reminders.remind_at_default_time(watch)
     yield (
         f"reminder run that emails {emailed:,} users",
         round(time.perf_counter() - started, 2),
@@ -252,8 +252,8 @@ def _serve(
         actors = _PreloadedActors(
             actors={str(one): Actor.of(tx.users.get(one)) for one in user_ids}
         )
-    signing_in = evolve(application.signing_in, actor_cache=actors)
-    dependencies = evolve(application.app_dependencies(), rate_limits=None, signing_in=signing_in)
+    signing_in = evolve(application.login, actor_cache=actors)
+    dependencies = evolve(application.app_dependencies(), rate_limits=None, login=signing_in)
     if not cached:
         dependencies = evolve(
             dependencies, summaries=evolve(application.summaries, cache_seconds=0)

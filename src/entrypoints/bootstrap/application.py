@@ -85,7 +85,7 @@ class Application:
     mailer: Mailer
     definitions: TaskDefinitionService
     parameter_check: ParameterCheck
-    scheduling: ScheduleService
+    schedules: ScheduleService
     jobs: JobService
     goals: GoalService
     metrics: MetricsRegistry
@@ -94,13 +94,13 @@ class Application:
     )
     cache: MeteredCache
     summaries: SummaryService
-    reminding: ReminderService
-    ticking: Ticker
+    reminders: ReminderService
+    ticker: Ticker
     execution: ExecutionService[SchedulesTx]
     retention: RetentionService
     identity: RegistrationService
-    signing_in: LoginService
-    people: UserAdministration
+    login: LoginService
+    users: UserAdministration
     sessions: SessionService
     rate_limits: RateLimiting
     queues: Sequence[str]
@@ -135,7 +135,7 @@ class Application:
 
     def _register_tasks(self) -> None:
         self.parameter_check.pause_incompatible(self.definitions.synchronise())
-        self.ticking.recompute_after_tzdata_change(tzdata_version())
+        self.ticker.recompute_after_tzdata_change(tzdata_version())
 
     def ensure_reminder_schedules(self) -> None:
         """Insert or update the built-in schedules that send goal reminders."""
@@ -174,7 +174,7 @@ class Application:
             worker=worker,
             wakeups=wakeups,
             waker=self.waker,
-            ticker=self.ticking if scheduler else None,
+            ticker=self.ticker if scheduler else None,
             retention=self.retention if scheduler else None,
             overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,
@@ -207,34 +207,34 @@ class Application:
         passwords = PasswordService(
             codes=self.identity.codes,
             mailer=self.identity.background_mailer,
-            actor_cache=self.signing_in.actor_cache,
+            actor_cache=self.login.actor_cache,
             burst_filter=AuditBurstFilter(),
             rate_limits=self.rate_limits,
         )
         return AppDependencies(
             identity=self.identity,
-            signing_in=self.signing_in,
+            login=self.login,
             passwords=passwords,
             profiles=ProfileService(passwords=passwords),
-            people=self.people,
+            users=self.users,
             sessions=self.sessions,
             api_keys=ApiKeyService(
                 store=self.store,
                 clock=self.clock,
                 ids=self.ids,
-                actor_cache=self.signing_in.actor_cache,
+                actor_cache=self.login.actor_cache,
             ),
             second_factor=SecondFactorService(
-                factor_check=self.signing_in.factor_check, passwords=passwords, ids=self.ids
+                factor_check=self.login.factor_check, passwords=passwords, ids=self.ids
             ),
-            scheduling=self.scheduling,
+            schedules=self.schedules,
             jobs=self.jobs,
             definitions=self.definitions,
             goals=self.goals,
             progress=ProgressService(store=self.store, clock=self.clock, serializer=FIELDS),
             timers=TimerService(store=self.store, clock=self.clock),
             summaries=self.summaries,
-            reminding=self.reminding,
+            reminders=self.reminders,
             serializer=FIELDS,
             ids=self.ids,
             database=self.store,

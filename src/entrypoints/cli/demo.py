@@ -67,7 +67,7 @@ def _add_sample_data(application: "Application") -> None:
         )
         actor = Actor.of(application.identity.register(new))
         for task, cron, name, parameters in SCHEDULES:
-            application.scheduling.create(
+            application.schedules.create(
                 actor,
                 NewSchedule(
                     task_definition=task, cron_expression=cron, name=name, parameters=parameters

@@ -148,7 +148,7 @@ def remove_second_factor(context: CliContext, username: str) -> None:
             user = tx.users.by_login(username)
         if user is None:
             raise NotFound(f"There is no user {username!r}.")
-        removed = application.people.remove_second_factor(SYSTEM, user.id)
+        removed = application.users.remove_second_factor(SYSTEM, user.id)
     if removed:
         click.echo(f"The second factor of {user.username} was removed.")
     else:

@@ -116,7 +116,7 @@ class Client:
 
     def _run_until_idle(self) -> None:
         while True:
-            fired = self.application.ticking.tick()
+            fired = self.application.ticker.tick()
             swept = self.application.execution.sweep()
             for queue in swept.queues:
                 self._inline.drain(queue)
