@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import Attribute, Converter, Factory, field, frozen
 
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.config.parsers import in_range, parse_int, parse_text
+from workbell.entrypoints.config.parsers import in_range, parse_int
 
 Reader = Callable[[str], Any]
 Check = Callable[[Any], None]
@@ -50,7 +50,7 @@ def option(
     default: Any,
     help: str,
     *,
-    read: Reader = parse_text,
+    read: Reader = str,
     check: Check | None = None,
     normalise: Callable[[Any], Any] | None = None,
     secret: bool = False,

@@ -33,7 +33,6 @@ from workbell.entrypoints.config.parsers import (
     parse_folder,
     parse_network,
     parse_rate,
-    parse_text,
     parse_time_zone,
     parse_url,
 )
@@ -52,18 +51,10 @@ def _default_public_url(settings: "Settings") -> str:
     return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{settings.port}"
 
 
-def _default_database_url(settings: "Settings") -> str:
-    return f"sqlite:///{settings.data_dir / 'workbell.db'}"
-
-
 def _default_allowed_hosts(settings: "Settings") -> tuple[str, ...]:
     public = urlsplit(settings.public_url).hostname or "localhost"
     public = f"[{public}]" if ":" in public else public
     return tuple(dict.fromkeys(("localhost", "127.0.0.1", "[::1]", public)))
-
-
-def _default_pool_size(settings: "Settings") -> int:
-    return settings.worker_threads + 4
 
 
 @frozen(kw_only=True)
@@ -101,7 +92,7 @@ class Settings:
         ),
     )
     database_url: str = option(
-        _default_database_url,
+        lambda settings: f"sqlite:///{settings.data_dir / 'workbell.db'}",
         "Database: sqlite:///file, postgresql://, mysql://, mariadb://, or memory:// for tests.",
         read=parse_database_url,
         normalise=parse_database_url,
@@ -132,7 +123,7 @@ class Settings:
     secret_key_previous: tuple[str, ...] = option(
         (),
         "Previous secret keys, for rotation: their tokens and second factors remain valid.",
-        read=comma_separated(parse_text),
+        read=comma_separated(str),
         check=check_secret,
         secret=True,
     )
@@ -267,7 +258,7 @@ class Settings:
         8, "Jobs that one worker process runs concurrently.", 1, 512, group="Work"
     )
     database_pool_size: int = int_option(
-        _default_pool_size,
+        lambda settings: settings.worker_threads + 4,
         "Maximum of database connections per process; default: WORKER_THREADS + 4.",
         1,
         1_000,

@@ -91,10 +91,8 @@ def _read_dotenv(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         return {}
-    except OSError as error:
-        raise Invalid(f"{path.absolute()}: {error.strerror}") from error
-    except ValueError as error:
-        raise Invalid(f"{path.absolute()}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise Invalid(f"{path.absolute()}: {getattr(error, 'strerror', error)}") from error
     variables: dict[str, str] = {}
     for line in parse_stream(StringIO(text)):
         if line.error:
@@ -107,10 +105,8 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 def _read_toml(path: Path) -> dict[str, str]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Invalid(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise Invalid(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise Invalid(f"{path}: {getattr(error, 'strerror', error)}") from error
     return {variable(key): _toml_text(path, key, value) for key, value in table.items()}
 
 
