@@ -156,7 +156,7 @@ class _Bench:
         try:
             with self.application(starts) as application:
                 total = count // PRODUCERS * PRODUCERS
-                worker, _ = application.worker(1)
+                worker = application.worker(1)
 
                 def produce(n: int) -> None:
                     for _ in range(count // PRODUCERS):

@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
-from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated
@@ -134,18 +133,16 @@ class Application(Backends):
         on_stuck: Callable[[], None] = lambda: None,
     ) -> Runtime:
         """Build the background threads of this process; they are not started."""
-        worker, wakeups = (
-            self.worker(threads, log_attempts=log_attempts) if threads else (None, None)
-        )
-        if wakeups is not None:
-            self.store.waker = make_store_waker(self.changes, wakeups)
+        worker = self.worker(threads, log_attempts=log_attempts) if threads else None
+        if worker is not None:
+            self.store.waker = make_store_waker(self.changes, worker.wakeups)
         return Runtime(
             execution=self.execution,
             clock=self.clock,
             lease=timedelta(seconds=self.settings.lease_seconds),
             metrics=self.engine_metrics,
             worker=worker,
-            wakeups=wakeups,
+            wakeups=None if worker is None else worker.wakeups,
             waker=self.waker,
             ticker=self.ticker if scheduler else None,
             retention=self.retention if scheduler else None,
@@ -154,8 +151,8 @@ class Application(Backends):
             on_stuck=on_stuck,
         )
 
-    def worker(self, threads: int, *, log_attempts: bool = False) -> tuple[JobWorker, Wakeups]:
-        """Build a worker and the wake-ups that drive it."""
+    def worker(self, threads: int, *, log_attempts: bool = False) -> JobWorker:
+        """Build a worker with the wake-ups that drive it."""
         worker = JobWorker(
             execution=self.execution,
             clock=self.clock,
@@ -171,7 +168,7 @@ class Application(Backends):
             log_attempts=log_attempts,
         )
         worker.wakeups = make_wakeups(self.settings.redis_url, self.waker, worker)
-        return worker, worker.wakeups
+        return worker
 
     def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":
         """Build the dependencies of the HTTP API; its health reports on `runtime`."""

@@ -100,7 +100,7 @@ def _open_store(
 ) -> tuple[AnyStore, Clock, Callable[[], float]]:
     if settings.database_url.startswith("memory"):
         clock = clock or SystemClock()
-        return MemoryStore(clock), clock, _no_drift
+        return MemoryStore(clock), clock, lambda: 0.0
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -113,7 +113,7 @@ def _open_store(
         schema=settings.database_schema,
     )
     if clock is not None:
-        return store, clock, _no_drift
+        return store, clock, lambda: 0.0
     store.clock = anchored = AnchoredClock(store.time)
 
     def anchor() -> float:
@@ -121,10 +121,6 @@ def _open_store(
         return 0.0 if moved is None else moved.total_seconds()
 
     return store, anchored, anchor
-
-
-def _no_drift() -> float:
-    return 0.0
 
 
 def _make_mailer(

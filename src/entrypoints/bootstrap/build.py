@@ -98,7 +98,12 @@ def build(
         jobs=_make_jobs(backends, definitions, queues),
         goals=GoalService(store=store, clock=clock, serializer=FIELDS),
         engine_metrics=EngineMetrics(backends.metrics, registry),
-        summaries=_make_summaries(backends),
+        summaries=SummaryService(
+            store=store,
+            clock=clock,
+            cache=backends.cache,
+            cache_seconds=settings.summary_cache_seconds,
+        ),
         reminders=reminders,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
         execution=_make_execution(backends, definitions),
@@ -166,15 +171,6 @@ def _make_execution(
         files=backends.files,
         lease=timedelta(seconds=backends.settings.lease_seconds),
         on_settled=[RunOutcomes(clock=backends.clock)],
-    )
-
-
-def _make_summaries(backends: Backends) -> SummaryService:
-    return SummaryService(
-        store=backends.store,
-        cache=backends.cache,
-        clock=backends.clock,
-        cache_seconds=backends.settings.summary_cache_seconds,
     )
 
 

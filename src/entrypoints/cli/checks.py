@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -60,14 +59,10 @@ def _check_folders(settings: Settings) -> Iterator[Finding]:
         for folder in folders:
             if not folder.is_dir():
                 yield Finding(name, f"{folder} is not a folder.", "error")
-    parent = _nearest_existing(settings.data_dir)
+    folder = settings.data_dir.absolute()
+    parent = next(each for each in (folder, *folder.parents) if each.exists())
     if not os.access(parent, os.W_OK):
         yield Finding("DATA_DIR", f"{parent} is not writable.", "error")
-
-
-def _nearest_existing(path: Path) -> Path:
-    path = path.absolute()
-    return next(p for p in (path, *path.parents) if p.exists())
 
 
 def _check_servers(settings: Settings) -> Iterator[Finding]:

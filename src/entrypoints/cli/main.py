@@ -62,18 +62,18 @@ def up(context: CliContext, host: str | None, port: int | None) -> None:
 @click.pass_obj
 def worker(context: CliContext) -> None:
     """Run jobs (needs a database server)."""
-    from workbell.entrypoints.processes.worker import run_worker
+    from workbell.entrypoints.processes.worker import run
 
-    sys.exit(run_worker(context.settings()))
+    sys.exit(run(context.settings(), "worker"))
 
 
 @main.command()
 @click.pass_obj
 def scheduler(context: CliContext) -> None:
     """Enqueue due schedules (needs a database server)."""
-    from workbell.entrypoints.processes.worker import run_scheduler
+    from workbell.entrypoints.processes.worker import run
 
-    sys.exit(run_scheduler(context.settings()))
+    sys.exit(run(context.settings(), "scheduler"))
 
 
 @main.command()

@@ -1,6 +1,6 @@
 """Declaration of one setting: parsing, validation, documentation."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import time
 from enum import StrEnum
 from typing import Any, Final
@@ -122,35 +122,6 @@ def format_value(value: Any) -> str:
             return ",".join(map(format_value, value))
         case _:
             return str(value)
-
-
-def format_example(attributes: Iterable["Attribute[Any]"]) -> str:
-    """Return an environment file with all settings, commented out."""
-    lines = [
-        "# Settings of Workbell. Copy this file to .env and uncomment the settings to change.",
-        "# Precedence: environment variables, then .env, then the TOML file in WORKBELL_CONFIG.",
-        "# Lists are comma-separated. An empty value means the default.",
-    ]
-    for attribute in attributes:
-        metadata = get_option(attribute)
-        default = "" if metadata.documented else format_default(attribute)
-        lines += ["", f"# ---- {metadata.group} ----"] if metadata.group else []
-        lines += ["", f"# {metadata.help}", f"# {variable(attribute.name)}={default}"]
-    return "\n".join(lines) + "\n"
-
-
-def format_reference(attributes: Iterable["Attribute[Any]"]) -> str:
-    """Return a Markdown table of the settings for each group."""
-    lines = ["# Settings"]
-    for attribute in attributes:
-        metadata = get_option(attribute)
-        if metadata.group:
-            head = "| Variable | Default | Meaning |"
-            lines += ["", f"## {metadata.group}", "", head, "|---|---|---|"]
-        text = format_default(attribute)
-        default = f"`{text}`" if text else "none"
-        lines.append(f"| `{variable(attribute.name)}` | {default} | {metadata.help} |")
-    return "\n".join(lines) + "\n"
 
 
 def _make_validator(check: Check) -> Callable[[Any, "Attribute[Any]", Any], None]:

@@ -5,11 +5,10 @@ import sys
 
 import click
 import structlog
-from attrs import asdict
+from attrs import asdict, evolve
 
 from workbell.adapters.http.app import build_app, make_openapi
 from workbell.adapters.http.server.server import HttpServer, listen
-from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build, import_task_modules
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
@@ -87,9 +86,7 @@ def _print_banner(settings: Settings, address: tuple[str, int], password: str | 
 
 def openapi_document(settings: Settings) -> bytes:
     """Return the OpenAPI document of this release as JSON."""
-    from attrs import evolve
-
-    application: Application = build(evolve(settings, database_url="memory://"))
+    application = build(evolve(settings, database_url="memory://"))
     try:
         return make_openapi(application.app_dependencies(), settings.public_url)
     finally:
