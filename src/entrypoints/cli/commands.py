@@ -222,9 +222,8 @@ def enqueue(
     try:
         given = json.loads(parameters)
     except ValueError as error:
-        raise click.BadParameter(
-            f"must be a JSON object: {error}", param_hint="PARAMETERS"
-        ) from error
+        message = f"must be a JSON object: {error}"
+        raise click.BadParameter(message, param_hint="PARAMETERS") from error
     if not isinstance(given, dict):
         raise click.BadParameter("must be a JSON object", param_hint="PARAMETERS")
     with context.application() as application:

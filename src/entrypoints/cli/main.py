@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
+from workbell.domain.identity.actor import SYSTEM
 from workbell.entrypoints.bench.cli import bench
 from workbell.entrypoints.cli.backup_commands import backup, restore
 from workbell.entrypoints.cli.commands import jobs, schedules, tasks
@@ -141,8 +142,6 @@ def create_superuser(context: CliContext, username: str, email: str, password: s
 @click.pass_obj
 def remove_second_factor(context: CliContext, username: str) -> None:
     """Remove the second factor of a user who lost it."""
-    from workbell.domain.identity.actor import SYSTEM
-
     with context.application() as application:
         with application.store.view() as tx:
             user = tx.users.by_login(username)

@@ -45,6 +45,15 @@ class Option:
             ) from None
         return value
 
+    def validate(self, _: Any, attribute: "Attribute[Any]", value: Any) -> None:
+        """Check a value given by code; raises Invalid."""
+        if value is None or self.check is None:
+            return
+        try:
+            self.check(value)
+        except Invalid as error:
+            raise Invalid.field(attribute.name, error.detail) from None
+
 
 def option(
     default: Any,
@@ -76,7 +85,7 @@ def option(
     return field(
         default=Factory(default, takes_self=True) if callable(default) else default,
         converter=None if normalise is None else Converter(normalise),
-        validator=None if check is None else _make_validator(check),
+        validator=metadata.validate,
         repr=not secret,
         metadata={_KEY: metadata},
     )
@@ -122,15 +131,3 @@ def format_value(value: Any) -> str:
             return ",".join(map(format_value, value))
         case _:
             return str(value)
-
-
-def _make_validator(check: Check) -> Callable[[Any, "Attribute[Any]", Any], None]:
-    def validate(_: Any, attribute: "Attribute[Any]", value: Any) -> None:
-        if value is None:
-            return
-        try:
-            check(value)
-        except Invalid as error:
-            raise Invalid.field(attribute.name, error.detail) from None
-
-    return validate

@@ -38,10 +38,6 @@ def serve(settings: Settings, workers: int) -> int:
 
     One worker serves in this process; several are child processes that
     inherit the listening socket.
-
-    Raises:
-        Invalid: A setting or a task module is invalid.
-        Unavailable: The port is in use, or the store is not ready.
     """
     configure(settings)
     life = Lifecycle()
