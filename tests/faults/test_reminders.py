@@ -44,7 +44,7 @@ def test_a_reminder_run_killed_three_times_emails_each_user_once(tmp_path: Path)
             child.kill()
         assert child.returncode == -9
 
-    checked, emailed = application.reminding.remind_at_default_time(lambda _: None)
+    checked, emailed = application.reminders.remind_at_default_time(lambda _: None)
     assert checked == USERS
     assert 0 < emailed <= USERS - 3 * PAGE
     with application.store.view() as tx:

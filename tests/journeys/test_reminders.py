@@ -68,18 +68,18 @@ def test_a_goal_is_reminded_of_once_until_its_owner_unsubscribes(tmp_path: Path)
         assert first["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
         token = str(first["List-Unsubscribe"]).strip("<>").rpartition("/")[2]
-        application.reminding.unsubscribe(token, ClientInfo())
+        application.reminders.unsubscribe(token, ClientInfo())
         clock.at += timedelta(days=15)
         client.run_until_idle()
         assert [each["To"] for each in reminders(tmp_path)[2:]] == ["bob@example.org"]
 
-        application.reminding.save_preferences(ann, Preferences(reminder_time=time(7, 30)))
+        application.reminders.save_preferences(ann, Preferences(reminder_time=time(7, 30)))
         clock.at = datetime(2030, 1, 25, 7, 31, tzinfo=UTC)
         client.run_until_idle()
         assert reminders(tmp_path)[-1]["To"] == "ann@example.org"
         assert len(reminders(tmp_path)) == 4
 
-        found, count = application.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
+        found, count = application.schedules.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
         daily, own = found
         assert count == 2
         assert (daily.cron_line, daily.zone, own.cron_line) == (

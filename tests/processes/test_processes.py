@@ -39,7 +39,7 @@ USUAL_PORTS = {"postgresql": 5432, "mariadb": 3306}
 def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None:
     """Four processes catch up on missed minutes concurrently."""
     schedules = [
-        fleet.application.scheduling.create(
+        fleet.application.schedules.create(
             SYSTEM,
             NewSchedule(
                 task_definition="touch",

@@ -74,21 +74,21 @@ class AppDependencies:
     """
 
     identity: RegistrationService
-    signing_in: LoginService
+    login: LoginService
     passwords: PasswordService
     profiles: ProfileService
-    people: UserAdministration
+    users: UserAdministration
     sessions: SessionService
     api_keys: ApiKeyService
     second_factor: SecondFactorService
-    scheduling: ScheduleService
+    schedules: ScheduleService
     jobs: JobService
     definitions: TaskDefinitionService
     goals: GoalService
     progress: ProgressService
     timers: TimerService
     summaries: SummaryService
-    reminding: ReminderService
+    reminders: ReminderService
     serializer: Serializer
     ids: Ids
     database: Health
@@ -103,16 +103,16 @@ class AppDependencies:
 
 def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
     """Return every operation except those that serve the documentation."""
-    auth_routes = auth.AuthRoutes(identity=deps.identity, signing_in=deps.signing_in)
+    auth_routes = auth.AuthRoutes(identity=deps.identity, signing_in=deps.login)
     account_routes = account.AccountRoutes(
-        signing_in=deps.signing_in,
+        signing_in=deps.login,
         passwords=deps.passwords,
         profiles=deps.profiles,
         sessions=deps.sessions,
         api_keys=deps.api_keys,
     )
     schedule_routes = schedules.ScheduleRoutes(
-        scheduling=deps.scheduling, jobs=deps.jobs, definitions=deps.definitions
+        scheduling=deps.schedules, jobs=deps.jobs, definitions=deps.definitions
     )
     job_routes = jobs.JobRoutes(jobs=deps.jobs, definitions=deps.definitions)
     goal_routes = goals.GoalRoutes(goals=deps.goals, timers=deps.timers)
@@ -131,7 +131,7 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
-        *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminding)),
+        *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminders)),
         *api_process.operations(_make_health_routes(deps)),
         *_compat_identity_operations(deps, auth_routes, account_routes),
         *insighthub.task_operations(insighthub.InsightHubTaskRoutes(definitions=deps.definitions)),
@@ -149,20 +149,20 @@ def _identity_operations(
         browser=_make_browser_sessions(deps), identity=deps.identity
     )
     factor_routes = second_factor.SecondFactorRoutes(
-        second_factor=deps.second_factor, people=deps.people
+        second_factor=deps.second_factor, people=deps.users
     )
     return (
         *browser_session_routes.operations(session_routes),
         *account.operations(account_routes),
         *second_factor.operations(factor_routes),
-        *users.operations(users.UserRoutes(people=deps.people)),
+        *users.operations(users.UserRoutes(people=deps.users)),
     )
 
 
 def _compat_identity_operations(
     deps: AppDependencies, auth_routes: auth.AuthRoutes, account_routes: account.AccountRoutes
 ) -> tuple[AnyOperation, ...]:
-    identity, signing_in, people = deps.identity, deps.signing_in, deps.people
+    identity, signing_in, people = deps.identity, deps.login, deps.users
     insighthub_routes = insighthub.InsightHubAuthRoutes(identity=identity, signing_in=signing_in)
     learnflow_routes = learnflow.LearnFlowAuthRoutes(
         identity=identity, signing_in=signing_in, people=people
@@ -198,7 +198,7 @@ def build_app(deps: AppDependencies) -> FalconApp:
         bodies=BodyReader(deps.serializer, deps.settings.max_body_bytes),
         queries=QueryReader(deps.serializer),
         verified_email=VerifiedEmailPolicy(deps.settings.require_verified_email),
-        refusals=RefusalAudit(store=deps.signing_in.store, clock=deps.signing_in.clock),
+        refusals=RefusalAudit(store=deps.login.store, clock=deps.login.clock),
         rate_limits=deps.rate_limits,
     )
     middleware = HttpMiddleware.from_settings(deps.settings, deps.ids)
@@ -230,7 +230,7 @@ def _add_error_handlers(app: FalconApp) -> None:
 
 
 def _make_browser_sessions(deps: AppDependencies) -> BrowserSessions:
-    return BrowserSessions(signing_in=deps.signing_in, public_url=deps.settings.public_url)
+    return BrowserSessions(signing_in=deps.login, public_url=deps.settings.public_url)
 
 
 def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
@@ -242,7 +242,7 @@ def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
             ailments=deps.ailments,
         ),
         jobs=deps.jobs,
-        signing_in=deps.signing_in,
+        signing_in=deps.login,
         metrics_registry=deps.metrics,
         worker_lease=deps.worker_lease,
         metrics_token=deps.settings.metrics_token,

@@ -146,7 +146,7 @@ def _write_archive(
         os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), "w+b") as target,
         zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
-        manifest.sha256[DATABASE] = _add_entry(archive, DATABASE, read_chunks(copy))
+        manifest.sha256[DATABASE] = _add_entry(archive, DATABASE, _read_chunks(copy))
         step_done(1)
         if place.has_own_key and place.key.exists():
             manifest.sha256[KEY] = _add_entry(archive, KEY, [place.key.read_bytes()])
@@ -183,8 +183,7 @@ def _add_entry(archive: zipfile.ZipFile, name: str, content: Chunks) -> str:
     return digest.hexdigest()
 
 
-def read_chunks(path: Path) -> Iterator[bytes]:
-    """Yield the content of a file in chunks."""
+def _read_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
@@ -206,18 +205,12 @@ def verify(file: Path) -> BackupManifest:
             if set(archive.namelist()) != {*manifest.sha256, MANIFEST}:
                 raise Invalid(f"{file} is damaged: its entries differ from its manifest.")
             for name, sha256 in manifest.sha256.items():
-                if _digest(archive, name) != sha256:
+                with archive.open(name) as entry:
+                    digest = hashlib.file_digest(entry, "sha256")  # type: ignore[arg-type]
+                if digest.hexdigest() != sha256:
                     raise Invalid(f"{file} is damaged: the checksum of {name} is wrong.")
     except FileNotFoundError as error:
         raise NotFound(f"There is no file {file}.") from error
     except (zipfile.BadZipFile, zlib.error, msgspec.DecodeError, KeyError, EOFError) as error:
         raise Invalid(f"{file} is not a backup, or is damaged: {error}") from error
     return manifest
-
-
-def _digest(archive: zipfile.ZipFile, name: str) -> str:
-    digest = hashlib.sha256()
-    with archive.open(name) as entry:
-        while chunk := entry.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

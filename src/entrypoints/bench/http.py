@@ -187,7 +187,7 @@ def _fill_store(settings: Settings) -> tuple[int, Sequence[str]]:
             empty = tx.users.by_login("user0") is None
         if empty:
             _add_users(application)
-        tokens = [application.signing_in.login(f"user{n}", PASSWORD).access for n in range(USERS)]
+        tokens = [application.login.login(f"user{n}", PASSWORD).access for n in range(USERS)]
     return int(task_id or 0), tokens
 
 
@@ -210,7 +210,7 @@ def _add_users(application: Application) -> None:
     actor = Actor.of(users[0])
     for n in range(SCHEDULES):
         new = NewSchedule(task_definition="echo", cron_expression="0 9 * * 1-5", name=f"daily {n}")
-        application.scheduling.create(actor, new)
+        application.schedules.create(actor, new)
 
 
 def _variables(settings: Settings) -> dict[str, str]:

@@ -56,7 +56,7 @@ def measure(calls: int, seconds: float) -> list[Row]:
         figures.add("ratio of the two", ours / theirs, "x")
         sys.setswitchinterval(SWITCH_SECONDS)
         with serving(application, application.app_dependencies(), API_THREADS) as port:
-            token = application.signing_in.login("user0", PASSWORD).access
+            token = application.login.login("user0", PASSWORD).access
             idle, busy, logins = _measure_storm(port, token, seconds)
             figures.add_latency("a list of schedules while idle", *idle)
             figures.add_latency(f"the same while {CLIENTS} clients log in", *busy)
@@ -89,11 +89,11 @@ def _open_application() -> Generator[Application]:
 
 def _measure_overhead(application: Application, calls: int) -> Cuts:
     """Return p50 and p99 of authenticating and rate limiting a request, in ms."""
-    token = application.signing_in.login("user0", PASSWORD).access
+    token = application.login.login("user0", PASSWORD).access
     client_info, times = ClientInfo(address="127.0.0.1"), []
     for _ in range(calls):
         started = time.perf_counter()
-        actor = application.signing_in.authenticate(token, client_info)
+        actor = application.login.authenticate(token, client_info)
         application.rate_limits.admit(
             RateLimitRequest(
                 address="127.0.0.1",
@@ -111,7 +111,7 @@ def _compare_with_django(application: Application, seconds: float) -> tuple[floa
     """Return our logins/s and Django's hashes/s: one thread each, alternating."""
 
     def login() -> None:
-        application.signing_in.login("user0", PASSWORD)
+        application.login.login("user0", PASSWORD)
 
     def hash_password() -> None:
         hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt" * 6, DJANGO_ROUNDS)

@@ -127,7 +127,7 @@ class _Bench:
         grouped, sqlite.MAX_GROUP_SIZE = sqlite.MAX_GROUP_SIZE, 1
         try:
             with self.target.application(starts.tasks()) as application:
-                worker, _ = application.worker(1)
+                worker = application.worker(1)
 
                 def produce(n: int) -> None:
                     _create_singly(application, count // PRODUCERS)

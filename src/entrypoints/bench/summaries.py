@@ -200,7 +200,7 @@ def _measure_reminders(application: Application, inactive_count: int) -> Iterato
     """Yield duration and memory growth of a run that emails inactive users."""
     before, started = resident_bytes(), time.perf_counter()
     with _progress_bar(inactive_count, "Reminding") as bar:
-        _, emailed = application.reminding.remind_at_default_time(
+        _, emailed = application.reminders.remind_at_default_time(
             lambda checked: bar.update(checked - bar.pos)
         )
     seconds = round(time.perf_counter() - started, 2)
@@ -231,8 +231,8 @@ def _serve(
         actors = _PreloadedActors(
             actors={str(one): Actor.of(tx.users.get(one)) for one in user_ids}
         )
-    signing_in = evolve(application.signing_in, actor_cache=actors)
-    dependencies = evolve(application.app_dependencies(), rate_limits=None, signing_in=signing_in)
+    signing_in = evolve(application.login, actor_cache=actors)
+    dependencies = evolve(application.app_dependencies(), rate_limits=None, login=signing_in)
     if not cached:
         uncached = evolve(application.summaries, cache_seconds=0)
         dependencies = evolve(dependencies, summaries=uncached)

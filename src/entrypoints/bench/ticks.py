@@ -136,7 +136,7 @@ def _time_idle_ticks(application: Application) -> float:
     times = []
     for _ in range(IDLE_TICKS):
         started = time.perf_counter()
-        application.ticking.tick()
+        application.ticker.tick()
         times.append(time.perf_counter() - started)
     return median(times)
 
@@ -148,6 +148,6 @@ def _fire_burst(application: Application, clock: _ManualClock, burst: int) -> tu
     started = time.perf_counter()
     done = 0
     while done < burst:
-        done += (fired := application.ticking.tick())
+        done += (fired := application.ticker.tick())
         late += [time.perf_counter() - started] * fired
     return time.perf_counter() - started, percentiles(late)[1]

@@ -3,38 +3,28 @@
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
 from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
-from attrs import Factory, define, evolve, field
+from attrs import define, evolve
 from sqlalchemy import Connection
 
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
-from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
-from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
-from workbell.adapters.file_store import LocalFileStore
-from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated
 from workbell.adapters.sql.store import SqlStore
-from workbell.adapters.system import UuidIds
 from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.goals.reminder import daily_at, quarter_hours
 from workbell.domain.jobs.task import Tasks
-from workbell.entrypoints.bootstrap.backends import AnyStore, make_store_waker, make_wakeups
-from workbell.entrypoints.config.settings import Settings
-from workbell.ports.change_counters import ChangeCounters
-from workbell.ports.mail import Mailer
+from workbell.entrypoints.bootstrap.backends import Backends, make_store_waker, make_wakeups
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.serialization import Serializer
-from workbell.ports.system import Clock
 from workbell.services.audit import AuditBurstFilter
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
@@ -53,7 +43,6 @@ from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.execution import ExecutionService
 from workbell.services.jobs.retention import RetentionService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-from workbell.services.rate_limits import RateLimiting
 from workbell.services.schedules.built_in import BuiltInSchedules
 from workbell.services.schedules.commands import ScheduleService
 from workbell.services.schedules.overdue_alerts import OverdueAlerts
@@ -61,9 +50,7 @@ from workbell.services.schedules.parameter_check import ParameterCheck
 from workbell.services.schedules.ticker import Ticker
 
 if TYPE_CHECKING:  # Redis and Falcon are imported where they are used
-    from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
     from workbell.adapters.http.app import AppDependencies
-    from workbell.adapters.http.web.middleware import HttpSettings
 
 log = structlog.get_logger()
 
@@ -72,42 +59,27 @@ FIELDS = JsonSerializer("is not a known field")
 
 
 @define(eq=False, kw_only=True, repr=False)
-class Application:
+class Application(Backends):
     """All services and connections of a process; see `build`."""
 
-    settings: Settings
-    clock: Clock
-    store: AnyStore
     tasks: Tasks
     serializer: Serializer
-    ids: UuidIds
-    files: LocalFileStore
-    mailer: Mailer
     definitions: TaskDefinitionService
     parameter_check: ParameterCheck
-    scheduling: ScheduleService
+    schedules: ScheduleService
     jobs: JobService
     goals: GoalService
-    metrics: MetricsRegistry
-    engine_metrics: EngineMetrics = field(
-        default=Factory(lambda self: EngineMetrics(self.metrics, self.tasks), takes_self=True)
-    )
-    cache: MeteredCache
+    engine_metrics: EngineMetrics
     summaries: SummaryService
-    reminding: ReminderService
-    ticking: Ticker
+    reminders: ReminderService
+    ticker: Ticker
     execution: ExecutionService[SchedulesTx]
     retention: RetentionService
     identity: RegistrationService
-    signing_in: LoginService
-    people: UserAdministration
+    login: LoginService
+    users: UserAdministration
     sessions: SessionService
-    rate_limits: RateLimiting
     queues: Sequence[str]
-    anchor: Callable[[], float]
-    changes: ChangeCounters
-    waker: "RedisWaker | None" = None
-    _closing: ExitStack = field(factory=ExitStack, alias="closing")
 
     def migrate_and_register(self) -> SchemaMigration | None:
         """
@@ -135,7 +107,7 @@ class Application:
 
     def _register_tasks(self) -> None:
         self.parameter_check.pause_incompatible(self.definitions.synchronise())
-        self.ticking.recompute_after_tzdata_change(tzdata_version())
+        self.ticker.recompute_after_tzdata_change(tzdata_version())
 
     def ensure_reminder_schedules(self) -> None:
         """Insert or update the built-in schedules that send goal reminders."""
@@ -161,28 +133,26 @@ class Application:
         on_stuck: Callable[[], None] = lambda: None,
     ) -> Runtime:
         """Build the background threads of this process; they are not started."""
-        worker, wakeups = (
-            self.worker(threads, log_attempts=log_attempts) if threads else (None, None)
-        )
-        if wakeups is not None:
-            self.store.waker = make_store_waker(self.changes, wakeups)
+        worker = self.worker(threads, log_attempts=log_attempts) if threads else None
+        if worker is not None:
+            self.store.waker = make_store_waker(self.changes, worker.wakeups)
         return Runtime(
             execution=self.execution,
             clock=self.clock,
             lease=timedelta(seconds=self.settings.lease_seconds),
             metrics=self.engine_metrics,
             worker=worker,
-            wakeups=wakeups,
+            wakeups=None if worker is None else worker.wakeups,
             waker=self.waker,
-            ticker=self.ticking if scheduler else None,
+            ticker=self.ticker if scheduler else None,
             retention=self.retention if scheduler else None,
             overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,
             on_stuck=on_stuck,
         )
 
-    def worker(self, threads: int, *, log_attempts: bool = False) -> tuple[JobWorker, Wakeups]:
-        """Build a worker and the wake-ups that drive it."""
+    def worker(self, threads: int, *, log_attempts: bool = False) -> JobWorker:
+        """Build a worker with the wake-ups that drive it."""
         worker = JobWorker(
             execution=self.execution,
             clock=self.clock,
@@ -198,53 +168,49 @@ class Application:
             log_attempts=log_attempts,
         )
         worker.wakeups = make_wakeups(self.settings.redis_url, self.waker, worker)
-        return worker, worker.wakeups
+        return worker
 
     def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":
         """Build the dependencies of the HTTP API; its health reports on `runtime`."""
         from workbell.adapters.http.app import AppDependencies
+        from workbell.adapters.http.web.mapping import copy_fields
+        from workbell.adapters.http.web.middleware import HttpSettings
 
         passwords = PasswordService(
             codes=self.identity.codes,
             mailer=self.identity.background_mailer,
-            actor_cache=self.signing_in.actor_cache,
+            actor_cache=self.login.actor_cache,
             burst_filter=AuditBurstFilter(),
             rate_limits=self.rate_limits,
         )
-        return AppDependencies(
-            identity=self.identity,
-            signing_in=self.signing_in,
+        return copy_fields(
+            AppDependencies,
+            self,
             passwords=passwords,
             profiles=ProfileService(passwords=passwords),
-            people=self.people,
-            sessions=self.sessions,
             api_keys=ApiKeyService(
                 store=self.store,
                 clock=self.clock,
                 ids=self.ids,
-                actor_cache=self.signing_in.actor_cache,
+                actor_cache=self.login.actor_cache,
             ),
             second_factor=SecondFactorService(
-                factor_check=self.signing_in.factor_check, passwords=passwords, ids=self.ids
+                factor_check=self.login.factor_check, passwords=passwords, ids=self.ids
             ),
-            scheduling=self.scheduling,
-            jobs=self.jobs,
-            definitions=self.definitions,
-            goals=self.goals,
             progress=ProgressService(store=self.store, clock=self.clock, serializer=FIELDS),
             timers=TimerService(store=self.store, clock=self.clock),
-            summaries=self.summaries,
-            reminding=self.reminding,
             serializer=FIELDS,
-            ids=self.ids,
             database=self.store,
             cache=self.check_cache,
             outdated=self.outdated_revisions,
             ailments=tuple if runtime is None else runtime.health_problems,
-            metrics=self.metrics,
             worker_lease=timedelta(seconds=self.settings.lease_seconds),
-            rate_limits=self.rate_limits,
-            settings=_http_settings(self.settings),
+            settings=copy_fields(
+                HttpSettings,
+                self.settings,
+                require_verified_email=str(self.settings.require_verified_email),
+                version=version("workbell"),
+            ),
         )
 
     def jobs_in_transaction(self, connection: Connection) -> JobService:
@@ -286,20 +252,4 @@ class Application:
             self.store.close()
         if self.waker is not None:
             self.waker.redis.close()
-        self._closing.close()
-
-
-def _http_settings(settings: Settings) -> "HttpSettings":
-    from workbell.adapters.http.web.middleware import HttpSettings
-
-    return HttpSettings(
-        public_url=settings.public_url,
-        allowed_hosts=settings.allowed_hosts,
-        trusted_proxies=settings.trusted_proxies,
-        cors_origins=settings.cors_origins,
-        hsts_seconds=settings.hsts_seconds,
-        force_https=settings.force_https,
-        require_verified_email=str(settings.require_verified_email),
-        metrics_token=settings.metrics_token,
-        version=version("workbell"),
-    )
+        self.closing.close()

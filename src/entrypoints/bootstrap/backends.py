@@ -1,24 +1,29 @@
-"""Factories of backends: database, Redis, mail."""
+"""Backends of a process: database, Redis, mail, files, rate limits."""
 
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+from attrs import define
 
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.change_counters.local import LocalChangeCounters, NotifyingWaker
 from workbell.adapters.dramatiq.wakeups import LocalWakeups, Wakeups
 from workbell.adapters.dramatiq.worker import JobWorker
+from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.mail.folder import FolderMailer
 from workbell.adapters.mail.smtp import SmtpMailer, SmtpServer
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.sql.store import SqlStore, open_store
-from workbell.adapters.system import AnchoredClock, SystemClock
+from workbell.adapters.system import AnchoredClock, SystemClock, UuidIds
 from workbell.domain.errors import Unavailable
 from workbell.domain.rate_limits.policy import Policies
+from workbell.entrypoints.bootstrap.metrics import make_registry
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.change_counters import ChangeCounters
 from workbell.ports.jobs.repository import Waker
@@ -33,20 +38,69 @@ if TYPE_CHECKING:  # Redis is imported where it is used
 AnyStore = MemoryStore | SqlStore
 
 
-def make_store(
-    settings: Settings, clock: Clock | None
-) -> tuple[AnyStore, Clock, Callable[[], float]]:
+@define(eq=False, kw_only=True, repr=False)
+class Backends:
     """
-    Return the store, its clock, and a function that adjusts the clock.
+    Store, connections and files of a process, with its settings.
 
-    That function returns by how many seconds it moved the clock.
+    `anchor` adjusts the clock and returns by how many seconds it moved.
+    `closing` releases the resources that have no other owner.
+    """
+
+    settings: Settings
+    closing: ExitStack
+    store: AnyStore
+    clock: Clock
+    anchor: Callable[[], float]
+    waker: "RedisWaker | None"
+    changes: ChangeCounters
+    ids: UuidIds
+    files: LocalFileStore
+    mailer: Mailer
+    metrics: MetricsRegistry
+    cache: MeteredCache
+    rate_limits: RateLimiting
+
+
+def open_backends(settings: Settings, clock: Clock | None, echo: TextIO | None) -> Backends:
+    """
+    Open the backends; see `build` for `clock` and `echo`.
 
     Raises:
         Unavailable: The store cannot be opened, or DATA_DIR cannot be created.
     """
+    closing = ExitStack()
+    folder = settings.data_dir
+    if settings.database_url.startswith("memory"):
+        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="workbell-")))
+    store, clock, anchor = _open_store(settings, clock)
+    waker = None if settings.redis_url is None else make_waker(settings.redis_url)
+    changes = _make_change_counters(waker)
+    store.waker = make_store_waker(changes, waker)
+    ids, metrics = UuidIds(), make_registry()
+    return Backends(
+        settings=settings,
+        closing=closing,
+        store=store,
+        clock=clock,
+        anchor=anchor,
+        waker=waker,
+        changes=changes,
+        ids=ids,
+        files=LocalFileStore(folder / "artifacts", ids),
+        mailer=_make_mailer(settings, folder, clock, ids, echo),
+        metrics=metrics,
+        cache=_make_cache(waker, clock, metrics),
+        rate_limits=_make_rate_limiting(settings, store, clock, closing),
+    )
+
+
+def _open_store(
+    settings: Settings, clock: Clock | None
+) -> tuple[AnyStore, Clock, Callable[[], float]]:
     if settings.database_url.startswith("memory"):
         clock = clock or SystemClock()
-        return MemoryStore(clock), clock, _no_drift
+        return MemoryStore(clock), clock, lambda: 0.0
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -59,7 +113,7 @@ def make_store(
         schema=settings.database_schema,
     )
     if clock is not None:
-        return store, clock, _no_drift
+        return store, clock, lambda: 0.0
     store.clock = anchored = AnchoredClock(store.time)
 
     def anchor() -> float:
@@ -69,14 +123,9 @@ def make_store(
     return store, anchored, anchor
 
 
-def _no_drift() -> float:
-    return 0.0
-
-
-def make_mailer(
+def _make_mailer(
     settings: Settings, folder: Path, clock: Clock, ids: Ids, echo: TextIO | None
 ) -> Mailer:
-    """Return an SMTP mailer, or one that writes to files and to `echo`."""
     if settings.smtp_url is not None:
         server = SmtpServer.parse(settings.smtp_url)
         return SmtpMailer(server=server, sender=settings.mail_from, clock=clock, ids=ids)
@@ -93,8 +142,7 @@ def make_waker(url: str) -> "RedisWaker":
     return RedisWaker(OptionalRedis.connect(url, "wake-ups"))
 
 
-def make_cache(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistry) -> MeteredCache:
-    """Return the cache: in Redis if there is a waker, else in this process."""
+def _make_cache(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistry) -> MeteredCache:
     if waker is None:
         return MeteredCache(MemoryCache(clock), metrics)
     from workbell.adapters.cache.redis import RedisCache
@@ -102,8 +150,7 @@ def make_cache(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistr
     return MeteredCache(RedisCache(waker.redis), metrics)
 
 
-def make_change_counters(waker: "RedisWaker | None") -> ChangeCounters:
-    """Return the change counters: in Redis, or in this process without it."""
+def _make_change_counters(waker: "RedisWaker | None") -> ChangeCounters:
     if waker is None:
         return LocalChangeCounters()
     from workbell.adapters.change_counters.redis import RedisChangeCounters
@@ -136,14 +183,12 @@ def make_wakeups(url: str | None, waker: "RedisWaker | None", worker: JobWorker)
     )
 
 
-def make_rate_limiting(
+def _make_rate_limiting(
     settings: Settings, store: AnyStore, clock: Clock, closing: ExitStack
 ) -> RateLimiting:
-    """Return the rate limits, shared through Redis if there is one."""
-    url = settings.redis_url
     return RateLimiting(
         store=store,
-        limiter=MemoryRateLimiter() if url is None else _redis_limiter(url, closing),
+        limiter=_make_rate_limiter(settings.redis_url, closing),
         clock=clock,
         policies=Policies.of(
             anonymous=settings.rate_limit_anon,
@@ -156,7 +201,9 @@ def make_rate_limiting(
     )
 
 
-def _redis_limiter(url: str, closing: ExitStack) -> RateLimiter:
+def _make_rate_limiter(url: str | None, closing: ExitStack) -> RateLimiter:
+    if url is None:
+        return MemoryRateLimiter()
     from workbell.adapters.rate_limits.redis import RedisRateLimiter
 
     limiter = RedisRateLimiter.connect(url)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -23,14 +22,13 @@ def backup(context: CliContext, file: Path, force: bool, as_json: bool) -> None:
 
     paths = installation_paths(context.settings())
     with click.progressbar(length=0, label="Backing up", hidden=as_json) as bar:
-        manifest = create(paths, file, force=force, watch=lambda total: _set_length(bar, total))
+
+        def set_length(total: int) -> Callable[[int], None]:
+            bar.length = total
+            return bar.update
+
+        manifest = create(paths, file, force=force, watch=set_length)
     show_one(summarise(file, manifest), as_json=as_json)
-
-
-def _set_length(bar: Any, total: int) -> Callable[[int], None]:
-    bar.length = total
-    update: Callable[[int], None] = bar.update
-    return update
 
 
 @click.command()

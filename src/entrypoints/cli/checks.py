@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -19,9 +18,9 @@ if TYPE_CHECKING:  # slow to import, and most commands do not need it
 class Finding:
     """A problem; `level` is "error" or "warning"."""
 
-    level: str
     subject: str
     detail: str
+    level: str = "warning"
 
 
 def check_installation(settings: Settings) -> list[Finding]:
@@ -32,30 +31,24 @@ def check_installation(settings: Settings) -> list[Finding]:
 def _check_settings(settings: Settings) -> Iterator[Finding]:
     if settings.self_service_tier:
         yield Finding(
-            "warning",
-            "SELF_SERVICE_TIER",
-            "Anyone can register with the premium tier and its quotas.",
+            "SELF_SERVICE_TIER", "Anyone can register with the premium tier and its quotas."
         )
     if settings.debug:
-        yield Finding(
-            "warning", "DEBUG", "Developer pages will be public once the web console exists."
-        )
+        yield Finding("DEBUG", "Developer pages will be public once the web console exists.")
     public = settings.public_url.startswith("https://")
     if settings.host not in ("127.0.0.1", "localhost", "::1") and not public:
-        yield Finding("warning", "PUBLIC_URL", "The service listens on the network without https.")
+        yield Finding("PUBLIC_URL", "The service listens on the network without https.")
     if settings.force_https and not settings.trusted_proxies:
         detail = "Without TRUSTED_PROXIES no request counts as https: all are redirected forever."
-        yield Finding("error", "FORCE_HTTPS", detail)
+        yield Finding("FORCE_HTTPS", detail, "error")
     if "*" in settings.allowed_hosts:
-        yield Finding("warning", "ALLOWED_HOSTS", "Requests with any Host header are accepted.")
+        yield Finding("ALLOWED_HOSTS", "Requests with any Host header are accepted.")
     if settings.smtp_url is None:
         yield Finding(
-            "warning",
-            "SMTP_URL",
-            f"Emails are written to {settings.data_dir / 'mail'} and not sent.",
+            "SMTP_URL", f"Emails are written to {settings.data_dir / 'mail'} and not sent."
         )
     if settings.admin_password is not None and len(settings.admin_password) < 8:
-        yield Finding("warning", "ADMIN_PASSWORD", "The password has fewer than 8 characters.")
+        yield Finding("ADMIN_PASSWORD", "The password has fewer than 8 characters.")
 
 
 def _check_folders(settings: Settings) -> Iterator[Finding]:
@@ -65,15 +58,11 @@ def _check_folders(settings: Settings) -> Iterator[Finding]:
     ):
         for folder in folders:
             if not folder.is_dir():
-                yield Finding("error", name, f"{folder} is not a folder.")
-    parent = _nearest_existing(settings.data_dir)
+                yield Finding(name, f"{folder} is not a folder.", "error")
+    folder = settings.data_dir.absolute()
+    parent = next(each for each in (folder, *folder.parents) if each.exists())
     if not os.access(parent, os.W_OK):
-        yield Finding("error", "DATA_DIR", f"{parent} is not writable.")
-
-
-def _nearest_existing(path: Path) -> Path:
-    path = path.absolute()
-    return next(p for p in (path, *path.parents) if p.exists())
+        yield Finding("DATA_DIR", f"{parent} is not writable.", "error")
 
 
 def _check_servers(settings: Settings) -> Iterator[Finding]:
@@ -82,7 +71,7 @@ def _check_servers(settings: Settings) -> Iterator[Finding]:
     try:
         application = build(settings)
     except WorkbellError as error:
-        yield Finding("error", "DATABASE_URL", error.detail)
+        yield Finding("DATABASE_URL", error.detail, "error")
         return
     with closing(application):
         yield from _check_database(application)
@@ -90,7 +79,7 @@ def _check_servers(settings: Settings) -> Iterator[Finding]:
             application.check_cache()
         except WorkbellError as error:
             detail = f"{error.detail} Jobs run without it, but start up to a second later."
-            yield Finding("warning", "REDIS_URL", detail)
+            yield Finding("REDIS_URL", detail)
 
 
 def _check_database(application: "Application") -> Iterator[Finding]:
@@ -98,7 +87,7 @@ def _check_database(application: "Application") -> Iterator[Finding]:
         application.store.ping()
         revision = application.store.schema_version()
     except WorkbellError as error:
-        yield Finding("error", "DATABASE_URL", error.detail)
+        yield Finding("DATABASE_URL", error.detail, "error")
         return
     if not revision:
-        yield Finding("warning", "DATABASE_URL", "There are no tables yet; run `workbell migrate`.")
+        yield Finding("DATABASE_URL", "There are no tables yet; run `workbell migrate`.")

@@ -73,7 +73,7 @@ def schedules() -> None:
 def list_schedules(context: CliContext, limit: int, as_json: bool) -> None:
     """List schedules, newest first."""
     with context.application() as application:
-        page, _ = application.scheduling.find(SYSTEM, ScheduleFilter(), ("-created_at",), 0, limit)
+        page, _ = application.schedules.find(SYSTEM, ScheduleFilter(), ("-created_at",), 0, limit)
     show([_schedule_row(each) for each in page], as_json=as_json, empty="There are no schedules.")
 
 
@@ -122,7 +122,7 @@ def preview_expression(expression: str, zone: str, count: int, as_json: bool) ->
 def pause(context: CliContext, schedule_id: int) -> None:
     """Pause a schedule."""
     with context.application() as application:
-        application.scheduling.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": False})
+        application.schedules.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": False})
     click.echo(f"Schedule {schedule_id} is paused.")
 
 
@@ -132,7 +132,7 @@ def pause(context: CliContext, schedule_id: int) -> None:
 def resume(context: CliContext, schedule_id: int) -> None:
     """Resume a schedule from now on, without its missed runs."""
     with context.application() as application:
-        view = application.scheduling.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": True})
+        view = application.schedules.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": True})
     click.echo(f"Schedule {schedule_id} runs next at {view.schedule.next_at:%Y-%m-%d %H:%M} UTC.")
 
 
@@ -142,7 +142,7 @@ def resume(context: CliContext, schedule_id: int) -> None:
 def run(context: CliContext, schedule_id: int) -> None:
     """Enqueue one extra run of a schedule now."""
     with context.application() as application:
-        job = application.scheduling.run_now(SYSTEM, ScheduleId(schedule_id))
+        job = application.schedules.run_now(SYSTEM, ScheduleId(schedule_id))
     click.echo(f"Job {job.id} was created.")
 
 
@@ -222,9 +222,8 @@ def enqueue(
     try:
         given = json.loads(parameters)
     except ValueError as error:
-        raise click.BadParameter(
-            f"must be a JSON object: {error}", param_hint="PARAMETERS"
-        ) from error
+        message = f"must be a JSON object: {error}"
+        raise click.BadParameter(message, param_hint="PARAMETERS") from error
     if not isinstance(given, dict):
         raise click.BadParameter("must be a JSON object", param_hint="PARAMETERS")
     with context.application() as application:

@@ -67,18 +67,14 @@ def _add_sample_data(application: "Application") -> None:
         )
         actor = Actor.of(application.identity.register(new))
         for task, cron, name, parameters in SCHEDULES:
-            application.scheduling.create(
-                actor,
-                NewSchedule(
-                    task_definition=task, cron_expression=cron, name=name, parameters=parameters
-                ),
+            schedule = NewSchedule(
+                task_definition=task, cron_expression=cron, name=name, parameters=parameters
             )
+            application.schedules.create(actor, schedule)
         for size in (1_000, 50_000, 400_000):
-            application.jobs.create(
-                actor,
-                NewJob(
-                    name=f"Figures of {size:,} rows",
-                    task_definition="data.process",
-                    parameters={"dataset_size": size, "processing_type": "complex"},
-                ),
+            job = NewJob(
+                name=f"Figures of {size:,} rows",
+                task_definition="data.process",
+                parameters={"dataset_size": size, "processing_type": "complex"},
             )
+            application.jobs.create(actor, job)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
+from workbell.domain.identity.actor import SYSTEM
 from workbell.entrypoints.bench.cli import bench
 from workbell.entrypoints.cli.backup_commands import backup, restore
 from workbell.entrypoints.cli.commands import jobs, schedules, tasks
@@ -62,18 +63,18 @@ def up(context: CliContext, host: str | None, port: int | None) -> None:
 @click.pass_obj
 def worker(context: CliContext) -> None:
     """Run jobs (needs a database server)."""
-    from workbell.entrypoints.processes.worker import run_worker
+    from workbell.entrypoints.processes.worker import run
 
-    sys.exit(run_worker(context.settings()))
+    sys.exit(run(context.settings(), "worker"))
 
 
 @main.command()
 @click.pass_obj
 def scheduler(context: CliContext) -> None:
     """Enqueue due schedules (needs a database server)."""
-    from workbell.entrypoints.processes.worker import run_scheduler
+    from workbell.entrypoints.processes.worker import run
 
-    sys.exit(run_scheduler(context.settings()))
+    sys.exit(run(context.settings(), "scheduler"))
 
 
 @main.command()
@@ -141,14 +142,12 @@ def create_superuser(context: CliContext, username: str, email: str, password: s
 @click.pass_obj
 def remove_second_factor(context: CliContext, username: str) -> None:
     """Remove the second factor of a user who lost it."""
-    from workbell.domain.identity.actor import SYSTEM
-
     with context.application() as application:
         with application.store.view() as tx:
             user = tx.users.by_login(username)
         if user is None:
             raise NotFound(f"There is no user {username!r}.")
-        removed = application.people.remove_second_factor(SYSTEM, user.id)
+        removed = application.users.remove_second_factor(SYSTEM, user.id)
     if removed:
         click.echo(f"The second factor of {user.username} was removed.")
     else:

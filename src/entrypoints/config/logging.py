@@ -25,8 +25,7 @@ def configure(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     stream = _open_stream(settings)
     renderer: Any = structlog.processors.JSONRenderer(serializer=_to_json)
-    output: Any = stream.buffer
-    factory: Any = structlog.BytesLoggerFactory(file=output)
+    factory: Any = structlog.BytesLoggerFactory(file=stream.buffer)
     if settings.log_format is LogFormat.CONSOLE:
         renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
         factory = structlog.WriteLoggerFactory(file=stream)

@@ -1,6 +1,6 @@
 """Declaration of one setting: parsing, validation, documentation."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import time
 from enum import StrEnum
 from typing import Any, Final
@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import Attribute, Converter, Factory, field, frozen
 
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.config.parsers import in_range, parse_int, parse_text
+from workbell.entrypoints.config.parsers import in_range, parse_int
 
 Reader = Callable[[str], Any]
 Check = Callable[[Any], None]
@@ -45,12 +45,21 @@ class Option:
             ) from None
         return value
 
+    def validate(self, _: Any, attribute: "Attribute[Any]", value: Any) -> None:
+        """Check a value given by code; raises Invalid."""
+        if value is None or self.check is None:
+            return
+        try:
+            self.check(value)
+        except Invalid as error:
+            raise Invalid.field(attribute.name, error.detail) from None
+
 
 def option(
     default: Any,
     help: str,
     *,
-    read: Reader = parse_text,
+    read: Reader = str,
     check: Check | None = None,
     normalise: Callable[[Any], Any] | None = None,
     secret: bool = False,
@@ -76,7 +85,7 @@ def option(
     return field(
         default=Factory(default, takes_self=True) if callable(default) else default,
         converter=None if normalise is None else Converter(normalise),
-        validator=None if check is None else _make_validator(check),
+        validator=metadata.validate,
         repr=not secret,
         metadata={_KEY: metadata},
     )
@@ -122,44 +131,3 @@ def format_value(value: Any) -> str:
             return ",".join(map(format_value, value))
         case _:
             return str(value)
-
-
-def format_example(attributes: Iterable["Attribute[Any]"]) -> str:
-    """Return an environment file with all settings, commented out."""
-    lines = [
-        "# Settings of Workbell. Copy this file to .env and uncomment the settings to change.",
-        "# Precedence: environment variables, then .env, then the TOML file in WORKBELL_CONFIG.",
-        "# Lists are comma-separated. An empty value means the default.",
-    ]
-    for attribute in attributes:
-        metadata = get_option(attribute)
-        default = "" if metadata.documented else format_default(attribute)
-        lines += ["", f"# ---- {metadata.group} ----"] if metadata.group else []
-        lines += ["", f"# {metadata.help}", f"# {variable(attribute.name)}={default}"]
-    return "\n".join(lines) + "\n"
-
-
-def format_reference(attributes: Iterable["Attribute[Any]"]) -> str:
-    """Return a Markdown table of the settings for each group."""
-    lines = ["# Settings"]
-    for attribute in attributes:
-        metadata = get_option(attribute)
-        if metadata.group:
-            head = "| Variable | Default | Meaning |"
-            lines += ["", f"## {metadata.group}", "", head, "|---|---|---|"]
-        text = format_default(attribute)
-        default = f"`{text}`" if text else "none"
-        lines.append(f"| `{variable(attribute.name)}` | {default} | {metadata.help} |")
-    return "\n".join(lines) + "\n"
-
-
-def _make_validator(check: Check) -> Callable[[Any, "Attribute[Any]", Any], None]:
-    def validate(_: Any, attribute: "Attribute[Any]", value: Any) -> None:
-        if value is None:
-            return
-        try:
-            check(value)
-        except Invalid as error:
-            raise Invalid.field(attribute.name, error.detail) from None
-
-    return validate

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import time
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -28,9 +28,16 @@ _DRIVERS: Final = {
 }
 
 
-def parse_text(text: str) -> str:
-    """Return the text unchanged."""
-    return text
+def parser(convert: Callable[[str], Any], message: str) -> Callable[[str], Any]:
+    """Return a parser that raises Invalid with `message` if `convert` fails."""
+
+    def parse(text: str) -> Any:
+        try:
+            return convert(text)
+        except (Invalid, ValueError):
+            raise Invalid(message) from None
+
+    return parse
 
 
 def parse_folder(text: str) -> Path:
@@ -53,12 +60,14 @@ def parse_bool(text: str) -> bool:
     return lower in _TRUE
 
 
-def parse_rate(text: str) -> Rate | None:
-    """Parse a rate; `off` is None."""
-    try:
-        return Rate.parse(text)
-    except Invalid:
-        raise Invalid("must be a rate such as 10/day, 5/second, or off") from None
+parse_rate = parser(Rate.parse, "must be a rate such as 10/day, 5/second, or off")
+parse_time_zone = parser(
+    lambda name: load_zone(name).key, "must be a time zone such as Europe/Berlin"
+)
+parse_network = parser(
+    lambda text: ip_network(text, strict=False),
+    "must be addresses or networks such as 10.0.0.0/8",
+)
 
 
 def parse_clock_time(text: str) -> time:
@@ -66,22 +75,6 @@ def parse_clock_time(text: str) -> time:
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
         raise Invalid("must be a time of day such as 06:30")
     return time.fromisoformat(text)
-
-
-def parse_time_zone(text: str) -> str:
-    """Parse the name of a time zone."""
-    try:
-        return load_zone(text).key
-    except Invalid:
-        raise Invalid("must be a time zone such as Europe/Berlin") from None
-
-
-def parse_network(text: str) -> IPv4Network | IPv6Network:
-    """Parse an IP address or network."""
-    try:
-        return ip_network(text, strict=False)
-    except ValueError:
-        raise Invalid("must be addresses or networks such as 10.0.0.0/8") from None
 
 
 def comma_separated(parse_item: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
@@ -93,16 +86,9 @@ def comma_separated(parse_item: Callable[[str], Any]) -> Callable[[str], tuple[A
     return parse
 
 
-def one_of(members: type[StrEnum]) -> Callable[[str], StrEnum]:
+def one_of(members: type[StrEnum]) -> Callable[[str], Any]:
     """Return a parser of an enumeration, ignoring case."""
-
-    def parse(text: str) -> StrEnum:
-        try:
-            return members(text.lower())
-        except ValueError:
-            raise Invalid(f"must be one of {', '.join(members)}") from None
-
-    return parse
+    return parser(lambda text: members(text.lower()), f"must be one of {', '.join(members)}")
 
 
 def matching(pattern: str, message: str) -> Callable[[str], str]:

@@ -15,8 +15,8 @@ from workbell.domain.identity.second_factor import SecondFactorPolicy
 from workbell.domain.rate_limits.policy import Rate
 from workbell.entrypoints.config.enums import LogFormat, LogLevel, PasswordHashing, VerifiedEmail
 from workbell.entrypoints.config.option import (
-    format_example,
-    format_reference,
+    format_default,
+    get_option,
     int_option,
     option,
     variable,
@@ -33,7 +33,6 @@ from workbell.entrypoints.config.parsers import (
     parse_folder,
     parse_network,
     parse_rate,
-    parse_text,
     parse_time_zone,
     parse_url,
 )
@@ -52,18 +51,10 @@ def _default_public_url(settings: "Settings") -> str:
     return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{settings.port}"
 
 
-def _default_database_url(settings: "Settings") -> str:
-    return f"sqlite:///{settings.data_dir / 'workbell.db'}"
-
-
 def _default_allowed_hosts(settings: "Settings") -> tuple[str, ...]:
     public = urlsplit(settings.public_url).hostname or "localhost"
     public = f"[{public}]" if ":" in public else public
     return tuple(dict.fromkeys(("localhost", "127.0.0.1", "[::1]", public)))
-
-
-def _default_pool_size(settings: "Settings") -> int:
-    return settings.worker_threads + 4
 
 
 @frozen(kw_only=True)
@@ -101,7 +92,7 @@ class Settings:
         ),
     )
     database_url: str = option(
-        _default_database_url,
+        lambda settings: f"sqlite:///{settings.data_dir / 'workbell.db'}",
         "Database: sqlite:///file, postgresql://, mysql://, mariadb://, or memory:// for tests.",
         read=parse_database_url,
         normalise=parse_database_url,
@@ -132,7 +123,7 @@ class Settings:
     secret_key_previous: tuple[str, ...] = option(
         (),
         "Previous secret keys, for rotation: their tokens and second factors remain valid.",
-        read=comma_separated(parse_text),
+        read=comma_separated(str),
         check=check_secret,
         secret=True,
     )
@@ -267,7 +258,7 @@ class Settings:
         8, "Jobs that one worker process runs concurrently.", 1, 512, group="Work"
     )
     database_pool_size: int = int_option(
-        _default_pool_size,
+        lambda settings: settings.worker_threads + 4,
         "Maximum of database connections per process; default: WORKER_THREADS + 4.",
         1,
         1_000,
@@ -389,9 +380,28 @@ def load(
 
 def example() -> str:
     """Return `.env.example`: every setting, commented out, with its default."""
-    return format_example(fields(Settings))
+    lines = [
+        "# Settings of Workbell. Copy this file to .env and uncomment the settings to change.",
+        "# Precedence: environment variables, then .env, then the TOML file in WORKBELL_CONFIG.",
+        "# Lists are comma-separated. An empty value means the default.",
+    ]
+    for attribute in fields(Settings):
+        metadata = get_option(attribute)
+        default = "" if metadata.documented else format_default(attribute)
+        lines += ["", f"# ---- {metadata.group} ----"] if metadata.group else []
+        lines += ["", f"# {metadata.help}", f"# {variable(attribute.name)}={default}"]
+    return "\n".join(lines) + "\n"
 
 
 def reference() -> str:
     """Return the reference page of all settings, in Markdown."""
-    return format_reference(fields(Settings))
+    lines = ["# Settings"]
+    for attribute in fields(Settings):
+        metadata = get_option(attribute)
+        if metadata.group:
+            head = "| Variable | Default | Meaning |"
+            lines += ["", f"## {metadata.group}", "", head, "|---|---|---|"]
+        text = format_default(attribute)
+        default = f"`{text}`" if text else "none"
+        lines.append(f"| `{variable(attribute.name)}` | {default} | {metadata.help} |")
+    return "\n".join(lines) + "\n"

@@ -12,7 +12,7 @@ from attrs import Attribute, Factory, frozen
 from dotenv.parser import parse_stream
 
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.config.option import PREFIX, get_option, variable
+from workbell.entrypoints.config.option import PREFIX, format_value, get_option, variable
 
 CONFIG: Final = f"{PREFIX}CONFIG"
 _FOREIGN: Final = re.compile(rf"{PREFIX}TEST_.*|.*_SERVICE_(HOST|PORT).*|.*_PORT_\d+_.*")
@@ -79,11 +79,9 @@ def load_sources(
 def _workbell_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield our variables, without those that Kubernetes sets for a service."""
     for name, text in environ.items():
-        if not name.upper().startswith(PREFIX) or _FOREIGN.fullmatch(name):
-            continue
-        if name.endswith("PORT") and text.startswith("tcp://"):
-            continue
-        yield name, text
+        foreign = _FOREIGN.fullmatch(name) or (name.endswith("PORT") and text.startswith("tcp://"))
+        if name.upper().startswith(PREFIX) and not foreign:
+            yield name, text
 
 
 def _read_dotenv(path: Path) -> dict[str, str]:
@@ -91,10 +89,8 @@ def _read_dotenv(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         return {}
-    except OSError as error:
-        raise Invalid(f"{path.absolute()}: {error.strerror}") from error
-    except ValueError as error:
-        raise Invalid(f"{path.absolute()}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise Invalid(f"{path.absolute()}: {getattr(error, 'strerror', error)}") from error
     variables: dict[str, str] = {}
     for line in parse_stream(StringIO(text)):
         if line.error:
@@ -107,20 +103,16 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 def _read_toml(path: Path) -> dict[str, str]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Invalid(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise Invalid(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise Invalid(f"{path}: {getattr(error, 'strerror', error)}") from error
     return {variable(key): _toml_text(path, key, value) for key, value in table.items()}
 
 
 def _toml_text(path: Path, key: str, value: Any) -> str:
     """Format a TOML value for an environment variable."""
     match value:
-        case bool():
-            return str(value).lower()
-        case str() | int():
-            return str(value)
+        case bool() | str() | int():
+            return format_value(value)
         case list() if all(isinstance(item, str) and "," not in item for item in value):
             return ",".join(value)
         case _:

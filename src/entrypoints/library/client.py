@@ -112,19 +112,16 @@ class Client:
     def run_until_idle(self) -> None:
         """Run jobs, also in this thread, until no job is due."""
         with self._renewing_leases():
-            self._run_until_idle()
-
-    def _run_until_idle(self) -> None:
-        while True:
-            fired = self.application.ticking.tick()
-            swept = self.application.execution.sweep()
-            for queue in swept.queues:
-                self._inline.drain(queue)
-            running = self.jobs.find(statuses=["running"], limit=1)
-            if not fired and not swept.staged and not swept.queues and not running:
-                return
-            if running:
-                self._inline.threads.wait_turn_end(0.005)
+            while True:
+                fired = self.application.ticker.tick()
+                swept = self.application.execution.sweep()
+                for queue in swept.queues:
+                    self._inline.drain(queue)
+                running = self.jobs.find(statuses=["running"], limit=1)
+                if not fired and not swept.staged and not swept.queues and not running:
+                    return
+                if running:
+                    self._inline.threads.wait_turn_end(0.005)
 
     @contextmanager
     def _renewing_leases(self) -> Generator[None]:
@@ -216,9 +213,7 @@ def open_client(
         application.close()
         raise
     runtime = application.runtime(threads=workers) if workers else None
-    inline, wakeups = application.worker(1)
-    inline.wakeups = wakeups
-    client = Client(application, runtime, inline)
+    client = Client(application, runtime, application.worker(1))
     if runtime is not None:
         runtime.start()
     try:

@@ -198,11 +198,11 @@ class SchedulesClient:
             queue=queue,
             alert_after_seconds=alert_after_seconds,
         )
-        return self._application.scheduling.create(SYSTEM, new, owner=UserId(owner)).schedule
+        return self._application.schedules.create(SYSTEM, new, owner=UserId(owner)).schedule
 
     def get(self, schedule_id: int) -> Schedule:
         """Return a schedule; raises NotFound."""
-        return self._application.scheduling.get(SYSTEM, ScheduleId(schedule_id)).schedule
+        return self._application.schedules.get(SYSTEM, ScheduleId(schedule_id)).schedule
 
     def find(self, *, owner: int | None = None, limit: int = 100) -> Sequence[Schedule]:
         """Return schedules, newest first."""
@@ -227,16 +227,16 @@ class SchedulesClient:
             NotFound: There is no such schedule.
             Invalid: A field is invalid.
         """
-        schedules = self._application.scheduling
+        schedules = self._application.schedules
         return schedules.edit(SYSTEM, ScheduleId(schedule_id), changes).schedule
 
     def delete(self, schedule_id: int) -> None:
         """Delete a schedule and cancel its waiting jobs; raises NotFound."""
-        self._application.scheduling.delete(SYSTEM, ScheduleId(schedule_id))
+        self._application.schedules.delete(SYSTEM, ScheduleId(schedule_id))
 
     def run_now(self, schedule_id: int) -> Job:
         """Enqueue one extra run of a schedule now; raises NotFound."""
-        return self._application.scheduling.run_now(SYSTEM, ScheduleId(schedule_id))
+        return self._application.schedules.run_now(SYSTEM, ScheduleId(schedule_id))
 
     def backfill(
         self, schedule_id: int, start: datetime, end: datetime, *, dry_run: bool = False
@@ -248,6 +248,6 @@ class SchedulesClient:
             NotFound: There is no such schedule.
             Invalid: The range is empty, not in the past, or too long.
         """
-        return self._application.scheduling.backfill(
+        return self._application.schedules.backfill(
             SYSTEM, ScheduleId(schedule_id), start, end, dry_run=dry_run
         )

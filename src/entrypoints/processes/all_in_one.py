@@ -5,11 +5,10 @@ import sys
 
 import click
 import structlog
-from attrs import asdict
+from attrs import asdict, evolve
 
 from workbell.adapters.http.app import build_app, make_openapi
 from workbell.adapters.http.server.server import HttpServer, listen
-from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build, import_task_modules
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
@@ -24,13 +23,7 @@ log = structlog.get_logger()
 
 
 def serve(settings: Settings) -> int:
-    """
-    Run all roles until SIGTERM or SIGINT; return the exit status.
-
-    Raises:
-        Invalid: A setting or a task module is invalid.
-        Unavailable: The store cannot be opened, or the port is in use.
-    """
+    """Run all roles until SIGTERM or SIGINT; return the exit status."""
     configure(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
     import_task_modules(settings.tasks)
@@ -69,16 +62,15 @@ def _print_banner(settings: Settings, address: tuple[str, int], password: str | 
     host, port = address
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only shown
     at = f"http://{shown}:{port}"
+    data = settings.data_dir.absolute()
     lines = [
         f"Workbell is running at {at}",
         f"  API reference  {at}/api/docs/",
         f"  Health         {at}/api/health/",
-        f"  Data           {settings.data_dir.absolute()}",
+        f"  Data           {data}",
     ]
     if settings.smtp_url is None:
-        lines.append(
-            f"  Mail           {settings.data_dir.absolute() / 'mail'} (SMTP_URL is not set)"
-        )
+        lines.append(f"  Mail           {data / 'mail'} (SMTP_URL is not set)")
     if password is not None:
         lines.append(f"  Administrator  {settings.admin_username}, password {password}")
         lines.append("                 (shown only once; it expires after 7 days, so change it)")
@@ -87,9 +79,7 @@ def _print_banner(settings: Settings, address: tuple[str, int], password: str | 
 
 def openapi_document(settings: Settings) -> bytes:
     """Return the OpenAPI document of this release as JSON."""
-    from attrs import evolve
-
-    application: Application = build(evolve(settings, database_url="memory://"))
+    application = build(evolve(settings, database_url="memory://"))
     try:
         return make_openapi(application.app_dependencies(), settings.public_url)
     finally:

@@ -38,10 +38,6 @@ def serve(settings: Settings, workers: int) -> int:
 
     One worker serves in this process; several are child processes that
     inherit the listening socket.
-
-    Raises:
-        Invalid: A setting or a task module is invalid.
-        Unavailable: The port is in use, or the store is not ready.
     """
     configure(settings)
     life = Lifecycle()
@@ -50,9 +46,7 @@ def serve(settings: Settings, workers: int) -> int:
     _prepare(settings)
     log.info("started", role="api", pid=os.getpid(), workers=workers, port=settings.port)
     if workers == 1:
-        status = life.exit_status(
-            stopped_cleanly=ApiProcess(settings, listener).run_until(life.wait)
-        )
+        status = life.exit_status(stopped_cleanly=_serve_until(settings, listener, life.wait))
     else:
         with TemporaryDirectory(prefix="workbell-metrics-") as folder:
             enable_multiprocess(Path(folder))
@@ -80,7 +74,7 @@ def run_worker_process(control: Connection, settings: Settings, listener: socket
         stop.wait()
 
     try:
-        ApiProcess(settings, listener).run_until(wait)
+        _serve_until(settings, listener, wait)
     except WorkbellError as error:
         log.error("start_failed", role="api", pid=os.getpid(), reason=str(error))
         sys.exit(EXIT_UNAVAILABLE)
@@ -93,27 +87,20 @@ def _wait_for_end(control: Connection, stop: Event) -> None:
         stop.set()
 
 
-class ApiProcess:
-    """Application and HTTP server of one process."""
-
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        """Build the application and the server; raises as `open_application`."""
-        self._grace_seconds = settings.shutdown_grace_seconds
-        self._application, self._runtime = open_api(settings)
-        app = build_app(self._application.app_dependencies(self._runtime))
-        self._server = HttpServer(app, listener, self._application.ids.new, threads=API_THREADS)
-
-    def run_until(self, wait: Callable[[], None]) -> bool:
-        """Serve until `wait` returns; return whether all threads stopped in time."""
-        self._runtime.start()
-        sys.setswitchinterval(SWITCH_SECONDS)
-        gc.freeze()  # exclude the objects built so far from collections
-        self._server.start()
-        wait()
-        server_stopped = self._server.stop(self._grace_seconds)
-        runtime_stopped = self._runtime.stop(self._grace_seconds)
-        self._application.close()
-        return server_stopped and runtime_stopped
+def _serve_until(settings: Settings, listener: socket.socket, wait: Callable[[], None]) -> bool:
+    """Serve until `wait` returns; return whether all threads stopped in time."""
+    application, runtime = open_api(settings)
+    app = build_app(application.app_dependencies(runtime))
+    server = HttpServer(app, listener, application.ids.new, threads=API_THREADS)
+    runtime.start()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()  # exclude the objects built so far from collections
+    server.start()
+    wait()
+    server_stopped = server.stop(settings.shutdown_grace_seconds)
+    runtime_stopped = runtime.stop(settings.shutdown_grace_seconds)
+    application.close()
+    return server_stopped and runtime_stopped
 
 
 def open_api(settings: Settings) -> tuple[Application, Runtime]:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from typing import Literal
 
 import structlog
 
@@ -25,16 +26,6 @@ HEALTH_THREADS = 2
 log = structlog.get_logger()
 
 
-def run_worker(settings: Settings) -> int:
-    """Run jobs until SIGTERM or SIGINT; return the exit status."""
-    return _run(settings, "worker", threads=settings.worker_threads)
-
-
-def run_scheduler(settings: Settings) -> int:
-    """Enqueue due schedules until SIGTERM or SIGINT; return the exit status."""
-    return _run(settings, "scheduler", threads=0)
-
-
 def open_application(settings: Settings, role: str) -> Application:
     """
     Build the application of one of several processes.
@@ -54,7 +45,9 @@ def open_application(settings: Settings, role: str) -> Application:
     return application
 
 
-def _run(settings: Settings, role: str, *, threads: int) -> int:
+def run(settings: Settings, role: Literal["worker", "scheduler"]) -> int:
+    """Run jobs or schedules until SIGTERM or SIGINT; return the exit status."""
+    threads = settings.worker_threads if role == "worker" else 0
     configure(settings)
     life = Lifecycle()
     life.install_signal_handlers()
@@ -65,9 +58,7 @@ def _run(settings: Settings, role: str, *, threads: int) -> int:
     runtime = application.runtime(
         threads=threads, scheduler=not threads, log_attempts=True, on_stuck=life.request_restart
     )
-    server = (
-        _start_health_server(application, runtime) if settings.metrics_port is not None else None
-    )
+    server = _start_health_server(application, runtime)
     runtime.start()
     gc.freeze()  # exclude the objects built so far from collections
     log.info("started", role=role, pid=os.getpid(), threads=threads, queues=application.queues)
@@ -81,10 +72,12 @@ def _run(settings: Settings, role: str, *, threads: int) -> int:
     return life.exit_status(stopped_cleanly=stopped_cleanly)
 
 
-def _start_health_server(application: Application, runtime: Runtime) -> HttpServer:
-    """Start a server of health and metrics on METRICS_PORT."""
+def _start_health_server(application: Application, runtime: Runtime) -> HttpServer | None:
+    """Start a server of health and metrics on METRICS_PORT, if it is set."""
     settings = application.settings
-    app = WorkerHealthRoutes(
+    if settings.metrics_port is None:
+        return None
+    routes = WorkerHealthRoutes(
         readiness=Readiness(
             database=application.store,
             cache=application.check_cache,
@@ -94,10 +87,8 @@ def _start_health_server(application: Application, runtime: Runtime) -> HttpServ
         metrics_registry=application.metrics,
         token=settings.metrics_token,
     )
-    port = settings.metrics_port or 0
-    listener = listen(settings.host, port)
-    server = HttpServer(
-        make_worker_health_app(app), listener, application.ids.new, threads=HEALTH_THREADS
-    )
+    app = make_worker_health_app(routes)
+    listener = listen(settings.host, settings.metrics_port)
+    server = HttpServer(app, listener, application.ids.new, threads=HEALTH_THREADS)
     server.start()
     return server

@@ -227,7 +227,7 @@ def test_the_outcome_of_a_reaped_attempt_is_refused(
     application: Application, bodies: Bodies
 ) -> None:
     """Its fencing token is stale."""
-    worker, _ = application.worker(1)
+    worker = application.worker(1)
     created = create(application, "unresponsive")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
@@ -253,7 +253,7 @@ def test_a_heartbeat_interrupts_a_job_whose_lease_is_lost(
     application: Application, bodies: Bodies
 ) -> None:
     """It stops at its next check, and no outcome is stored."""
-    worker, _ = application.worker(1)
+    worker = application.worker(1)
     created = create(application, "wait")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
@@ -278,7 +278,7 @@ def test_a_job_that_may_run_only_once_fails_when_its_lease_is_lost(
     application: Application, bodies: Bodies
 ) -> None:
     """`on_lost="fail"`: the job is not run again."""
-    worker, _ = application.worker(1)
+    worker = application.worker(1)
     created = create(application, "once")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
@@ -299,7 +299,7 @@ def test_a_job_that_may_run_only_once_fails_when_its_lease_is_lost(
 
 def test_unstarted_claims_are_returned(application: Application) -> None:
     """They use no attempt."""
-    worker, _ = application.worker(1)
+    worker = application.worker(1)
     first = create(application, "echo")
     application.jobs.create_many(SYSTEM, [NewJob(task_definition="batch")] * 3)
     claims, _ = application.execution.claim(
@@ -344,7 +344,7 @@ def test_no_lease_is_reaped_for_one_lease_after_a_clock_jump(application: Applic
     """The jump may have created live leases look expired."""
     runtime = application.runtime(threads=1)
     runtime.anchor = lambda: -3600.0
-    worker, _ = application.worker(1)
+    worker = application.worker(1)
     created = create(application, "echo")
     application.execution.claim("default", worker=worker.process.id, limit=1, free_threads=1)
     until(
@@ -386,7 +386,7 @@ def test_a_failed_turn_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_outcomes_of_a_failed_commit_are_committed_later(application: Application) -> None:
     """No job runs twice."""
-    worker, _ = application.worker(1)
+    worker = application.worker(1)
     created = create(application, "batch", n=1)
     settle = application.execution.settle
     claim = application.execution.claim

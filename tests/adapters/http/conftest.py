@@ -120,7 +120,7 @@ class World:
                 )
             )
         self.people[name] = user
-        self.tokens[name] = self.parts.signing_in.login(name, PASSWORD).access
+        self.tokens[name] = self.parts.login.login(name, PASSWORD).access
         return user
 
     def call(
@@ -285,14 +285,14 @@ def build_world(
     members = AccountServiceSet.of(identity, signing_in)
     parts = AppDependencies(
         identity=identity,
-        signing_in=signing_in,
+        login=signing_in,
         passwords=members.passwords,
         profiles=members.profiles,
-        people=members.people,
+        users=members.people,
         sessions=members.sessions,
         api_keys=members.api_keys,
         second_factor=members.second_factor,
-        scheduling=ScheduleService(
+        schedules=ScheduleService(
             store=store, clock=clock, tasks=tasks, definitions=definitions, serializer=FIELDS
         ),
         jobs=JobService(store=store, clock=clock, definitions=definitions, files=files),
@@ -301,7 +301,7 @@ def build_world(
         progress=ProgressService(store=store, clock=clock, serializer=FIELDS),
         timers=TimerService(store=store, clock=clock),
         summaries=SummaryService(store=store, cache=cache, clock=clock),
-        reminding=ReminderService(
+        reminders=ReminderService(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
         ),
         metrics=metrics,

@@ -19,7 +19,7 @@ KEY = "0123456789abcdef" * 2
 def rules(application: Application) -> list[tuple[str, str]]:
     """Return cron line and time zone of the built-in schedules."""
     application.ensure_reminder_schedules()
-    found, _ = application.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
+    found, _ = application.schedules.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
     return [(each.cron_line, each.zone) for each in found]
 
 
@@ -44,7 +44,7 @@ def test_reminders_follow_the_settings(tmp_path: Path) -> None:
     )
     goal = NewGoal(goal_name="Swim", category=Category.MINOR)
     application.goals.create(Actor.of(user), goal)
-    message = application.reminding.compose_email(user.id, NOON.date() + timedelta(days=3), [1])
+    message = application.reminders.compose_email(user.id, NOON.date() + timedelta(days=3), [1])
     assert message is not None
     assert message.text.startswith("You have not logged any progress for 3 days or more")
     assert message.unsubscribe.startswith("https://app.example/api/v1/unsubscribe/")
@@ -53,5 +53,5 @@ def test_reminders_follow_the_settings(tmp_path: Path) -> None:
     later = build(Settings(data_dir=tmp_path, secret_key=KEY[::-1], secret_key_previous=(KEY,)))
     assert rules(later) == [("0 0 * * *", "Asia/Kolkata"), ("*/15 * * * *", "UTC")]
     token = message.unsubscribe.rpartition("/")[2]
-    assert later.reminding.parse_unsubscribe_token(token).owner == user.id
+    assert later.reminders.parse_unsubscribe_token(token).owner == user.id
     later.close()

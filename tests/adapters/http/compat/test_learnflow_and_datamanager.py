@@ -64,8 +64,8 @@ def test_datamanager_changes_the_caller_with_the_current_password(world: World) 
 
 
 def test_datamanager_returns_no_token_if_the_address_must_be_verified(empty: World) -> None:
-    strict = evolve(empty.parts.signing_in, require_verified_email=True)
-    client = falcon.testing.TestClient(build_app(evolve(empty.parts, signing_in=strict)))
+    strict = evolve(empty.parts.login, require_verified_email=True)
+    client = falcon.testing.TestClient(build_app(evolve(empty.parts, login=strict)))
     body = {"email": "grace@example.org", "password": NEW["password"]}
     made = client.simulate_post("/users/register/", json=body, headers={"Host": "localhost"})
     assert (made.status_code, made.json["token"]) == (201, None)

@@ -227,7 +227,7 @@ def test_the_quota_covers_progress_in_both_apis_and_nothing_else(world: World) -
     assert world.get("/api/v1/progress", "eve").status_code == 200
     assert world.get("/api/v1/quota", "bob").json["policies"][0]["resets_at"] is None
     world.clock.at = NOON + timedelta(days=1, seconds=1)
-    world.tokens["ada"] = world.parts.signing_in.login("ada", "correct horse 7").access
+    world.tokens["ada"] = world.parts.login.login("ada", "correct horse 7").access
     assert world.get("/api/v1/progress").status_code == 200
 
 

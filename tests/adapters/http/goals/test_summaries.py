@@ -143,7 +143,7 @@ def find_link(world: World, caller: str) -> str:
     """Return the path of the unsubscribe link in a reminder."""
     world.goal(caller)
     day = (NOON + timedelta(days=7)).date()
-    message = world.parts.reminding.compose_email(world.people[caller].id, day, [1])
+    message = world.parts.reminders.compose_email(world.people[caller].id, day, [1])
     assert message is not None
     return message.unsubscribe.removeprefix("http://localhost")
 

@@ -188,7 +188,7 @@ def test_logging_out_deletes_the_cookie(page: Page) -> None:
 def test_an_invalid_cookie_is_401(page: Page, world: World) -> None:
     page.login()
     name, _, good = page.cookie.partition("=")
-    opaque = world.parts.signing_in.login_opaque("ada", PASSWORD)
+    opaque = world.parts.login.login_opaque("ada", PASSWORD)
     for value in (
         "x", "", f"{name}=", f"{name}=wbs_a_b", f"{name}={good}x", f"{name}={good}; {name}={good}",
         f"{name}={opaque.token.text}", f"{name}=wbk_a_b", f'{name}="\x7f', f"{name}={good[:-1]}",

@@ -51,7 +51,7 @@ def by_address(_: World) -> dict[str, str]:
 
 
 def refresh(world: World) -> dict[str, str]:
-    return {"refresh": world.parts.signing_in.login("ada", PASSWORD).refresh}
+    return {"refresh": world.parts.login.login("ada", PASSWORD).refresh}
 
 
 def code(world: World) -> dict[str, str]:

@@ -48,7 +48,7 @@ def test_no_route_grants_privileges_from_the_request_body(world: World, name: st
             "password_confirm": "a compiler, 1952", "first_name": "N", field: wish,
         }  # fmt: skip
         for bodies in (body, {field: wish}):
-            world.tokens["ada"] = world.parts.signing_in.login("ada", PASSWORD).access
+            world.tokens["ada"] = world.parts.login.login("ada", PASSWORD).access
             world.call(operation.method, operation.path.format(**names), "ada", bodies)
         with world.store.view() as tx:
             ada, made = tx.users.by_login("ada"), tx.users.by_login(new)

@@ -37,7 +37,7 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
     """An application with at least two entries in each list of the superuser."""
     world = add_users(build_world(tmp_path_factory.mktemp("twofold")))
     for number in (1, 2):
-        world.parts.signing_in.login("root", PASSWORD)
+        world.parts.login.login("root", PASSWORD)
         world.post("/api/v1/auth/api-keys", "root", {"name": f"key{number}", "scopes": ["read"]})
         world.schedule("root")
         run = world.post("/api/v1/schedules/1/run_now", "root").json["id"]

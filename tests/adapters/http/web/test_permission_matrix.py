@@ -131,13 +131,11 @@ class Caller:
 
 
 def signed_in(name: str) -> Caller:
-    return Caller(lambda world: world.parts.signing_in.login(name, PASSWORD).access, name)
+    return Caller(lambda world: world.parts.login.login(name, PASSWORD).access, name)
 
 
 def opaque(name: str) -> Caller:
-    return Caller(
-        lambda world: world.parts.signing_in.login_opaque(name, PASSWORD).token.text, name
-    )
+    return Caller(lambda world: world.parts.login.login_opaque(name, PASSWORD).token.text, name)
 
 
 def a_key(world: World, name: str, scope: KeyScope) -> str:
@@ -161,18 +159,18 @@ def a_revoked_key(world: World) -> str:
 
 def changed(world: World, name: str, **facts: Any) -> str:
     """Return the token of a user whom a superuser has changed since sign-in."""
-    user_id, people = world.people[name].id, world.parts.people
+    user_id, people = world.people[name].id, world.parts.users
     before = UserChange(is_active=True, is_super_user=True)
     people.change(world.actor("root"), user_id, before)
-    token = world.parts.signing_in.login(name, PASSWORD).access
-    assert world.parts.signing_in.authenticate(token).user_id == user_id
+    token = world.parts.login.login(name, PASSWORD).access
+    assert world.parts.login.authenticate(token).user_id == user_id
     people.change(world.actor("root"), user_id, UserChange(**facts))
     return token
 
 
 def signed_in_again(world: World) -> str:
     changed(world, "was", is_super_user=False)
-    return world.parts.signing_in.login("was", PASSWORD).access
+    return world.parts.login.login("was", PASSWORD).access
 
 
 def key_of_deactivated_user(world: World) -> str:
@@ -186,7 +184,7 @@ CALLERS: Mapping[str, Caller] = {
     "nobody": Caller(lambda _: "", None),
     "garbage": Caller(lambda _: "x.y.z", None),
     "a refresh token": Caller(
-        lambda world: world.parts.signing_in.login("root", PASSWORD).refresh, None
+        lambda world: world.parts.login.login("root", PASSWORD).refresh, None
     ),
     "ada, the owner": signed_in("ada"),
     "ada, opaque": opaque("ada"),
@@ -225,8 +223,8 @@ def names_for(world: World, operation: AnyOperation) -> Mapping[str, Any]:
     if "key_id" in names:
         made["key_id"] = world.parts.api_keys.create(ada, "one", [KeyScope.READ]).key.id
     if "session" in names:
-        other = world.parts.signing_in.login("ada", PASSWORD).access
-        made["session"] = world.parts.signing_in.authenticate(other).session_id
+        other = world.parts.login.login("ada", PASSWORD).access
+        made["session"] = world.parts.login.authenticate(other).session_id
     return {name: made[name] for name in names}
 
 

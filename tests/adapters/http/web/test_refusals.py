@@ -49,7 +49,7 @@ def test_invalid_credentials_are_audited_without_their_values(world: World) -> N
 @pytest.mark.parametrize("path", ["auth/refresh", "token/refresh", "v1/auth/refresh"])
 def test_an_invalid_refresh_token_is_audited(world: World, path: str) -> None:
     """Forged tokens and those of ended sessions, but not expired ones."""
-    pair = world.parts.signing_in.login("ada", PASSWORD)
+    pair = world.parts.login.login("ada", PASSWORD)
     for token in (pair.access, "forged.forged.forged"):
         assert world.post(f"/api/{path}", None, {"refresh": token}).status_code == 401
     [refused] = audited(world, "CREDENTIAL_REFUSED")
@@ -104,7 +104,7 @@ def test_a_failing_audit_does_not_change_the_response(world: World) -> None:
         def view(self) -> Any:
             return self.store.view()
 
-    signing_in = evolve(world.parts.signing_in, store=Reading(world.store))
-    parts = evolve(world.parts, signing_in=signing_in)
+    signing_in = evolve(world.parts.login, store=Reading(world.store))
+    parts = evolve(world.parts, login=signing_in)
     reading = evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
     assert reading.get("/api/v1/users", "ada").status_code == 403

@@ -38,7 +38,7 @@ def examples(most: int) -> settings:
 
 def answer(case: Any) -> None:
     """Send the request as root after a new sign-in, as some requests sign out."""
-    token = WORLD.parts.signing_in.login("root", PASSWORD).access
+    token = WORLD.parts.login.login("root", PASSWORD).access
     headers = {**HEADERS, "Authorization": f"Bearer {token}"}
     case.call_and_validate(headers=headers, checks=[not_a_server_error])
 
