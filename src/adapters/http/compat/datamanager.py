@@ -85,9 +85,9 @@ class DataManagerUserRoutes:
         """Create an account and open a session."""
         data = request.body
         new = Registration(email=data.email, password=data.password)
-        user = self.identity.register(new, request.origin)
+        user = self.identity.register(new, request.client_info)
         try:
-            login = self.signing_in.login_opaque(user.email, data.password, request.origin)
+            login = self.signing_in.login_opaque(user.email, data.password, request.client_info)
             token = login.token.text
         except EmailNotVerified:
             token = None
@@ -100,7 +100,7 @@ class DataManagerUserRoutes:
         """Sign a user in with an opaque token."""
         data = request.body
         login = self.signing_in.login_opaque(
-            data.email, data.password, request.origin, code=data.code
+            data.email, data.password, request.client_info, code=data.code
         )
         body = DataManagerLoginResponse(token=login.token.text, user_id=login.user.id)
         return ApiResponse(body=body)

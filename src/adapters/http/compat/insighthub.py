@@ -132,7 +132,7 @@ class InsightHubAuthRoutes:
 
     def register(self, request: ApiRequest[InsightHubRegistrationBody]) -> ApiResponse:
         """Create an account and email a verification code."""
-        user = self.identity.register(copy_fields(Registration, request.body), request.origin)
+        user = self.identity.register(copy_fields(Registration, request.body), request.client_info)
         body = InsightHubRegistrationResponse(
             user=user_body(user), message="The user was registered."
         )
@@ -141,7 +141,9 @@ class InsightHubAuthRoutes:
     def login(self, request: ApiRequest[UsernameLoginBody]) -> ApiResponse:
         """Sign a user in with JWT tokens."""
         data = request.body
-        login = self.signing_in.login(data.username, data.password, request.origin, code=data.code)
+        login = self.signing_in.login(
+            data.username, data.password, request.client_info, code=data.code
+        )
         body = InsightHubLoginResponse(
             access_token=login.access, refresh_token=login.refresh, user=user_body(login.user)
         )

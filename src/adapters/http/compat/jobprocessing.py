@@ -75,19 +75,19 @@ class JobProcessingAuthRoutes:
     def register(self, request: ApiRequest[EmailPasswordBody]) -> ApiResponse:
         """Create an account; the response is the same if the address has one."""
         data = request.body
-        self.identity.register_without_disclosure(data.email, data.password, request.origin)
+        self.identity.register_without_disclosure(data.email, data.password, request.client_info)
         return message_response("If the address is not registered yet, a code has been sent.", 201)
 
     def verify(self, request: ApiRequest[EmailCodeBody]) -> ApiResponse:
         """Verify an email address by the emailed code."""
-        self.identity.verify_otp(request.body.email, request.body.code, request.origin)
+        self.identity.verify_otp(request.body.email, request.body.code, request.client_info)
         return message_response("The email address is verified; you can sign in now.")
 
     def login(self, request: ApiRequest[EmailLoginBody]) -> ApiResponse:
         """Sign in a user whose email address is verified."""
         data = request.body
         login = self.signing_in.login(
-            data.email, data.password, request.origin, code=data.code, require_verified=True
+            data.email, data.password, request.client_info, code=data.code, require_verified=True
         )
         return ApiResponse(body=copy_fields(TokenPairBody, login))
 

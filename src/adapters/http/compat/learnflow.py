@@ -70,13 +70,15 @@ class LearnFlowAuthRoutes:
 
     def register(self, request: ApiRequest[LearnFlowRegistrationBody]) -> ApiResponse:
         """Create an account and email a verification code."""
-        user = self.identity.register(copy_fields(Registration, request.body), request.origin)
+        user = self.identity.register(copy_fields(Registration, request.body), request.client_info)
         return ApiResponse(status=201, body=copy_fields(LearnFlowUserBody, user))
 
     def login(self, request: ApiRequest[UsernameLoginBody]) -> ApiResponse:
         """Sign a user in with JWT tokens."""
         data = request.body
-        login = self.signing_in.login(data.username, data.password, request.origin, code=data.code)
+        login = self.signing_in.login(
+            data.username, data.password, request.client_info, code=data.code
+        )
         return ApiResponse(body=copy_fields(TokenPairBody, login))
 
     def usernames(self, request: ApiRequest) -> ApiResponse:

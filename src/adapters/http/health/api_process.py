@@ -135,12 +135,12 @@ class HealthRoutes:
             return
         if not request.token:
             raise Unauthenticated("Metrics require METRICS_TOKEN or a superuser.")
-        reader = self.signing_in.authenticate(request.token, request.origin)
+        reader = self.signing_in.authenticate(request.token, request.client_info)
         check(reader, Action.READ_METRICS, "Metrics require METRICS_TOKEN or a superuser.")
 
 
 def _unavailable(request: ApiRequest, detail: str, state: Mapping[str, Any]) -> ApiResponse:
-    error = error_response(Unavailable(detail), 503, request.origin.request_id)
+    error = error_response(Unavailable(detail), 503, request.client_info.request_id)
     body, headers = {**error.members, **state}, {**error.headers, **NO_STORE}
     return ApiResponse(status=503, body=body, headers=headers, media_type=PROBLEM)
 

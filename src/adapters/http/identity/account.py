@@ -157,14 +157,14 @@ class AccountRoutes:
 
     def request_reset(self, request: ApiRequest[EmailBody]) -> ApiResponse:
         """Email a password reset code if the address belongs to an account."""
-        self.passwords.request_reset(request.body.email, request.origin)
+        self.passwords.request_reset(request.body.email, request.client_info)
         return message_response("If the address belongs to an account, a code has been sent.")
 
     def reset(self, request: ApiRequest[PasswordResetBody]) -> ApiResponse:
         """Set a new password by the emailed code and end all sessions."""
         data = request.body
         self.passwords.reset(
-            data.email, data.code, data.password, request.origin, data.password_confirm
+            data.email, data.code, data.password, request.client_info, data.password_confirm
         )
         return message_response("The password is set; sign in with it.")
 

@@ -194,32 +194,32 @@ class AuthRoutes:
     def register(self, request: ApiRequest[RegistrationBody]) -> ApiResponse:
         """Create an account and email a verification code."""
         registration = copy_fields(Registration, request.body)
-        user = self.identity.register(registration, request.origin)
+        user = self.identity.register(registration, request.client_info)
         return ApiResponse(
             status=201, body=user_body(user), headers={"Location": f"{BASE}/users/me"}
         )
 
     def verify(self, request: ApiRequest[EmailCodeBody]) -> ApiResponse:
         """Verify an email address by the emailed code."""
-        self.identity.verify_otp(request.body.email, request.body.code, request.origin)
+        self.identity.verify_otp(request.body.email, request.body.code, request.client_info)
         return message_response("The email address is verified.")
 
     def resend(self, request: ApiRequest[EmailBody]) -> ApiResponse:
         """Email a new verification code if the address is unverified."""
-        self.identity.resend_otp(request.body.email, request.origin)
+        self.identity.resend_otp(request.body.email, request.client_info)
         return message_response("If the address awaits verification, a new code has been sent.")
 
     def login(self, request: ApiRequest[LoginBody]) -> ApiResponse:
         """Sign a user in with JWT tokens."""
         data = request.body
         login = self.signing_in.login(
-            data.identifier, data.password, request.origin, code=data.code
+            data.identifier, data.password, request.client_info, code=data.code
         )
         return ApiResponse(body=copy_fields(LoginResponseBody, login, user=user_body(login.user)))
 
     def refresh(self, request: ApiRequest[RefreshBody]) -> ApiResponse:
         """Exchange a refresh token for a new token pair."""
-        login = self.signing_in.refresh(request.body.token, request.origin)
+        login = self.signing_in.refresh(request.body.token, request.client_info)
         return ApiResponse(body=copy_fields(TokenPairBody, login))
 
     def me(self, request: ApiRequest) -> ApiResponse:

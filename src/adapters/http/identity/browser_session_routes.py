@@ -42,7 +42,7 @@ class BrowserSessionRoutes:
         """Sign a user in and set the session cookie."""
         data = request.body
         login = self.browser.login(
-            request.headers, data.identifier, data.password, request.origin, data.code
+            request.headers, data.identifier, data.password, request.client_info, data.code
         )
         body = BrowserSessionBody(
             user=user_body(login.user), csrf_token=csrf_token(login.token.secret)

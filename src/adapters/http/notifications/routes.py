@@ -94,7 +94,7 @@ class NotificationRoutes:
 
     def unsubscribe(self, request: ApiRequest) -> ApiResponse:
         """Unsubscribe from the category of the link."""
-        category = self.reminding.unsubscribe(request.names["token"], request.origin).category
+        category = self.reminding.unsubscribe(request.names["token"], request.client_info).category
         content = f"<p>You will get no more {escape(category)}.</p>"
         return _unsubscribe_response(request, category, "Unsubscribed", content, done=True)
 

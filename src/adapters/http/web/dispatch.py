@@ -67,7 +67,7 @@ class Dispatcher:
 
         def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
             req.context.operation = operation
-            attributes = {"request": req.context.origin.request_id}
+            attributes = {"request": req.context.client_info.request_id}
             try:
                 with span(f"{operation.method} {operation.path}", **attributes):
                     response = operation.handler(self.make_request(req, operation, path))
@@ -92,14 +92,14 @@ class Dispatcher:
             name: parse_path_id(text) for name, text in path.items() if is_integer_parameter(name)
         }
         _check_accept(req, operation.media_types)
-        origin: ClientInfo = req.context.origin
+        client_info: ClientInfo = req.context.client_info
         token = parse_bearer_token(req.get_header("Authorization"))
-        actor = self._authorize(req, operation, token, origin)
+        actor = self._authorize(req, operation, token, client_info)
 
         def build(query: Any, parameters: Mapping[str, str], body: Any) -> ApiRequest:
             return ApiRequest(
                 actor=actor,
-                origin=origin,
+                client_info=client_info,
                 ids=ids,
                 names={name: text for name, text in path.items() if name not in ids},
                 body=body,
@@ -121,13 +121,13 @@ class Dispatcher:
         return build(query, parameters, body)
 
     def _authorize(
-        self, req: falcon.Request, operation: AnyOperation, token: str, origin: ClientInfo
+        self, req: falcon.Request, operation: AnyOperation, token: str, client_info: ClientInfo
     ) -> Actor:
         """Return the caller after checking rate limits and permissions."""
         if operation.route is Route.SIGN_IN:
             self.browser.signing_in.hasher.check_capacity()
         try:
-            actor = self._authenticate(req, operation, token, origin)
+            actor = self._authenticate(req, operation, token, client_info)
         except (Unauthenticated, NotAllowed) as error:
             sent = bool(token) or req.context.by_cookie
             req.context.is_credential_refused = sent and not isinstance(error, TokenExpired)
@@ -154,16 +154,16 @@ class Dispatcher:
         return restricted and self.verified_email is VerifiedEmailPolicy.ALL
 
     def _authenticate(
-        self, req: falcon.Request, operation: AnyOperation, token: str, origin: ClientInfo
+        self, req: falcon.Request, operation: AnyOperation, token: str, client_info: ClientInfo
     ) -> Actor:
         """Return the caller by bearer token or, without one, by session cookie."""
         if operation.access is Access.ANYONE:
             return ANONYMOUS
         if token:
-            return self.browser.signing_in.authenticate(token, origin)
+            return self.browser.signing_in.authenticate(token, client_info)
         if operation.by_cookie and self.browser.has_cookie(req.get_header):
             req.context.by_cookie = True
-            return self.browser.actor(req.method, req.get_header, origin)
+            return self.browser.actor(req.method, req.get_header, client_info)
         raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
 
     def _audit(self, req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> None:
@@ -178,7 +178,7 @@ class Dispatcher:
             action, target = "CREDENTIAL_REFUSED", ""
         else:
             return
-        actor = evolve(req.context.actor, client_info=req.context.origin)
+        actor = evolve(req.context.actor, client_info=req.context.client_info)
         self.refusals.record(actor, action, target, error)
 
     def _admit(self, req: falcon.Request, operation: AnyOperation, actor: Actor) -> None:
@@ -186,7 +186,7 @@ class Dispatcher:
         if self.rate_limits is not None:
             req.context.limits = self.rate_limits.admit(
                 RateLimitRequest(
-                    address=req.context.origin.address,
+                    address=req.context.client_info.address,
                     route=operation.route,
                     user_id=actor.user_id or None,
                     tier=actor.tier,

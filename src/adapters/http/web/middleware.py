@@ -94,7 +94,7 @@ class HttpMiddleware:
         agent = req.user_agent or ""
         forwarded = req.get_header("X-Forwarded-For") or ""
         address = client_address(req.remote_addr or "", forwarded, self.settings.trusted_proxies)
-        context.origin = ClientInfo(request_id=request_id, address=address, user_agent=agent)
+        context.client_info = ClientInfo(request_id=request_id, address=address, user_agent=agent)
         context.operation = None
         context.user_id = None
         context.by_cookie = False
@@ -116,7 +116,7 @@ class HttpMiddleware:
     ) -> None:
         """Set the common response headers and log the request."""
         context = req.context
-        request_id = context.origin.request_id
+        request_id = context.client_info.request_id
         resp.set_headers(self.headers)
         resp.set_header("x-request-id", request_id)
         resp.set_headers(rate_limit_headers(context.limits))
@@ -185,20 +185,20 @@ class ErrorHandlers:
         if isinstance(error, RateLimited):
             req.context.limits = error.decisions
         status = get_status(error, operation.statuses if operation else {})
-        self._respond(req, resp, error_response(error, status, req.context.origin.request_id))
+        self._respond(req, resp, error_response(error, status, req.context.client_info.request_id))
 
     def handle_http_error(
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _: object
     ) -> None:
         """Respond to an error that Falcon or an HTTP check raised."""
-        self._respond(req, resp, http_error_response(error, req.context.origin.request_id))
+        self._respond(req, resp, http_error_response(error, req.context.client_info.request_id))
 
     def handle_unexpected_error(
         self, req: falcon.Request, resp: falcon.Response, error: Exception, _: object
     ) -> None:
         """Log an unexpected error and respond with 500, without its details."""
         self.log.error("unexpected_error", exc_info=error, path=req.path)
-        self._respond(req, resp, unexpected_error_response(req.context.origin.request_id))
+        self._respond(req, resp, unexpected_error_response(req.context.client_info.request_id))
 
     def _respond(self, req: falcon.Request, resp: falcon.Response, error: ErrorResponse) -> None:
         operation: AnyOperation | None = req.context.operation

@@ -66,7 +66,7 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
     """
 
     actor: Actor
-    origin: ClientInfo
+    client_info: ClientInfo
     ids: Mapping[str, int]
     names: Mapping[str, str]
     body: BodyT_co
