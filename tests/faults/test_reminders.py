@@ -25,7 +25,7 @@ from workbell.entrypoints.bootstrap.build import build
 def report(checked):
     print(checked, flush=True)
 
-build(Settings(data_dir=Path(sys.argv[1]))).reminding.remind_at_default_time(report)
+build(Settings(data_dir=Path(sys.argv[1]))).reminders.remind_at_default_time(report)
 """
 
 

@@ -41,7 +41,7 @@ class AccountServiceSet:
 
     passwords: PasswordService
     profiles: ProfileService
-    people: UserAdministration
+    users: UserAdministration
     sessions: SessionService
     api_keys: ApiKeyService
     second_factor: SecondFactorService

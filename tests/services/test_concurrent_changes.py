@@ -91,13 +91,13 @@ DEEDS: dict[str, Callable[[AccountFixture], object]] = {
     "change address and password": lambda on: on.services.profiles.change(
         on.ana(), ProfileChange(email="b@example.com", password=NEW, current_password=PASSWORD)
     ),
-    "change a person": lambda on: on.services.people.change(
+    "change a person": lambda on: on.services.users.change(
         on.actor(on.login("root")), on.user("ana").id, UserChange(tier=Tier.PREMIUM)
     ),
-    "sign somebody out": lambda on: on.services.people.sign_out(
+    "sign somebody out": lambda on: on.services.users.sign_out(
         on.actor(on.login("root")), on.user("ana").id
     ),
-    "invite": lambda on: on.services.people.invite(on.actor(on.login("root")), "new@example.com"),
+    "invite": lambda on: on.services.users.invite(on.actor(on.login("root")), "new@example.com"),
     "make a key": lambda on: on.services.api_keys.create(on.ana(), "key", [KeyScope.READ]),
 }
 

@@ -288,7 +288,7 @@ def build_world(
         login=signing_in,
         passwords=members.passwords,
         profiles=members.profiles,
-        users=members.people,
+        users=members.users,
         sessions=members.sessions,
         api_keys=members.api_keys,
         second_factor=members.second_factor,

@@ -400,7 +400,7 @@ def test_without_a_factor_renewal_and_removal_are_refused(accounts: AccountFixtu
 def test_a_factor_removed_since_is_not_renewed(accounts: AccountFixture) -> None:
     recovery, own = enrolled(accounts), accounts.services.second_factor
     ana = signed_in(accounts, recovery[0])
-    removals = [lambda: accounts.services.people.remove_second_factor(SYSTEM, ana.user_id)]
+    removals = [lambda: accounts.services.users.remove_second_factor(SYSTEM, ana.user_id)]
     accounts.hasher.during_hash.extend(removals)
     with pytest.raises(Invalid):
         own.renew(ana, PASSWORD, code(accounts))
@@ -413,7 +413,7 @@ def test_a_factor_removed_since_is_not_renewed(accounts: AccountFixture) -> None
 
 def test_a_superuser_removes_a_lost_second_factor(accounts: AccountFixture) -> None:
     accounts.join("root", is_super_user=True)
-    root, people = accounts.actor(accounts.login("root")), accounts.services.people
+    root, people = accounts.actor(accounts.login("root")), accounts.services.users
     recovery = enrolled(accounts)
     ana = signed_in(accounts, recovery[0])
     assert people.remove_second_factor(root, ana.user_id)
@@ -429,7 +429,7 @@ def test_a_superuser_removes_a_lost_second_factor(accounts: AccountFixture) -> N
 
 def test_only_superusers_remove_factors_of_other_users(accounts: AccountFixture) -> None:
     accounts.join("root", is_super_user=True)
-    root, people = accounts.actor(accounts.login("root")), accounts.services.people
+    root, people = accounts.actor(accounts.login("root")), accounts.services.users
     enrolled(accounts, "bob")
     with pytest.raises(NotAllowed):
         people.remove_second_factor(accounts.ana(), accounts.user("bob").id)

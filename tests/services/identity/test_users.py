@@ -37,11 +37,11 @@ def root(accounts: AccountFixture) -> Actor:
 
 
 def change(accounts: AccountFixture, actor: Actor, name: str, **fields: Any) -> None:
-    accounts.services.people.change(actor, accounts.user(name).id, UserChange(**fields))
+    accounts.services.users.change(actor, accounts.user(name).id, UserChange(**fields))
 
 
 def test_superusers_see_all_users(accounts: AccountFixture, root: Actor) -> None:
-    people = accounts.services.people
+    people = accounts.services.users
     found, total = people.find(root, ALL, ("-username",), 0, 2)
     assert ([user.username for user in found], total) == (["root", "bob"], 3)
     assert people.get(root, accounts.user("ana").id).username == "ana"
@@ -50,7 +50,7 @@ def test_superusers_see_all_users(accounts: AccountFixture, root: Actor) -> None
 
 
 def test_ordinary_users_see_only_themselves(accounts: AccountFixture, root: Actor) -> None:
-    ana, people = accounts.ana(), accounts.services.people
+    ana, people = accounts.ana(), accounts.services.users
     with pytest.raises(NotAllowed):
         people.find(ana, ALL, ("id",), 0, 9)
     with pytest.raises(NotAllowed):
@@ -64,9 +64,9 @@ def test_ordinary_users_see_only_themselves(accounts: AccountFixture, root: Acto
 
 
 def test_usernames_are_visible_to_logged_in_users(accounts: AccountFixture) -> None:
-    assert list(accounts.services.people.usernames(accounts.ana())) == ["ana", "bob", "root"]
+    assert list(accounts.services.users.usernames(accounts.ana())) == ["ana", "bob", "root"]
     with pytest.raises(NotAllowed):
-        accounts.services.people.usernames(Actor(user_id=UserId(0)))
+        accounts.services.users.usernames(Actor(user_id=UserId(0)))
 
 
 def test_a_new_tier_revokes_no_session(accounts: AccountFixture, root: Actor) -> None:
@@ -150,9 +150,9 @@ def test_a_demoted_superuser_changes_no_user(accounts: AccountFixture, root: Act
 def test_an_unknown_user_is_not_found(accounts: AccountFixture, root: Actor) -> None:
     for actor in (root, SYSTEM):
         with pytest.raises(NotFound):
-            accounts.services.people.change(actor, UserId(99), UserChange(role=Role.ADMIN))
+            accounts.services.users.change(actor, UserId(99), UserChange(role=Role.ADMIN))
     with pytest.raises(NotFound):
-        accounts.services.people.change(root, UserId(0), UserChange(role=Role.ADMIN))
+        accounts.services.users.change(root, UserId(0), UserChange(role=Role.ADMIN))
 
 
 def test_the_system_may_promote_a_superuser(accounts: AccountFixture) -> None:
@@ -166,7 +166,7 @@ def test_the_system_may_promote_a_superuser(accounts: AccountFixture) -> None:
 def test_an_invited_user_sets_a_password_with_the_code(
     accounts: AccountFixture, root: Actor
 ) -> None:
-    user, is_new = accounts.services.people.invite(root, " new@example.com ")
+    user, is_new = accounts.services.users.invite(root, " new@example.com ")
     assert (user.username, user.password_hash, is_new) == ("new", "", True)
     with pytest.raises(WrongCredentials):
         accounts.login("new", "")
@@ -179,13 +179,13 @@ def test_an_invited_user_sets_a_password_with_the_code(
 
 
 def test_an_existing_user_is_not_invited_again(accounts: AccountFixture, root: Actor) -> None:
-    user, is_new = accounts.services.people.invite(root, "ANA@example.com")
+    user, is_new = accounts.services.users.invite(root, "ANA@example.com")
     assert (user, is_new) == (accounts.user("ana"), False)
     assert not accounts.outbox.messages
 
 
 def test_an_invited_user_gets_a_free_username(accounts: AccountFixture, root: Actor) -> None:
-    user, _ = accounts.services.people.invite(root, "ana@elsewhere.example")
+    user, _ = accounts.services.users.invite(root, "ana@elsewhere.example")
     assert user.username.startswith("ana-")
 
 
@@ -193,22 +193,22 @@ def test_an_invitation_requires_a_valid_address_and_a_superuser(
     accounts: AccountFixture, root: Actor
 ) -> None:
     with pytest.raises(Invalid):
-        accounts.services.people.invite(root, "no address")
+        accounts.services.users.invite(root, "no address")
     with pytest.raises(NotAllowed):
-        accounts.services.people.invite(accounts.ana(), "new@example.com")
+        accounts.services.users.invite(accounts.ana(), "new@example.com")
     accounts.outbox.fails_with = Unavailable("no")
     with pytest.raises(Unavailable):
-        accounts.services.people.invite(root, "new@example.com")
+        accounts.services.users.invite(root, "new@example.com")
     assert accounts.user("new").email == "new@example.com"
 
 
 def test_a_superuser_revokes_all_sessions_of_a_user(accounts: AccountFixture, root: Actor) -> None:
     signed_in, _ = accounts.login(), accounts.login()
     accounts.actor(signed_in)
-    assert accounts.services.people.sign_out(root, accounts.user("ana").id) == 2
+    assert accounts.services.users.sign_out(root, accounts.user("ana").id) == 2
     with pytest.raises(Unauthenticated):
         accounts.actor(signed_in)
     assert accounts.actions()[-1] == "SIGN_OUT"
     accounts.login()
     with pytest.raises(NotAllowed):
-        accounts.services.people.sign_out(accounts.ana(), root.user_id)
+        accounts.services.users.sign_out(accounts.ana(), root.user_id)

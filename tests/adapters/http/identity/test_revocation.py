@@ -109,10 +109,10 @@ DEEDS: dict[str, Callable[[Process, Actor], object]] = {
     "a changed password": lambda here, ana: here.members.passwords.change(
         other_login(here), PASSWORD, NEW
     ),
-    "deactivation": lambda here, ana: here.members.people.change(
+    "deactivation": lambda here, ana: here.members.users.change(
         root(here), ana.user_id, UserChange(is_active=False)
     ),
-    "demotion": lambda here, ana: here.members.people.change(
+    "demotion": lambda here, ana: here.members.users.change(
         root(here), ana.user_id, UserChange(role=Role.MEMBER)
     ),
     "revocation": lambda here, ana: here.members.sessions.revoke(other_login(here), ana.session_id),
