@@ -60,7 +60,7 @@ class AccountServiceSet:
         return cls(
             passwords=passwords,
             profiles=ProfileService(passwords=passwords),
-            people=UserAdministration(codes=codes, mailer=identity.mailer, actor_cache=actor_cache),
+            users=UserAdministration(codes=codes, mailer=identity.mailer, actor_cache=actor_cache),
             sessions=SessionService(store=store, clock=clock, actor_cache=actor_cache),
             api_keys=ApiKeyService(store=store, clock=clock, ids=ids, actor_cache=actor_cache),
             second_factor=SecondFactorService(
