@@ -187,7 +187,14 @@ class Channel(HTTPChannel):
         return self._linger_until is not None or super().readable()
 
     def writable(self) -> bool:
-        """Whether the server thread should write to the socket or close it."""
+        """
+        Whether the server thread should write to the socket or close it.
+
+        A worker thread sends a small response itself; if the server thread
+        watched for it meanwhile, both would compete for the interpreter.
+        """
+        if self.requests and self.total_outbufs_len < self.adj.send_bytes:
+            return self.will_close or self.close_when_flushed
         return self._linger_until is None and bool(super().writable())
 
     def handle_read(self) -> None:
