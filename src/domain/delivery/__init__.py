@@ -1,0 +1,1 @@
+"""Webhook delivery: accounts, destinations, events, signatures and retries."""
