@@ -1,4 +1,4 @@
-"""Circuit breaker of a destination: when deliveries are sent, and when parked."""
+"""Circuit breaker of a destination: deliveries are sent or parked."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum

@@ -22,7 +22,7 @@ LOST_ATTEMPTS: Final = 100
 """How often the engine restarts a delivery whose worker died."""
 SNIPPET_BYTES: Final = 4_096
 GRACE_SECONDS: Final = 30
-"""What a job of a delivery may take beyond the timeout of its request."""
+"""Additional time that the job of a delivery has beyond the timeout of its request."""
 
 
 class DeliveryState(IntEnum):

@@ -62,7 +62,7 @@ class ListedDelivery:
 
 @frozen(kw_only=True)
 class Dispatch:
-    """What a worker needs to send a delivery; deleted destinations included."""
+    """A delivery with all that a worker needs to send it; also of a deleted destination."""
 
     delivery: Delivery
     event: Event
