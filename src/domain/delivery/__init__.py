@@ -1,1 +1,1 @@
-"""Webhook delivery: accounts, destinations, events and their deliveries."""
+"""Webhook delivery: accounts, destinations, events and signatures."""
