@@ -4,6 +4,7 @@ class Adjustments:
     threads: int
     url_scheme: str
     recv_bytes: int
+    send_bytes: int
     channel_timeout: int
     inbuf_overflow: int
     outbuf_high_watermark: int
@@ -16,6 +17,7 @@ class Adjustments:
         backlog: int,
         ident: str | None,
         recv_bytes: int,
+        send_bytes: int,
         connection_limit: int,
         channel_timeout: int,
         cleanup_interval: int,

@@ -190,8 +190,8 @@ class Channel(HTTPChannel):
         """
         Whether the server thread should write to the socket or close it.
 
-        A worker thread sends a small response itself; if the server thread
-        watched for it meanwhile, both would compete for the interpreter.
+        A worker thread sends a small response itself. If the server thread
+        watched the socket too, both would compete for the interpreter.
         """
         if self.requests and self.total_outbufs_len < self.adj.send_bytes:
             return self.will_close or self.close_when_flushed
