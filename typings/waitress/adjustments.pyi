@@ -17,7 +17,6 @@ class Adjustments:
         backlog: int,
         ident: str | None,
         recv_bytes: int,
-        send_bytes: int,
         connection_limit: int,
         channel_timeout: int,
         cleanup_interval: int,

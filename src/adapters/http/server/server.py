@@ -145,7 +145,6 @@ class HttpServer:
             backlog=BACKLOG,
             ident=None,
             recv_bytes=_BUFFER_BYTES,
-            send_bytes=_BUFFER_BYTES,  # a small response leaves in one piece, not head and body
             connection_limit=limits.connections,
             channel_timeout=limits.idle_seconds,
             cleanup_interval=_LOOP_SECONDS,
@@ -155,6 +154,8 @@ class HttpServer:
             # the application decides which proxies it trusts
             clear_untrusted_proxy_headers=False,
         )
+        # a small response leaves in one piece, not head and body; deprecated as an argument
+        self._adjustments.send_bytes = _BUFFER_BYTES
         self._server: Listener | None = None
         self._abandoned, self._ended = Event(), Event()
 
