@@ -85,9 +85,9 @@ def read_datetime(value: Any) -> datetime:
     """Return a datetime in UTC from RFC 3339 text with an offset."""
     if isinstance(value, str):
         try:
-            moment = msgspec.convert(value, datetime)
-            if moment.tzinfo is not None:
-                return moment.astimezone(UTC)
+            instant = msgspec.convert(value, datetime)
+            if instant.tzinfo is not None:
+                return instant.astimezone(UTC)
         except (msgspec.ValidationError, OverflowError, UnicodeError):
             raise structure_error("must be a date-time such as 2026-01-31T09:30:00Z") from None
         raise structure_error(
