@@ -55,11 +55,8 @@ class Receiver:
 
 def program(language: str) -> str:
     """Return the server of the guide in a language."""
-    (found,) = [
-        text
-        for name, text in BLOCK.findall(GUIDE.read_text("utf-8"))
-        if name == language and "WEBHOOK_SECRET" in text
-    ]
+    blocks: list[tuple[str, str]] = BLOCK.findall(GUIDE.read_text("utf-8"))
+    (found,) = [text for name, text in blocks if name == language and "WEBHOOK_SECRET" in text]
     return found
 
 
