@@ -28,6 +28,7 @@ class HeaderItems(Protocol):
 
     def items(self) -> Iterable[tuple[str, str]]:
         """Return names and values; names may have any letter case."""
+        ...
 
 
 class VerificationError(Invalid):
