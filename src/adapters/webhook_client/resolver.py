@@ -24,6 +24,7 @@ class Resolver(Protocol):
         Raises:
             OSError: The name cannot be resolved; TimeoutError: not in time.
         """
+        ...
 
 
 @define(eq=False)
