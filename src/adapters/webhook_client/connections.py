@@ -142,7 +142,7 @@ class FinalResponse(HTTPResponse):
     def begin(self) -> None:
         """Read heads until one is final; `http.client` skips only 100 itself."""
         super().begin()
-        for _ in range(MAX_INTERIM):
+        for _ in range(MAX_INTERIM + 1):
             if not 101 < self.status < 200:
                 break
             self.headers = None  # type: ignore[assignment] # else nothing is read
