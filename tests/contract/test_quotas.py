@@ -1,5 +1,6 @@
 """Quotas: exact under concurrency, and preserved across restarts."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -11,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.factories import NOON, ManualClock, after
-from tests.contract.servers import SERVERS, address, server
+from tests.contract.servers import SERVER_KINDS, server
+from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.rate_limits.policy import Decision, Policy, Rate, RateLimitKey, Subject
 from workbell.ports.rate_limits import RateLimitTx
 from workbell.ports.store import Store
@@ -158,41 +160,35 @@ def test_of_32_at_once_exactly_ten_are_admitted(store: Counting) -> None:
 
 
 @pytest.fixture(
-    params=["sqlite", *[pytest.param(kind, marks=pytest.mark.integration) for kind in SERVERS]]
+    params=["sqlite", *[pytest.param(k, marks=pytest.mark.integration) for k in SERVER_KINDS]]
 )
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the address of an empty, migrated database of each kind."""
-    from workbell.adapters.sql.store import open_store
-
+def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], SqlStore]:
+    """Return a function that opens an empty database, each time with new connections."""
     if request.param != "sqlite":
         database = server(request.param)
         database.store(ManualClock())
-        return address(database.url)
+        return lambda: database.open(ManualClock())
     url = f"sqlite:///{tmp_path}/quotas.db"
     store = open_store(url, ManualClock())
     store.migrate()
     store.close()
-    return url
+    return lambda: open_store(url, ManualClock(), pool_size=16)
 
 
-def test_a_restart_refills_nothing(path: str) -> None:
-    from workbell.adapters.sql.store import open_store
-
+def test_a_restart_refills_nothing(open_again: Callable[[], SqlStore]) -> None:
     for n in range(1, 15):
-        store = open_store(path, ManualClock(), pool_size=16)
+        store = open_again()
         assert spend(store, ANN, after(n)).remaining == max(10 - n, 0)
         store.close()
-    store = open_store(path, ManualClock(), pool_size=16)
+    store = open_again()
     assert at_once([store], ANN) == 0
     assert spend(store, ANN, after(DAY + 1)).allowed
     store.close()
 
 
-def test_two_processes_share_one_count(path: str) -> None:
+def test_two_processes_share_one_count(open_again: Callable[[], SqlStore]) -> None:
     """Each store has connections of its own, as each process has."""
-    from workbell.adapters.sql.store import open_store
-
-    stores = [open_store(path, ManualClock(), pool_size=16) for _ in range(2)]
+    stores = [open_again() for _ in range(2)]
     assert at_once([*stores], ANN) == 10
     for each in stores:
         each.close()

@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.contract.conftest import Bell, empty_store
+from tests.contract.conftest import RecordingWaker, empty_store
 from tests.contract.factories import (
     ALICE,
     BOB,
@@ -143,11 +143,11 @@ def test_the_rows_are_those_of_the_general_way(store: AnyStore, task: Task) -> N
     assert renumbered(rows(store)) == renumbered(expected)
 
 
-def test_the_queues_are_woken(store: AnyStore, client: Bell) -> None:
+def test_the_queues_are_woken(store: AnyStore, waker: RecordingWaker) -> None:
     tick(store, put(store, a_schedule(), a_schedule(queue="mail"), a_schedule()))
-    assert client.rung == ["default", "mail"]
+    assert waker.woken == ["default", "mail"]
     assert tick(store, []) == []
-    assert client.rung == ["default", "mail"]
+    assert waker.woken == ["default", "mail"]
 
 
 def test_a_tick_that_has_its_row_is_accounted_for(store: AnyStore) -> None:
