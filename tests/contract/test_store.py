@@ -153,7 +153,7 @@ def test_queues_are_woken_after_the_commit_and_once_each(
     assert sorted(waker.woken) == ["default", "mail"]
 
 
-def test_a_waker_finds_the_work_committed(store: AnyStore) -> None:
+def test_the_waker_is_called_after_the_commit(store: AnyStore) -> None:
     found = []
 
     class Look:
@@ -185,7 +185,7 @@ def test_no_worker_is_woken_for_jobs_that_are_not_ready(
 
 
 def test_every_way_to_ready_wakes(store: AnyStore, waker: RecordingWaker) -> None:
-    """Staged, released, retried, given back, activated."""
+    """Staged, released, retried, returned unstarted, activated."""
     with store.begin() as tx:
         tx.definitions.add(a_definition(key="other"))
     keep(store, a_job(due_at=after(1)))
@@ -243,7 +243,7 @@ def test_threads_lose_no_writes(store: AnyStore) -> None:
     assert count(store) == 80
 
 
-def test_counting_under_a_lock_cannot_be_raced(store: AnyStore) -> None:
+def test_counting_under_a_lock_has_no_race(store: AnyStore) -> None:
     """24 threads, 5 created, 19 refused."""
     with store.begin() as tx:
         owner = tx.users.add(a_user()).id

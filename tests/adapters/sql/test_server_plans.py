@@ -187,7 +187,7 @@ def test_rows_are_locked_by_id(store: SqlStore, database: Server) -> None:
             ), plan
 
 
-def exchanging(tx: SqlTx) -> object:
+def settling_and_claiming(tx: SqlTx) -> object:
     work = Claim(
         id=JobId(3),
         token=1,
@@ -225,7 +225,7 @@ def firing(tx: SqlTx) -> object:
 @pytest.mark.parametrize(
     ("ask", "indexes"),
     [
-        (exchanging, {"workbell_jobs_pkey", "workbell_jobs_claim_idx"}),
+        (settling_and_claiming, {"workbell_jobs_pkey", "workbell_jobs_claim_idx"}),
         (
             firing,
             {
