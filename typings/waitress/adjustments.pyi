@@ -4,7 +4,6 @@ class Adjustments:
     threads: int
     url_scheme: str
     recv_bytes: int
-    send_bytes: int
     channel_timeout: int
     inbuf_overflow: int
     outbuf_high_watermark: int

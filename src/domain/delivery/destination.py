@@ -20,7 +20,7 @@ SECRET_OVERLAP: Final = timedelta(hours=24)
 SECRET_PURPOSE: Final = "destination secret"  # noqa: S105 - not a secret
 HEADER_PURPOSE: Final = "destination header"
 HEADER_MASK: Final = "***"
-"""What the API shows in place of a header's value."""
+"""The text that the API shows in place of a header's value."""
 MAX_HEADERS: Final = 50
 RESERVED_HEADERS: Final = frozenset(
     {

@@ -1,0 +1,1 @@
+"""HTTP client of destinations, by urllib3: public addresses, one deadline."""
