@@ -97,6 +97,7 @@ def build(
         metrics=backends.metrics,
         cache=backends.cache,
         rate_limits=backends.rate_limits,
+        webhook_client=backends.webhook_client,
         tasks=registry,
         serializer=definitions.serializer,
         definitions=definitions,
