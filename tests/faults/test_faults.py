@@ -41,7 +41,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
         yield started
 
 
-def test_three_of_each_fault_neither_lose_nor_double_a_job(cluster: Cluster) -> None:
+def test_three_of_each_fault_neither_lose_nor_duplicate_a_job(cluster: Cluster) -> None:
     """Each accepted job ends once, and each tick is accounted for once."""
     rows: list[Row] = [
         storm(cluster, 3),
