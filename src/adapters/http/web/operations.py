@@ -132,6 +132,7 @@ class AnyOperation:
         exists: Raises NotFound if the target does not exist; called before
             the body is read, so that a missing target is always a 404.
         optional: The body may be omitted, which means an empty object.
+        required: Fields that the body of a partial operation must have.
         statuses: Error statuses that differ from the default of their class.
         read_only: A method other than GET that changes nothing.
         discloses_accounts: The response reveals whether an account exists.
@@ -151,6 +152,7 @@ class AnyOperation:
     request: type | None
     partial: bool = field(default=False, init=False)
     optional: bool = False
+    required: Sequence[str] = ()
     query: type | None = None
     responses: Mapping[int, type | ListOf | None] = Factory(lambda: {200: None})
     media_types: Sequence[str] = (JSON,)
