@@ -242,6 +242,19 @@ def may(
     return is_related and key_allows(actor, rule.key)
 
 
+def check_key(actor: Actor, action: Action) -> None:
+    """
+    Check what does not depend on an object: the API key and the second factor.
+
+    Raises:
+        NotAllowed: The API key lacks the scope.
+        EnrolmentRequired: The actor must add a second factor first.
+    """
+    check_enrolment(actor, enrolling=action in ALLOWED_WHILE_ENROLLING)
+    if not key_allows(actor, RULES[action].key):
+        raise NotAllowed(KEY_SCOPE_MISSING)
+
+
 def check(
     actor: Actor,
     action: Action,
@@ -257,9 +270,7 @@ def check(
         NotAllowed: With `message`, or because the API key lacks the scope.
         EnrolmentRequired: The actor must add a second factor first.
     """
-    check_enrolment(actor, enrolling=action in ALLOWED_WHILE_ENROLLING)
-    if not key_allows(actor, RULES[action].key):
-        raise NotAllowed(KEY_SCOPE_MISSING)
+    check_key(actor, action)
     if not may(actor, action, owner=owner, also=also):
         raise NotAllowed(message)
 

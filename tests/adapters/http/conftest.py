@@ -383,6 +383,9 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> World:
     world.job("root")
     world.goal("root")
     world.log(1, "root")
+    world.account("root")
+    world.member(1, "ada", caller="root")
+    world.destination(1, "root")
     return world
 
 

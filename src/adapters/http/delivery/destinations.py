@@ -100,11 +100,8 @@ def _id(request: ApiRequest) -> DestinationId:
 
 
 def _destination_response(view: DestinationView, status: int = 200, **headers: str) -> ApiResponse:
-    destination = view.destination
-    tag = etag_header(destination.version, destination.state)
-    return ApiResponse(
-        status=status, body=destination_body(view), headers={**NO_STORE, **tag, **headers}
-    )
+    headers = {**NO_STORE, **etag_header(view.destination.version), **headers}
+    return ApiResponse(status=status, body=destination_body(view), headers=headers)
 
 
 def operations(routes: DestinationRoutes) -> Sequence[AnyOperation]:

@@ -86,6 +86,7 @@ def a_body(operation: AnyOperation) -> dict[str, Any]:
         "is_active": True, "name": "n", "scheduled_time": "2027-01-01T00:00:00Z",
         "start": "2026-05-01T00:00:00Z", "end": "2026-05-02T00:00:00Z", "dry_run": True,
         "goal_name": "n", "category": "Minor", "progress": "p", "logged_hours": "01:00:00",
+        "url": "https://example.com/",
     }  # fmt: skip
     if operation.name in {"create_job", "jobprocessing_create_job"}:
         whole |= {"task_definition": "echo", "parameters": {}}
