@@ -7,4 +7,3 @@ from workbell.domain.constraints import Constraints
 TaskReference = int | Annotated[str, Constraints(min_length=1, max_length=255)]
 """The id of a task definition, or its key."""
 FilterText = Annotated[str, Constraints(max_length=255)]
-IdFilter = Annotated[int, Constraints(ge=1)]
