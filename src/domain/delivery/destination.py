@@ -107,6 +107,11 @@ class Destination:
         return DestinationState(self.breaker.state)
 
     @property
+    def masked_headers(self) -> Mapping[str, str]:
+        """The names of the headers, with the mask in place of each value."""
+        return dict.fromkeys(self.headers, HEADER_MASK)
+
+    @property
     def concurrency_key(self) -> str:
         """The concurrency key of the jobs that deliver to this destination."""
         return f"destination:{self.id}"
@@ -129,9 +134,24 @@ class Destination:
             secret=secret,
             previous_secret=self.secret,
             previous_secret_until=now + SECRET_OVERLAP,
-            version=self.version + 1,
-            updated_at=now,
-        )
+        ).touch(now)
+
+    def pause(self) -> Self:
+        """Return the destination as inactive by a member's choice."""
+        return evolve(self, is_active=False, disabled_reason=None)
+
+    def resume(self) -> Self:
+        """
+        Return the destination as active again.
+
+        The breaker of a paused one is unchanged, that of a disabled one is closed.
+        """
+        breaker = self.breaker if self.disabled_reason is None else CircuitBreaker()
+        return evolve(self, is_active=True, disabled_reason=None, breaker=breaker)
+
+    def touch(self, now: datetime) -> Self:
+        """Return the destination with the next version."""
+        return evolve(self, version=self.version + 1, updated_at=now)
 
     def disable(self, reason: str, now: datetime) -> Self:
         """Return the destination as disabled; its deliveries will be parked."""
@@ -145,8 +165,7 @@ class Destination:
             disabled_reason=None,
             breaker=CircuitBreaker(),
             exhausted_at=None,
-            updated_at=now,
-        )
+        ).touch(now)
 
     def delete(self, now: datetime) -> Self:
         """Return the destination as deleted."""

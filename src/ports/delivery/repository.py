@@ -1,12 +1,12 @@
 """Repositories of accounts, destinations, events and deliveries; the transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
 from attrs import frozen
 
-from workbell.domain.delivery.account import Account, AccountId, Membership
+from workbell.domain.delivery.account import Account, AccountId, AccountRole, Membership
 from workbell.domain.delivery.delivery import (
     Delivery,
     DeliveryAttempt,
@@ -93,6 +93,12 @@ class DestinationStatistics:
     pending: int
     oldest_pending_at: datetime | None
 
+    @property
+    def success_rate(self) -> float | None:
+        """Successes per ended delivery, from 0 to 1; None if none has ended."""
+        ended = self.succeeded + self.failed
+        return round(self.succeeded / ended, 4) if ended else None
+
 
 class AccountRepository(Protocol):
     """
@@ -130,6 +136,11 @@ class MembershipRepository(Protocol):
 
     def find(self, account_id: AccountId, user_id: UserId) -> Membership | None:
         """Return a user's membership, or None."""
+
+    def roles(
+        self, user_id: UserId, account_ids: Sequence[AccountId]
+    ) -> Mapping[AccountId, AccountRole]:
+        """Return a user's role in each of the accounts of which they are a member."""
 
     def first_of(self, user_id: UserId) -> Membership | None:
         """Return the user's oldest membership in an account that is not deleted."""
