@@ -13,6 +13,7 @@ from workbell.domain.jobs.attempt import Claim, Outcome, Settlement, TaskResult,
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition
 from workbell.domain.schedules.schedule import Schedule
+from workbell.ports.delivery.repository import DeliveryTx
 from workbell.ports.goals.reminders import RemindersTx
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.jobs.repository import Waker
@@ -40,7 +41,7 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-class Tx(RemindersTx, IdentityTx, Protocol):
+class Tx(RemindersTx, IdentityTx, DeliveryTx, Protocol):
     """Everything that a transaction offers."""
 
 

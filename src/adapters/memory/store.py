@@ -9,6 +9,13 @@ from typing import Any
 from attrs import Factory, define, field
 
 from workbell.adapters.memory.audit import MemoryAuditRepository
+from workbell.adapters.memory.delivery.accounts import (
+    MemoryAccountRepository,
+    MemoryMembershipRepository,
+)
+from workbell.adapters.memory.delivery.deliveries import MemoryDeliveryRepository
+from workbell.adapters.memory.delivery.destinations import MemoryDestinationRepository
+from workbell.adapters.memory.delivery.events import MemoryEventRepository
 from workbell.adapters.memory.goals.goals import (
     MemoryGoalLedgerRepository,
     MemoryGoalRepository,
@@ -75,6 +82,11 @@ class MemoryTx:
     entries: MemoryProgressEntryRepository = _repository(MemoryProgressEntryRepository)
     timers: MemoryTimerRepository = _repository(MemoryTimerRepository)
     reminders: MemoryReminderRepository = _repository(MemoryReminderRepository)
+    accounts: MemoryAccountRepository = _repository(MemoryAccountRepository)
+    memberships: MemoryMembershipRepository = _repository(MemoryMembershipRepository)
+    destinations: MemoryDestinationRepository = _repository(MemoryDestinationRepository)
+    events: MemoryEventRepository = _repository(MemoryEventRepository)
+    deliveries: MemoryDeliveryRepository = _repository(MemoryDeliveryRepository)
     metadata: MemoryStoreMetadata = _repository(MemoryStoreMetadata)
 
     @property

@@ -8,6 +8,10 @@ from typing import Any, Generic, TypeVar
 from attrs import Factory, define, field, fields, frozen
 
 from workbell.domain.audit import AuditEntry
+from workbell.domain.delivery.account import Account, AccountId, Membership
+from workbell.domain.delivery.delivery import Delivery, DeliveryAttempt, DeliveryId
+from workbell.domain.delivery.destination import Destination, DestinationId
+from workbell.domain.delivery.event import Event, EventRowId
 from workbell.domain.goals.goal import Goal, GoalId, GoalLedger
 from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
 from workbell.domain.goals.reminder import Preferences, ReminderHistory
@@ -186,6 +190,19 @@ class Tables:
     timers: Table[UserId, Timer] = Factory(Table[UserId, Timer])
     notification_rows: Table[UserId, NotificationRow] = Factory(Table[UserId, NotificationRow])
     reminded: Table[GoalId, ReminderHistory] = Factory(Table[GoalId, ReminderHistory])
+    accounts: Table[AccountId, Account] = Factory(Table[AccountId, Account])
+    memberships: Table[tuple[AccountId, UserId], Membership] = Factory(
+        Table[tuple[AccountId, UserId], Membership]
+    )
+    destinations: Table[DestinationId, Destination] = Factory(Table[DestinationId, Destination])
+    events: Table[EventRowId, Event] = Factory(Table[EventRowId, Event])
+    event_keys: Table[tuple[AccountId, str], EventRowId] = Factory(
+        Table[tuple[AccountId, str], EventRowId]
+    )
+    deliveries: Table[DeliveryId, Delivery] = Factory(Table[DeliveryId, Delivery])
+    delivery_attempts: Table[DeliveryId, tuple[DeliveryAttempt, ...]] = Factory(
+        Table[DeliveryId, tuple[DeliveryAttempt, ...]]
+    )
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft, or a read-only view, of all tables."""

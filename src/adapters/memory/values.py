@@ -6,12 +6,20 @@ from typing import Any, TypeVar
 
 from attrs import asdict, evolve
 
+from workbell.domain.delivery.account import Account, Membership
+from workbell.domain.delivery.circuit_breaker import CircuitBreaker
+from workbell.domain.delivery.delivery import Delivery, DeliveryAttempt
+from workbell.domain.delivery.destination import Destination
+from workbell.domain.delivery.event import Event
 from workbell.domain.goals.goal import Goal
 from workbell.domain.goals.progress_entry import ProgressEntry, Timer
 from workbell.domain.jobs.job import Job
 from workbell.domain.schedules.schedule import Schedule
 
-Row = TypeVar("Row", Job, Schedule, Goal, ProgressEntry, Timer)
+Row = TypeVar(
+    "Row", Job, Schedule, Goal, ProgressEntry, Timer, Account, Membership, Destination,
+    CircuitBreaker, Event, Delivery, DeliveryAttempt,
+)  # fmt: skip
 
 
 def isolated_copy(value: Any) -> Any:

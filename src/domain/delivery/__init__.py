@@ -1,1 +1,1 @@
-"""Webhook delivery: accounts, destinations, events, signatures and retries."""
+"""Webhook delivery: accounts, destinations, events and signatures."""

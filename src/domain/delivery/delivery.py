@@ -1,11 +1,12 @@
 """Deliveries of an event to one destination, and their attempts."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final, NewType, Self
 
-from attrs import Factory, evolve, frozen
+from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.delivery.account import AccountId
 from workbell.domain.delivery.destination import Destination, DestinationId
@@ -22,7 +23,17 @@ LOST_ATTEMPTS: Final = 100
 """How often the engine restarts a delivery whose worker died."""
 SNIPPET_BYTES: Final = 4_096
 GRACE_SECONDS: Final = 30
-"""What a job of a delivery may take beyond the timeout of its request."""
+"""How long a job of a delivery may take beyond the timeout of its request."""
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+
+
+def clean_text(text: str) -> str:
+    """Replace NUL and lone surrogates, which databases refuse, by U+FFFD."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _clean_values(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {clean_text(name): clean_text(value) for name, value in headers.items()}
 
 
 class DeliveryState(IntEnum):
@@ -65,14 +76,15 @@ class SendResult:
     `error` is the class of a failure, such as `timeout` or `refused_address`, and
     `detail` its message. `address` is the IP address that was connected to.
     `timings` are milliseconds by phase: dns, connect, tls, first_byte, total.
+    Texts of the response are cleaned by `clean_text`.
     """
 
     status_code: int | None = None
     error: str | None = None
-    detail: str = ""
+    detail: str = field(default="", converter=clean_text)
     address: str = ""
-    response_headers: Mapping[str, str] = Factory(dict[str, str])
-    snippet: str = ""
+    response_headers: Mapping[str, str] = field(factory=dict[str, str], converter=_clean_values)
+    snippet: str = field(default="", converter=clean_text)
     timings: Mapping[str, float] = Factory(dict[str, float])
 
     @property

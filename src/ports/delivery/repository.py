@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import frozen
 
@@ -19,6 +19,11 @@ from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import User, UserId
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.jobs.repository import JobsTx
+
+MAX_LISTED_ATTEMPTS: Final = 100
+"""How many attempts of a delivery `DeliveryRepository.attempts` returns."""
+STATISTICS_SAMPLE: Final = 1_000
+"""How many successes the percentiles of a destination are computed from."""
 
 
 @frozen(kw_only=True)
@@ -62,7 +67,7 @@ class ListedDelivery:
 
 @frozen(kw_only=True)
 class Dispatch:
-    """What a worker needs to send a delivery; deleted destinations included."""
+    """A delivery to be sent, its event and its destination, also a deleted one."""
 
     delivery: Delivery
     event: Event
@@ -72,9 +77,11 @@ class Dispatch:
 @frozen(kw_only=True)
 class DestinationStatistics:
     """
-    Figures of a destination over the last 24 hours.
+    Figures of a destination, such as those of the last 24 hours.
 
-    Counts stop at 10,000; percentiles are those of the newest 1,000 successes.
+    `succeeded` and `failed` count attempts, `pending` deliveries that have not
+    ended; counts stop at `COUNT_CAP`. The percentiles are those of the durations
+    of the newest 1,000 attempts that succeeded.
     """
 
     succeeded: int
