@@ -15,6 +15,7 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.audit import audit_command
 from workbell.services.delivery.access import get_account
+from workbell.services.delivery.fan_out import enqueue
 from workbell.services.transaction_retry import retry_on_contention
 
 
@@ -105,7 +106,7 @@ class DeliveryLog:
             before = listed.delivery
             after = before.retry(now)
             tx.deliveries.replace(before, after)
-            tx.jobs.add([after.job(destination, now)], now)
+            enqueue(tx, [(after, destination)], now)
             audit_command(
                 tx.audit, actor, "RETRY", "delivery", delivery_id, now, _changes(before, after)
             )

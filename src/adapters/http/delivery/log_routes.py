@@ -31,6 +31,7 @@ from workbell.domain.delivery.account import AccountId
 from workbell.domain.delivery.delivery import DeliveryId, DeliveryState
 from workbell.domain.delivery.destination import DestinationId
 from workbell.domain.delivery.event import Event, EventKey, EventRowId
+from workbell.domain.identity.permissions import Action
 from workbell.ports.delivery.repository import DeliveryFilter, ListedDelivery
 from workbell.services.delivery.destinations import DestinationService
 from workbell.services.delivery.log import DeliveryLog
@@ -123,9 +124,10 @@ class DeliveryLogRoutes:
         location = {"Location": f"/api/v1/jobs/{job.id}"}
         return ApiResponse(status=202, body=job_body(job), headers=location)
 
-    def get_destination(self, request: ApiRequest) -> object:
-        """Raise NotFound unless the caller may see the destination in the path."""
-        return self.destinations.get(request.actor, _destination_id(request))
+    def check_replay(self, request: ApiRequest) -> None:
+        """Raise unless the caller may replay the destination in the path."""
+        destination_id, action = _destination_id(request), Action.RETRY_DELIVERIES
+        self.destinations.check_access(request.actor, destination_id, action)
 
 
 def delivery_page(
@@ -195,7 +197,7 @@ def operations(routes: DeliveryLogRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="POST", path=REPLAY, name="replay_destination",
             summary="Start a job that sends a destination's failed deliveries again.",
-            handler=routes.replay, request=ReplayBody, exists=routes.get_destination,
+            handler=routes.replay, request=ReplayBody, exists=routes.check_replay,
             responses={202: JobBody}, **style,
         ),
     )  # fmt: skip
