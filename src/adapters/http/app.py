@@ -8,6 +8,7 @@ import falcon
 from attrs import Factory, field, frozen
 
 from workbell.adapters.http.compat import datamanager, insighthub, jobprocessing, learnflow
+from workbell.adapters.http.delivery import accounts, destinations, members
 from workbell.adapters.http.goals import progress, summaries
 from workbell.adapters.http.goals import routes as goals
 from workbell.adapters.http.health import api_process
@@ -38,6 +39,10 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
 from workbell.services.audit import RefusalAudit
+from workbell.services.delivery.accounts import AccountService
+from workbell.services.delivery.destinations import DestinationService
+from workbell.services.delivery.members import MemberService
+from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
 from workbell.services.goals.reminders import ReminderService
@@ -89,6 +94,10 @@ class AppDependencies:
     timers: TimerService
     summaries: SummaryService
     reminders: ReminderService
+    accounts: AccountService
+    members: MemberService
+    destinations: DestinationService
+    account_users: AccountUserService
     serializer: Serializer
     ids: Ids
     database: Health
@@ -133,6 +142,7 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *summaries.operations(summary_routes),
         *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminders)),
         *api_process.operations(_make_health_routes(deps)),
+        *_delivery_operations(deps),
         *_compat_identity_operations(deps, auth_routes, account_routes),
         *insighthub.task_operations(insighthub.InsightHubTaskRoutes(definitions=deps.definitions)),
         *insighthub.schedule_operations(schedule_routes),
@@ -168,7 +178,10 @@ def _compat_identity_operations(
         identity=identity, signing_in=signing_in, people=people
     )
     datamanager_routes = datamanager.DataManagerUserRoutes(
-        identity=identity, signing_in=signing_in, profiles=deps.profiles, people=people
+        users=deps.account_users,
+        members=deps.members,
+        signing_in=signing_in,
+        profiles=deps.profiles,
     )
     return (
         *insighthub.identity_operations(insighthub_routes, auth_routes),
@@ -177,6 +190,20 @@ def _compat_identity_operations(
         *jobprocessing.identity_operations(
             jobprocessing.JobProcessingAuthRoutes(identity=identity, signing_in=signing_in)
         ),
+    )
+
+
+def _delivery_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
+    account_routes = accounts.DeliveryAccountRoutes(accounts=deps.accounts)
+    member_routes = members.MemberRoutes(members=deps.members, accounts=deps.accounts)
+    destination_routes = destinations.DestinationRoutes(
+        destinations=deps.destinations, accounts=deps.accounts
+    )
+    return (
+        *accounts.operations(account_routes),
+        *members.operations(member_routes),
+        *destinations.operations(destination_routes),
+        *datamanager.account_operations(account_routes, member_routes, destination_routes),
     )
 
 

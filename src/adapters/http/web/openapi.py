@@ -32,10 +32,11 @@ TAGS: Mapping[str, str] = {
     "queues": "Queues of waiting jobs, and the worker processes that run them.",
     "goals": "Goals, the time logged towards them, timers and summaries.",
     "notifications": "Email preferences and unsubscribe links.",
+    "delivery": "Accounts, their members and destinations, and the delivery of events by webhook.",
     "operations": "Health checks, metrics and this document.",
     "InsightHub": "InsightHub API: sign-in, tasks and schedules.",
     "LearnFlow": "LearnFlow API: sign-in, goals, progress and summaries.",
-    "DataManager": "DataManager API: sign-in with opaque tokens, and users.",
+    "DataManager": "DataManager API: sign-in with opaque tokens, accounts and destinations.",
     "Job Processing": "Job Processing API: sign-in by email address, and jobs.",
 }
 HEADERS: Mapping[str, tuple[str, str]] = {
@@ -58,6 +59,8 @@ ACCESS: Mapping[Access, str] = {
 
 INSIGHTHUB_PROBLEM = "InsightHubProblem"
 """A problem document that also has a member with messages for each invalid field."""
+COMPATIBLE = ("/api/", "/users", "/accounts", "/destinations", "/server")
+"""Prefixes of compatibility APIs; those below /api/v1/ are canonical."""
 CAPPED = f"True if the list has more than {COUNT_CAP:,} entries, the maximum of `count`."
 DISCLOSES_ACCOUNTS = " The response discloses whether an account has a username or email address."
 
@@ -189,8 +192,8 @@ def _rewrite_references(value: Any) -> Any:
 
 def _documented_path(path: str) -> str:
     """Return the documented path; compatibility APIs end with a slash."""
-    is_canonical = path.startswith("/api/v1/") or not path.startswith(("/api/", "/users"))
-    return path if is_canonical else f"{path}/"
+    is_compatible = path.startswith(COMPATIBLE) and not path.startswith("/api/v1/")
+    return f"{path}/" if is_compatible else path
 
 
 def _operation(operation: AnyOperation, components: Components) -> Schema:
@@ -233,8 +236,8 @@ def _request(operation: AnyOperation, components: Components) -> Schema:
         for name, schema in components.properties(operation.request).items()
     }
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    if operation.method == "PUT":
-        schema["required"] = ["cron_expression"]
+    if operation.required:
+        schema["required"] = list(operation.required)
     return schema
 
 

@@ -143,6 +143,7 @@ class AnyOperation:
         max_batch: If not 0, the body may also be an array of up to so many
             objects, and is then a sequence.
         max_body_bytes: Limit of the body, if it is lower than the general one.
+        required: Fields that the body of a partial operation must have.
         statuses: Error statuses that differ from the default of their class.
         read_only: A method other than GET that changes nothing.
         discloses_accounts: The response reveals whether an account exists.
@@ -164,6 +165,7 @@ class AnyOperation:
     optional: bool = False
     max_batch: int = 0
     max_body_bytes: int | None = None
+    required: Sequence[str] = ()
     query: type | None = None
     responses: Mapping[int, type | ListOf | None] = Factory(lambda: {200: None})
     media_types: Sequence[str] = (JSON,)

@@ -16,7 +16,7 @@ from workbell.ports.serialization import Serializer
 MAX_ID = 2**63 - 1
 _ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _TAG = re.compile(r'\s*(W/)?"([^"]*)"\s*')
-_VERSION = re.compile(r"v([0-9]{1,18})", re.ASCII)
+_VERSION = re.compile(r"v([0-9]{1,18})(?:-[a-z_]+)?", re.ASCII)
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
 
@@ -51,6 +51,8 @@ class BodyReader:
             return self._structure(value, operation), data
         if not isinstance(value, dict):
             raise Invalid("The body must be a JSON object.")
+        if missing := [name for name in operation.required if name not in value]:
+            raise Invalid(field_errors={name: [f"{name} is required"] for name in missing})
         return value, data
 
     def _structure(self, value: Any, operation: AnyOperation) -> Any:
@@ -125,6 +127,6 @@ def parse_request_id(header: str | None) -> str | None:
     return header if header and _REQUEST_ID.fullmatch(header) else None
 
 
-def etag_header(version: int) -> dict[str, str]:
-    """Return the ETag header for a version."""
-    return {"ETag": f'"v{version}"'}
+def etag_header(version: int, state: str = "") -> dict[str, str]:
+    """Return the ETag header for a version, and for a state that has no version."""
+    return {"ETag": f'"v{version}-{state}"' if state else f'"v{version}"'}
