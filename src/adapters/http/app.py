@@ -7,8 +7,14 @@ from types import SimpleNamespace
 import falcon
 from attrs import Factory, field, frozen
 
-from workbell.adapters.http.compat import datamanager, insighthub, jobprocessing, learnflow
-from workbell.adapters.http.delivery import accounts, destinations, members
+from workbell.adapters.http.compat import (
+    datamanager,
+    datamanager_events,
+    insighthub,
+    jobprocessing,
+    learnflow,
+)
+from workbell.adapters.http.delivery import accounts, destinations, ingest, log_routes, members
 from workbell.adapters.http.goals import progress, summaries
 from workbell.adapters.http.goals import routes as goals
 from workbell.adapters.http.health import api_process
@@ -41,7 +47,11 @@ from workbell.ports.system import Ids
 from workbell.services.audit import RefusalAudit
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.destinations import DestinationService
+from workbell.services.delivery.ingest import IngestService
+from workbell.services.delivery.log import DeliveryLog
 from workbell.services.delivery.members import MemberService
+from workbell.services.delivery.publish import PublishService
+from workbell.services.delivery.replay import ReplayService
 from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
@@ -98,6 +108,9 @@ class AppDependencies:
     members: MemberService
     destinations: DestinationService
     account_users: AccountUserService
+    publishing: PublishService
+    replays: ReplayService
+    delivery_log: DeliveryLog
     serializer: Serializer
     ids: Ids
     database: Health
@@ -204,6 +217,23 @@ def _delivery_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *members.operations(member_routes),
         *destinations.operations(destination_routes),
         *datamanager.account_operations(account_routes, member_routes, destination_routes),
+        *_event_operations(deps),
+    )
+
+
+def _event_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
+    ingest_routes = ingest.IngestRoutes(ingest=IngestService(publishing=deps.publishing))
+    log = log_routes.DeliveryLogRoutes(
+        log=deps.delivery_log, replays=deps.replays, destinations=deps.destinations
+    )
+    return (
+        *ingest.operations(ingest_routes),
+        *log_routes.operations(log),
+        *datamanager_events.operations(
+            datamanager_events.DataManagerEventRoutes(
+                publishing=deps.publishing, log=deps.delivery_log
+            )
+        ),
     )
 
 

@@ -20,14 +20,14 @@ pytestmark = pytest.mark.unit
 TEXT = r'{ "f" : 1.0,"s":"\/é\u00e9" }'.encode()
 SPACES = st.text(" \t\r\n", max_size=3).map(str.encode)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text("a\u00e9\"\\/{}[]:,"),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text('a\u00e9"\\/{}[]:,'),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab:"), inner, max_size=3),
     max_leaves=8,
 )
 
 
 def test_a_member_is_not_changed() -> None:
-    assert raw_member(b' {"data"\n: ' + TEXT + b" , \"account\":1}", "data") == TEXT
+    assert raw_member(b' {"data"\n: ' + TEXT + b' , "account":1}', "data") == TEXT
     assert raw_member(b'{"d\\u0061ta":[1.0e2 ,-0]}', "data") == b"[1.0e2 ,-0]"
     assert raw_items(b"\n[ 1.0 , " + TEXT + b",[ ]]") == [b"1.0", TEXT, b"[ ]"]
 

@@ -66,8 +66,11 @@ class PublishFixture:
                 role = AccountRole.NORMAL if n else AccountRole.ADMIN
                 tx.memberships.add(
                     Membership(
-                        account_id=account_id, user_id=member.user_id, role=role,
-                        created_at=NOON, updated_at=NOON,
+                        account_id=account_id,
+                        user_id=member.user_id,
+                        role=role,
+                        created_at=NOON,
+                        updated_at=NOON,
                     )  # fmt: skip
                 )
         return account_id

@@ -62,7 +62,9 @@ def test_a_batch_is_refused_as_a_whole_with_errors_by_index(env: IngestFixture) 
     message = "must be the same in the whole batch"
     assert refused.value.field_errors == {"1.account": [message], "2.account": [message]}
     with pytest.raises(Conflict):
-        env.batch(event(env.account, event_id="e"), event(env.account, event_id="e", event_type="o"))
+        env.batch(
+            event(env.account, event_id="e"), event(env.account, event_id="e", event_type="o")
+        )
     assert env.keys() == []
     assert env.deliveries() == []
 

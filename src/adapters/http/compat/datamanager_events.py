@@ -90,7 +90,7 @@ def _states(names: Sequence[DataManagerStatus] | None) -> Sequence[DeliveryState
     return [state for state, name in DATAMANAGER_STATUSES.items() if name in names]
 
 
-def event_operations(routes: DataManagerEventRoutes) -> Sequence[AnyOperation]:
+def operations(routes: DataManagerEventRoutes) -> Sequence[AnyOperation]:
     """Return the routes for incoming data and logs."""
     style: dict[str, Any] = {"style": Style.DATAMANAGER, "tag": "DataManager"}
     return (
