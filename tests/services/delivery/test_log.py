@@ -53,7 +53,8 @@ def test_events_are_listed_newest_first_for_members(env: LogFixture) -> None:
     for actor in (env.ann, env.ben, SYSTEM):
         events, total = env.log.list_events(actor, env.account, limit=2)
         assert ([event.key for event in events], total) == (["evt_2", "evt_1"], 3)
-    assert events[0].data == TEXT
+        assert events[0].data == TEXT
+    events, _ = env.log.list_events(env.ann, env.account, limit=2)
     later, _ = env.log.list_events(env.ann, env.account, before_id=events[-1].id)
     assert [event.key for event in later] == ["evt_0"]
 
