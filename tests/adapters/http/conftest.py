@@ -12,10 +12,12 @@ from pyotp.totp import TOTP
 
 from tests.response_validation import JSON_TYPES, response_validator
 from tests.services.accounts import AccountServiceSet
+from tests.services.delivery_accounts import RecordingWebhookClient
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
+from workbell.adapters.crypto.secret_box import AesSecretBox
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.http.app import AppDependencies, build_app, make_operations
@@ -38,6 +40,11 @@ from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.mail import Email
+from workbell.services.delivery.accounts import AccountService
+from workbell.services.delivery.destinations import DestinationService
+from workbell.services.delivery.members import MemberService
+from workbell.services.delivery.secrets import DeliverySecrets
+from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
 from workbell.services.goals.reminders import ReminderService
@@ -181,6 +188,25 @@ class World:
         assert made.status_code == 201, made.json
         return dict(made.json)
 
+    def account(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Create an account over HTTP and return it."""
+        made = self.post("/api/v1/accounts", caller, {"name": "My Account", **facts})
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def member(self, account_id: int, name: str, role: int = 2, caller: str = "ada") -> None:
+        """Add a user to an account over HTTP."""
+        body = {"user": self.people[name].id, "role": role}
+        added = self.post(f"/api/v1/accounts/{account_id}/members", caller, body)
+        assert added.status_code == 201, added.json
+
+    def destination(self, account_id: int, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Create a destination over HTTP and return it."""
+        body = {"url": "https://example.com/hook", **facts}
+        made = self.post(f"/api/v1/accounts/{account_id}/destinations", caller, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
     def end(self, job_id: int, state: JobState = JobState.SUCCEEDED, result: Any = None) -> None:
         """Finish a job as a worker would."""
         now = self.clock.now()
@@ -283,6 +309,8 @@ def build_world(
         second_factor_policy=duty,
     )
     members = AccountServiceSet.of(identity, signing_in)
+    secrets = DeliverySecrets(randomness=SystemRandomness(), box=AesSecretBox.create([KEY]))
+    accounts = AccountService(store=store, clock=clock, secrets=secrets)
     parts = AppDependencies(
         identity=identity,
         login=signing_in,
@@ -303,6 +331,18 @@ def build_world(
         summaries=SummaryService(store=store, cache=cache, clock=clock),
         reminders=ReminderService(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
+        ),
+        accounts=accounts,
+        members=MemberService(store=store, clock=clock, people=members.users),
+        destinations=DestinationService(
+            store=store,
+            clock=clock,
+            secrets=secrets,
+            client=RecordingWebhookClient(),
+            serializer=FIELDS,
+        ),
+        account_users=AccountUserService(
+            store=store, registration=identity, accounts=accounts, people=members.users
         ),
         metrics=metrics,
         serializer=FIELDS,
