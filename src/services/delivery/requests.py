@@ -35,7 +35,6 @@ Headers = Annotated[
     Constraints(
         max_length=MAX_HEADERS,
         description=f"Headers of each request. The value `{HEADER_MASK}` leaves the stored one.",
-        example={"Content-Type": "application/json"},
     ),
 ]
 RetryDelays = Annotated[

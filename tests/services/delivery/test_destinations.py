@@ -25,6 +25,7 @@ from workbell.domain.delivery.destination import (
 )
 from workbell.domain.delivery.signature import parse_secret
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, StaleVersion
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action
 from workbell.services.delivery.destinations import DestinationView
 from workbell.services.delivery.requests import NewDestination
@@ -164,22 +165,23 @@ def test_a_normal_user_does_not_send_stored_header_values_to_another_host(
     assert change(env, made, by="ana", url=URL).destination.url == URL
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        lambda env, actor, made: env.destinations.create(
-            actor, made.account_id, NewDestination(url=URL)
-        ),
-        lambda env, actor, made: env.destinations.enable(actor, made.id),
-        lambda env, actor, made: env.destinations.rotate_secret(actor, made.id),
-        lambda env, actor, made: env.destinations.delete(actor, made.id),
-        lambda env, actor, made: env.destinations.check_access(
-            actor, made.id, Action.CHANGE_ACCOUNT
-        ),
-    ],
-)
+Command = Callable[[DeliveryAccountFixture, Actor, Destination], object]
+COMMANDS: dict[str, Command] = {
+    "create": lambda env, actor, made: env.destinations.create(
+        actor, made.account_id, NewDestination(url=URL)
+    ),
+    "enable": lambda env, actor, made: env.destinations.enable(actor, made.id),
+    "rotate": lambda env, actor, made: env.destinations.rotate_secret(actor, made.id),
+    "delete": lambda env, actor, made: env.destinations.delete(actor, made.id),
+    "check": lambda env, actor, made: env.destinations.check_access(
+        actor, made.id, Action.CHANGE_ACCOUNT
+    ),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_commands_of_admins_are_refused_to_normal_users(
-    env: DeliveryAccountFixture, made: Destination, command: Callable[..., Any]
+    env: DeliveryAccountFixture, made: Destination, command: Command
 ) -> None:
     with pytest.raises(NotAllowed):
         command(env, env.actor("nor"), made)
