@@ -31,12 +31,17 @@ def filled(store: AnyStore, ann: Tenant, ben: Tenant) -> list[Delivery]:
     """Insert five deliveries of Ann's account, the last to another destination, and one of Ben's."""
     with store.begin() as tx:
         second = tx.destinations.add(a_destination(ann.account.id, url="https://example.org/"))
-    states = (SUCCEEDED, FAILED, SUCCEEDED, PARKED, PENDING)
-    rows = []
-    for n, state in enumerate(states):
-        event = receive(store, ann, f"evt_{n // 2}") if n % 2 == 0 else event  # noqa: F821
-        to = second if n == 4 else ann.destination
-        rows.append(deliver(store, event, to, state=state, created_at=after(n)))
+    events = [receive(store, ann, f"evt_{n}") for n in range(3)]
+    rows = [
+        deliver(
+            store,
+            events[n // 2],
+            second if n == 4 else ann.destination,
+            state=state,
+            created_at=after(n),
+        )
+        for n, state in enumerate((SUCCEEDED, FAILED, SUCCEEDED, PARKED, PENDING))
+    ]
     deliver(store, receive(store, ben, "evt_0"), ben.destination, created_at=after(9))
     return rows
 
@@ -68,10 +73,11 @@ def test_purged_data_is_none(store: AnyStore, ann: Tenant) -> None:
 
 def test_every_filter_and_combinations_of_them(store: AnyStore, ann: Tenant, ben: Tenant) -> None:
     rows = filled(store, ann, ben)
+    numbers: list[int] = [row.id for row in rows]
 
     def found(**fields: Any) -> list[int]:
         ids = listed(store, DeliveryFilter(account_id=ann.account.id, **fields))
-        return [[row.id for row in rows].index(each) for each in ids]
+        return [numbers.index(each) for each in ids]
 
     one, other = rows[0].destination_id, rows[4].destination_id
     assert found() == [4, 3, 2, 1, 0]

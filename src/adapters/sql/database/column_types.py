@@ -6,12 +6,13 @@ from types import NoneType
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, LargeBinary, String, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 Id = BigInteger().with_variant(Integer(), "sqlite")
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+LongBytes = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 def to_db_text(moment: datetime | None) -> str | None:
@@ -102,7 +103,7 @@ def json_value(text: str | None) -> Any:
     return None if text is None else _decode(text)
 
 
-_PLAIN_TYPES = (str, int, float, NoneType)
+_PLAIN_TYPES = (str, int, float, bytes, NoneType)
 
 
 def to_db_values(values: Iterable[Any], dialect: Dialect) -> list[Any]:
