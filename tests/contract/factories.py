@@ -41,7 +41,7 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-class Tx(RemindersTx, IdentityTx, DeliveryTx, Protocol):
+class Tx(RemindersTx, DeliveryTx, IdentityTx, Protocol):
     """Everything that a transaction offers."""
 
 

@@ -112,9 +112,7 @@ class PublishService:
             assert event is not None
             (delivery,) = insert_deliveries(tx, [(event, [destination])], now, is_test=True)
             audit_command(tx.audit, actor, "TEST", "destination", destination.id, now)
-        return ListedDelivery(
-            delivery=delivery, destination_url=destination.url, data=event.data
-        )
+        return ListedDelivery(delivery=delivery, destination_url=destination.url, data=event.data)
 
     def _make_event(
         self, actor: Actor, account_id: AccountId, new: NewEvent, now: datetime
@@ -142,9 +140,7 @@ def _check_events(events: Sequence[NewEvent]) -> None:
         raise Invalid(field_errors=problems)
 
 
-def _find_account(
-    tx: DeliveryTx, actor: Actor, indexes: Sequence[str], now: datetime
-) -> AccountId:
+def _find_account(tx: DeliveryTx, actor: Actor, indexes: Sequence[str], now: datetime) -> AccountId:
     """Return the account with one of the token's indexes, or raise NotAllowed."""
     account = tx.accounts.find_by_token(indexes, now)
     membership = None if account is None else tx.memberships.find(account.id, actor.user_id)
