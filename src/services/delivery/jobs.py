@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from workbell.domain.delivery.delivery import QUEUE
+from workbell.domain.delivery.delivery import LOST_ATTEMPTS, QUEUE
 from workbell.domain.delivery.destination import DestinationId
 from workbell.domain.jobs.job import Job, JobOrigin
 
@@ -12,6 +12,8 @@ RELEASE_TASK: Final = "delivery.release"
 CANCEL_TASK: Final = "delivery.cancel"
 REPLAY_TASK: Final = "delivery.replay"
 CLOSE_TASK: Final = "delivery.close"
+TIMEOUT_SECONDS: Final = 3_600
+"""Time limit of these jobs; they continue in the next attempt."""
 
 
 def release_job(destination_id: DestinationId, now: datetime, due_at: datetime) -> Job:
@@ -45,6 +47,7 @@ def _job(task: str, parameters: Mapping[str, Any], now: datetime, due_at: dateti
         due_at=due_at,
         queue=QUEUE,
         origin=JobOrigin.DELIVERY,
-        max_attempts=100,
+        max_attempts=LOST_ATTEMPTS,
+        timeout_seconds=TIMEOUT_SECONDS,
         created_at=now,
     )

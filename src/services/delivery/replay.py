@@ -5,7 +5,13 @@ from typing import Final
 
 from attrs import frozen
 
-from workbell.domain.delivery.delivery import QUEUE, Delivery, DeliveryId, DeliveryState
+from workbell.domain.delivery.delivery import (
+    LOST_ATTEMPTS,
+    QUEUE,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+)
 from workbell.domain.delivery.destination import DestinationId
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import Actor
@@ -18,7 +24,7 @@ from workbell.ports.system import Clock
 from workbell.services.audit import audit_command
 from workbell.services.delivery.access import get_destination
 from workbell.services.delivery.fan_out import enqueue
-from workbell.services.delivery.jobs import REPLAY_TASK
+from workbell.services.delivery.jobs import REPLAY_TASK, TIMEOUT_SECONDS
 from workbell.services.transaction_retry import retry_on_contention
 
 CHUNK: Final = 500
@@ -67,7 +73,8 @@ class ReplayService:
             },
             due_at=now,
             queue=QUEUE,
-            max_attempts=100,
+            max_attempts=LOST_ATTEMPTS,
+            timeout_seconds=TIMEOUT_SECONDS,
             origin=JobOrigin.DELIVERY,
             created_at=now,
         )

@@ -1,6 +1,5 @@
 """Retention of events and deliveries."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -32,28 +31,18 @@ class DeliveryRetention:
     def prune(self) -> int:
         """Delete what is older than the maximum age; return how many rows."""
         before = self.clock.now() - self.max_age
-        return self._purge_events(before) + self.prune_deliveries(before, lambda _: None)
-
-    def prune_deliveries(self, before: datetime, on_batch: Callable[[int], None]) -> int:
-        """
-        Delete ended deliveries created before a time; return how many.
-
-        `on_batch` is called with the number so far; it may raise to stop.
-        """
-        deleted = 0
-        while True:
-            with self.store.begin() as tx:
-                batch = tx.deliveries.prune(before, limit=BATCH)
-            deleted += batch
-            on_batch(deleted)
-            if batch < BATCH:
-                return deleted
+        pruned = 0
+        for prune_batch in (self._purge_events, self._prune_deliveries):
+            batch = BATCH
+            while batch == BATCH:
+                batch = prune_batch(before)
+                pruned += batch
+        return pruned
 
     def _purge_events(self, before: datetime) -> int:
-        purged = 0
-        while True:
-            with self.store.begin() as tx:
-                batch = tx.events.purge(before, limit=BATCH)
-            purged += batch
-            if batch < BATCH:
-                return purged
+        with self.store.begin() as tx:
+            return tx.events.purge(before, limit=BATCH)
+
+    def _prune_deliveries(self, before: datetime) -> int:
+        with self.store.begin() as tx:
+            return tx.deliveries.prune(before, limit=BATCH)
