@@ -71,7 +71,7 @@ class PublishFixture:
                         role=role,
                         created_at=NOON,
                         updated_at=NOON,
-                    )  # fmt: skip
+                    )
                 )
         return account_id
 
