@@ -41,7 +41,8 @@ class DeliveryFilter:
 
     `received_from` and `received_to` compare `created_at`, which is when the
     event was received. With `before_id` only the deliveries that come after that
-    one in the list match; there are none if it does not exist.
+    one in the list match; there are none if it does not exist. Such pages by cursor
+    are not counted: their number is 0.
     """
 
     account_id: AccountId | None = None
@@ -227,7 +228,7 @@ class EventRepository(Protocol):
         """
         Return a page of events, newest first, and their number up to `COUNT_CAP` + 1.
 
-        With `before_id` only events with lower ids are listed.
+        With `before_id` only events with lower ids are listed, and not counted.
         """
 
     def purge(self, before: datetime, *, limit: int) -> int:

@@ -84,10 +84,11 @@ class MemoryDeliveryRepository:
     ) -> tuple[Sequence[ListedDelivery], int]:
         """Return a page of deliveries, newest first, and their number up to `COUNT_CAP` + 1."""
         found = sorted(self._matching(filters), key=_position, reverse=True)
-        if filters.before_id is not None:
-            last = self._tables.deliveries.get(filters.before_id)
-            found = [each for each in found if last and _position(each) < _position(last)]
-        return [self._listed(each) for each in found[offset : offset + limit]], count_rows(found)
+        if filters.before_id is None:
+            return [*map(self._listed, found[offset : offset + limit])], count_rows(found)
+        last = self._tables.deliveries.get(filters.before_id)
+        found = [each for each in found if last and _position(each) < _position(last)]
+        return [*map(self._listed, found[offset : offset + limit])], 0
 
     def of_event(self, event: Event) -> Sequence[Delivery]:
         """Return the deliveries of an event by id."""

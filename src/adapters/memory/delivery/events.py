@@ -52,7 +52,8 @@ class MemoryEventRepository:
             and key in {None, event.key}
             and (before_id is None or event.id < before_id)
         ][::-1]
-        return found[offset : offset + limit], count_rows(found)
+        page = found[offset : offset + limit]
+        return page, count_rows(found) if before_id is None else 0
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete the data, not the rows, of events received before a time; return how many."""

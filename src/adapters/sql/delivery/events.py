@@ -60,14 +60,19 @@ class SqlEventRepository:
         *,
         event_type: str | None = None,
         key: str | None = None,
+        before_id: EventRowId | None = None,
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[Event], int]:
         """Return a page of events, newest first, and their number up to `COUNT_CAP` + 1."""
         conditions = list(_conditions(account_id, event_type, key))
+        if before_id is not None:
+            conditions.append(events_c.id < before_id)
         query = select(events).where(*conditions).order_by(events_c.id.desc())
         rows = self._db.execute(query.offset(offset).limit(limit))
         page = [event_from_row(row_to_dict(row)) for row in rows]
+        if before_id is not None:
+            return page, 0
         return page, self._db.execute(count_rows(events, *conditions)).scalar_one()
 
     def purge(self, before: datetime, *, limit: int) -> int:

@@ -1,10 +1,11 @@
 """Lists of deliveries; a page is read by one range of an index per state."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, or_, select, union_all
 
 from workbell.adapters.sql.database.filters import count_limit, count_rows, equals, in_range
 from workbell.adapters.sql.database.statements import AnyRow, row_to_dict
@@ -31,6 +32,7 @@ _LISTED = (
     .join(events, events.c.id == deliveries_c.event_id)
 )
 _AMONG = _LISTED.where(deliveries_c.id.in_(bindparam("ids", expanding=True)))
+_POSITION = select(deliveries_c.created_at).where(deliveries_c.id == bindparam("id"))
 _VISIBLE = _LISTED.where(
     deliveries_c.id == bindparam("delivery_id"), is_visible(deliveries_c.account_id)
 )
@@ -71,6 +73,8 @@ class DeliveryLists:
         ids = self._db.execute(_page(branches, offset, limit)).scalars().all() if branches else []
         found = self._listed(self._db.execute(_AMONG, {"ids": ids}).all()) if ids else {}
         page = [found[each] for each in ids if each in found]
+        if filters.before_id is not None:
+            return page, 0
         if ids and len(ids) < limit:  # the last page
             return page, min(offset + len(ids), count_limit())
         counts = [count_rows(deliveries, *conditions) for conditions in branches]
@@ -108,6 +112,11 @@ class DeliveryLists:
     def _branches(self, filters: DeliveryFilter) -> Iterator[Conditions]:
         """Yield the conditions of disjoint sets of deliveries, each a range of one index."""
         conditions = list(_conditions(filters))
+        if filters.before_id is not None:
+            last = self._db.execute(_POSITION, {"id": filters.before_id}).scalar()
+            if last is None:
+                return
+            conditions.append(_comes_after(last, filters.before_id))
         states = filters.states
         if states is None and not conditions:
             states = tuple(DeliveryState)
@@ -140,6 +149,12 @@ def _conditions(filters: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
         has_key = [events.c.event_key == filters.event_key]
         has_key += equals(events.c.account_id, filters.account_id)
         yield deliveries_c.event_id.in_(select(events.c.id).where(*has_key))
+
+
+def _comes_after(created_at: datetime, last_id: DeliveryId) -> ColumnElement[bool]:
+    """Return the condition that a delivery comes after another in the list."""
+    is_older = or_(deliveries_c.created_at < created_at, deliveries_c.id < last_id)
+    return and_(deliveries_c.created_at <= created_at, is_older)  # a range of the index
 
 
 def _page(branches: Sequence[Conditions], offset: int, limit: int) -> Select[Any]:

@@ -165,7 +165,7 @@ def test_a_delivery_has_its_attempts(world: World, shop: dict[str, Any]) -> None
                 duration_ms=15_000,
                 result=result,
                 request_headers={"X-Key": "***"},
-            )  # fmt: skip
+            )
         )
     for caller in ("ada", "bob", "root"):
         shown = world.get("/api/v1/deliveries/1", caller).json
