@@ -118,7 +118,8 @@ def test_histories_are_paged_by_number_and_by_cursor(
     assert world.get(f"{path}?page_size=4&page=2").json["results"] != first["results"]
     assert world.get(f"{path}?page_size=4&page=3").status_code == 404
     assert world.get(f"/api/v1/accounts/{world.account()['id']}/{name}").json["count"] == 0
-    seen, url = [], f"{path}?page_size=2&cursor="
+    seen = list[str]()
+    url: str | None = f"{path}?page_size=2&cursor="
     while url is not None:
         page = world.get(url.removeprefix("http://localhost")).json
         assert "count" not in page
