@@ -15,7 +15,6 @@ from workbell.domain.jobs.task import TaskDefinition
 from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.delivery.repository import DeliveryTx
 from workbell.ports.goals.reminders import RemindersTx
-from workbell.ports.identity.users import IdentityTx
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.store import Health, Store
 
@@ -41,7 +40,7 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-class Tx(RemindersTx, DeliveryTx, IdentityTx, Protocol):
+class Tx(RemindersTx, DeliveryTx, Protocol):
     """Everything that a transaction offers."""
 
 

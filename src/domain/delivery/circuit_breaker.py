@@ -1,4 +1,4 @@
-"""Circuit breaker of a destination: when deliveries are sent, and when parked."""
+"""Circuit breaker of a destination: when its deliveries are sent."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum

@@ -272,7 +272,7 @@ def build_world(
     identity = RegistrationService(
         store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=mail
     )
-    signing_in = LoginService(
+    login_service = LoginService(
         store=store,
         clock=clock,
         ids=UuidIds(),
@@ -282,10 +282,10 @@ def build_world(
         factor_keys=FACTOR_KEYS,
         second_factor_policy=duty,
     )
-    members = AccountServiceSet.of(identity, signing_in)
+    members = AccountServiceSet.of(identity, login_service)
     parts = AppDependencies(
         identity=identity,
-        login=signing_in,
+        login=login_service,
         passwords=members.passwords,
         profiles=members.profiles,
         users=members.users,
