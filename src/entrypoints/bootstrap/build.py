@@ -126,6 +126,7 @@ def _make_tasks(backends: Backends, reminders: ReminderService, others: Iterable
         store=backends.store,
         files=backends.files,
         mailer=backends.mailer,
+        webhook_client=backends.webhook_client,
         input_dirs=backends.settings.input_dirs,
         backup_dirs=backends.settings.backup_dirs,
     )

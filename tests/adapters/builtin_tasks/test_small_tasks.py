@@ -18,6 +18,7 @@ from workbell.adapters.builtin_tasks.report_generation import ReportGeneration, 
 from workbell.adapters.builtin_tasks.send_email import EmailSender, SendEmail
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonSerializer
+from workbell.adapters.webhook_client.client import Urllib3WebhookClient
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.delivery.delivery import Delivery, DeliveryState
 from workbell.domain.errors import Invalid, NotAllowed
@@ -85,7 +86,12 @@ def a_job(**changed: Any) -> Job:
 
 
 def tasks_by_key() -> dict[str, Task]:
-    tasks = built_in_tasks(store=MemoryStore(FixedClock()), files=FakeFiles(), mailer=Outbox())
+    tasks = built_in_tasks(
+        store=MemoryStore(FixedClock()),
+        files=FakeFiles(),
+        mailer=Outbox(),
+        webhook_client=Urllib3WebhookClient(user_agent="Workbell/1.0"),
+    )
     return {task.key: task for task in tasks}
 
 
@@ -97,6 +103,7 @@ def test_the_tasks_of_insighthub_are_first_in_their_order() -> None:
         ("files.backup", "File Backup"),
         ("database.cleanup", "Database Cleanup"),
         ("echo", "Echo"),
+        ("http.request", "HTTP Request"),
     ]
 
 
@@ -128,8 +135,12 @@ def test_the_tasks_of_insighthub_are_first_in_their_order() -> None:
             },
         ),
         ("database.cleanup", {"days_old": "integer", "table_name": "string"}),
+        (
+            "http.request",
+            {"url": "string", "method": "string", "headers": "object", "body": "string"},
+        ),
     ],
-    ids=["email", "data", "report", "backup", "cleanup"],
+    ids=["email", "data", "report", "backup", "cleanup", "request"],
 )
 def test_parameters_have_a_flat_schema(key: str, flat: dict[str, str]) -> None:
     parameters = tasks_by_key()[key].parameters

@@ -108,7 +108,7 @@ SUCCESSES: dict[str, tuple[Script, str]] = {
     "endless_chunk_extension": (sends(CHUNKED + b"1;", b"z" * 1_000, times=ENDLESS), ""),
     "endless_trailers": (sends(CHUNKED + b"1\r\nz\r\n0\r\n", b"A: b\r\n" * 100, times=ENDLESS), "z"),
     "bad_chunk_size": (sends(CHUNKED + b"1\r\nz\r\nxyz\r\n"), "z"),
-    "negative_chunk_size": (sends(CHUNKED + b"-5\r\nz\r\n"), ""),
+    "negative_chunk_size": (closes(CHUNKED + b"-5\r\n" + b"z" * 8_000), "zzz"),
     "body_shorter_than_its_length": (closes(HEAD + b"Content-Length: 9\r\n\r\nzz"), "zz"),
     "reset_in_the_body": (closes(HEAD + b"Content-Length: 9\r\n\r\n", reset=True), ""),
     "length_of_10_tb": (closes(HEAD + b"Content-Length: 10000000000000\r\n\r\nzz"), "zz"),
