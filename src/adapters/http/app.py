@@ -83,7 +83,7 @@ class AppDependencies:
         serializer: Parses bodies and queries.
         cache: Raises Unavailable if the cache does not respond.
         outdated: Schema revisions that are too old for this code.
-        ailments: Returns reasons why the process is not ready.
+        health_problems: Returns reasons why the process is not ready.
         worker_lease: Workers without a heartbeat for this long count as lost.
         rate_limits: None disables rate limiting.
     """
@@ -117,7 +117,7 @@ class AppDependencies:
     settings: HttpSettings = Factory(HttpSettings)
     cache: Callable[[], None] = lambda: None
     outdated: Collection[str] = ()
-    ailments: Callable[[], Sequence[str]] = tuple
+    health_problems: Callable[[], Sequence[str]] = tuple
     metrics: MetricsRegistry = field(factory=MetricsRegistry)
     worker_lease: timedelta = timedelta(seconds=30)
     rate_limits: RateLimiting | None = None
@@ -125,16 +125,16 @@ class AppDependencies:
 
 def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
     """Return every operation except those that serve the documentation."""
-    auth_routes = auth.AuthRoutes(identity=deps.identity, signing_in=deps.login)
+    auth_routes = auth.AuthRoutes(identity=deps.identity, login_service=deps.login)
     account_routes = account.AccountRoutes(
-        signing_in=deps.login,
+        login_service=deps.login,
         passwords=deps.passwords,
         profiles=deps.profiles,
         sessions=deps.sessions,
         api_keys=deps.api_keys,
     )
     schedule_routes = schedules.ScheduleRoutes(
-        scheduling=deps.schedules, jobs=deps.jobs, definitions=deps.definitions
+        schedules=deps.schedules, jobs=deps.jobs, definitions=deps.definitions
     )
     job_routes = jobs.JobRoutes(jobs=deps.jobs, definitions=deps.definitions)
     goal_routes = goals.GoalRoutes(goals=deps.goals, timers=deps.timers)
@@ -153,7 +153,7 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
-        *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminders)),
+        *notifications.operations(notifications.NotificationRoutes(reminders=deps.reminders)),
         *api_process.operations(_make_health_routes(deps)),
         *_delivery_operations(deps),
         *_compat_identity_operations(deps, auth_routes, account_routes),
@@ -172,28 +172,28 @@ def _identity_operations(
         browser=_make_browser_sessions(deps), identity=deps.identity
     )
     factor_routes = second_factor.SecondFactorRoutes(
-        second_factor=deps.second_factor, people=deps.users
+        second_factor=deps.second_factor, users=deps.users
     )
     return (
         *browser_session_routes.operations(session_routes),
         *account.operations(account_routes),
         *second_factor.operations(factor_routes),
-        *users.operations(users.UserRoutes(people=deps.users)),
+        *users.operations(users.UserRoutes(users=deps.users)),
     )
 
 
 def _compat_identity_operations(
     deps: AppDependencies, auth_routes: auth.AuthRoutes, account_routes: account.AccountRoutes
 ) -> tuple[AnyOperation, ...]:
-    identity, signing_in, people = deps.identity, deps.login, deps.users
-    insighthub_routes = insighthub.InsightHubAuthRoutes(identity=identity, signing_in=signing_in)
+    identity, login = deps.identity, deps.login
+    insighthub_routes = insighthub.InsightHubAuthRoutes(identity=identity, login_service=login)
     learnflow_routes = learnflow.LearnFlowAuthRoutes(
-        identity=identity, signing_in=signing_in, people=people
+        identity=identity, login_service=login, users=deps.users
     )
     datamanager_routes = datamanager.DataManagerUserRoutes(
         users=deps.account_users,
         members=deps.members,
-        signing_in=signing_in,
+        signing_in=login,
         profiles=deps.profiles,
     )
     return (
@@ -201,7 +201,7 @@ def _compat_identity_operations(
         *learnflow.identity_operations(learnflow_routes, auth_routes),
         *datamanager.identity_operations(datamanager_routes, account_routes),
         *jobprocessing.identity_operations(
-            jobprocessing.JobProcessingAuthRoutes(identity=identity, signing_in=signing_in)
+            jobprocessing.JobProcessingAuthRoutes(identity=identity, login_service=login)
         ),
     )
 
@@ -287,7 +287,7 @@ def _add_error_handlers(app: FalconApp) -> None:
 
 
 def _make_browser_sessions(deps: AppDependencies) -> BrowserSessions:
-    return BrowserSessions(signing_in=deps.login, public_url=deps.settings.public_url)
+    return BrowserSessions(login_service=deps.login, public_url=deps.settings.public_url)
 
 
 def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
@@ -296,10 +296,10 @@ def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
             database=deps.database,
             cache=deps.cache,
             outdated=deps.outdated,
-            ailments=deps.ailments,
+            health_problems=deps.health_problems,
         ),
         jobs=deps.jobs,
-        signing_in=deps.login,
+        login_service=deps.login,
         metrics_registry=deps.metrics,
         worker_lease=deps.worker_lease,
         metrics_token=deps.settings.metrics_token,

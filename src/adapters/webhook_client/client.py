@@ -183,7 +183,7 @@ class Urllib3WebhookClient:
         headers = self._headers(request.headers)
         try:
             # a receiver may respond and close before it has read everything
-            with suppress(BrokenPipeError):
+            with suppress(ConnectionError):
                 connection.request(request.method, target.path, request.body, headers)
             with connection.get_head() as response:
                 trace.leave(used.first_byte_at)

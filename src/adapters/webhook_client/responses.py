@@ -49,7 +49,8 @@ def read_snippet(response: HTTPResponse) -> tuple[str, bool]:
                 break
     except (OSError, HTTPException, ValueError, ResponseTooLarge):
         pass
-    text = _decoder("replace").decode(body, final=is_complete)
+    # a negative chunk size makes http.client return more than it was asked for
+    text = _decoder("replace").decode(body[:SNIPPET_BYTES], final=is_complete)
     return text.replace("\0", "\ufffd"), is_complete
 
 

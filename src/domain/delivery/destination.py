@@ -20,7 +20,7 @@ SECRET_OVERLAP: Final = timedelta(hours=24)
 SECRET_PURPOSE: Final = "destination secret"  # noqa: S105 - not a secret
 HEADER_PURPOSE: Final = "destination header"
 HEADER_MASK: Final = "***"
-"""What the API shows in place of a header's value."""
+"""The text that the API shows in place of a header's value."""
 CONCURRENCY_PREFIX: Final = "destination:"
 """The beginning of the concurrency keys of deliveries."""
 MAX_HEADERS: Final = 50

@@ -45,7 +45,7 @@ _PATTERN: Final = re.compile(r"\*|[a-z0-9_.-]{1,128}|[a-z0-9_.-]{1,126}\.\*")
 @frozen(kw_only=True)
 class Event:
     """
-    Data that an account received, kept as the exact bytes.
+    Data that an account received, stored as the exact bytes.
 
     `key` identifies the event within its account, and is the `webhook-id` that
     destinations get. `fingerprint` hashes the type and the JSON value. The data

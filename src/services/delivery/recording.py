@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from workbell.domain.delivery.delivery import (
-    SNIPPET_BYTES,
     Delivery,
     DeliveryAttempt,
     DeliveryState,
@@ -21,11 +20,7 @@ from workbell.ports.system import Clock, Ids, Randomness
 from workbell.services.delivery.fan_out import enqueue
 from workbell.services.delivery.jobs import release_job
 from workbell.services.delivery.operational import notify
-from workbell.services.jobs.execution import sanitise_text
 from workbell.services.transaction_retry import retry_on_contention
-
-MAX_HEADERS = 50
-MAX_HEADER_VALUE = 1_000
 
 
 @frozen
@@ -60,9 +55,9 @@ class AttemptRecorder:
         Returns None if the delivery has changed since it was read: nothing is
         recorded then.
         """
-        now, result = self.clock.now(), _storable(sent.result)
+        now, result = self.clock.now(), sent.result
         before, destination = dispatch.delivery, dispatch.destination
-        retry_after = parse_retry_after(_find_header(result, "retry-after"), now)
+        retry_after = parse_retry_after(result.response_headers.get("retry-after"), now)
         variation = self.randomness.uniform(-1.0, 1.0)
         may_change = not result.is_success or not destination.breaker.is_pristine
         with self.store.begin() as tx:
@@ -71,7 +66,7 @@ class AttemptRecorder:
             after = before.record(result, destination, now, variation, retry_after)
             if not tx.deliveries.replace(before, after):
                 return None
-            tx.deliveries.add_attempt(_make_attempt(after, sent, result))
+            tx.deliveries.add_attempt(_make_attempt(after, sent))
             if not after.state.is_final:
                 enqueue(tx, [(after, destination)], now)
             if may_change:
@@ -81,7 +76,7 @@ class AttemptRecorder:
     @retry_on_contention
     def fail(self, dispatch: Dispatch, error: str) -> DeliveryState | None:
         """Record that a delivery can never be sent; return its state as `record` does."""
-        failed = dispatch.delivery.fail(sanitise_text(error), self.clock.now())
+        failed = dispatch.delivery.fail(error, self.clock.now())
         with self.store.begin() as tx:
             return failed.state if tx.deliveries.replace(dispatch.delivery, failed) else None
 
@@ -105,7 +100,7 @@ class AttemptRecorder:
             notify(tx, fact, destination, delivery, self.ids, now, by_mail=by_mail)
 
 
-def _make_attempt(after: Delivery, sent: SentAttempt, result: SendResult) -> DeliveryAttempt:
+def _make_attempt(after: Delivery, sent: SentAttempt) -> DeliveryAttempt:
     duration = sent.ended_at - sent.started_at
     return DeliveryAttempt(
         delivery_id=after.id,
@@ -113,34 +108,6 @@ def _make_attempt(after: Delivery, sent: SentAttempt, result: SendResult) -> Del
         number=after.attempts,
         started_at=sent.started_at,
         duration_ms=max(0, round(duration.total_seconds() * 1_000)),
-        result=result,
+        result=sent.result,
         request_headers=sent.masked_headers,
     )
-
-
-def _storable(result: SendResult) -> SendResult:
-    """
-    Return a result that every store accepts.
-
-    Otherwise a response that cannot be stored would be an attempt without a
-    record, and its event would be sent again and again.
-    """
-    headers = list(result.response_headers.items())[:MAX_HEADERS]
-    return evolve(
-        result,
-        error=None if result.error is None else sanitise_text(result.error),
-        detail=sanitise_text(result.detail),
-        address=sanitise_text(result.address),
-        response_headers={
-            sanitise_text(name)[:MAX_HEADER_VALUE]: sanitise_text(value)[:MAX_HEADER_VALUE]
-            for name, value in headers
-        },
-        snippet=sanitise_text(result.snippet)[:SNIPPET_BYTES],
-    )
-
-
-def _find_header(result: SendResult, wanted: str) -> str | None:
-    for name, value in result.response_headers.items():
-        if name.lower() == wanted:
-            return value
-    return None

@@ -317,7 +317,7 @@ def build_world(
     identity = RegistrationService(
         store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=mail
     )
-    signing_in = LoginService(
+    login_service = LoginService(
         store=store,
         clock=clock,
         ids=UuidIds(),
@@ -327,13 +327,13 @@ def build_world(
         factor_keys=FACTOR_KEYS,
         second_factor_policy=duty,
     )
-    members = AccountServiceSet.of(identity, signing_in)
+    members = AccountServiceSet.of(identity, login_service)
     box = AesSecretBox.create([KEY])
     secrets = DeliverySecrets(randomness=SystemRandomness(), box=box)
     accounts = AccountService(store=store, clock=clock, secrets=secrets)
     parts = AppDependencies(
         identity=identity,
-        login=signing_in,
+        login=login_service,
         passwords=members.passwords,
         profiles=members.profiles,
         users=members.users,

@@ -130,7 +130,7 @@ class Dispatcher:
     ) -> Actor:
         """Return the caller after checking rate limits and permissions."""
         if operation.route is Route.SIGN_IN:
-            self.browser.signing_in.hasher.check_capacity()
+            self.browser.login_service.hasher.check_capacity()
         try:
             actor = self._authenticate(req, operation, token, client_info)
         except (Unauthenticated, NotAllowed) as error:
@@ -165,7 +165,7 @@ class Dispatcher:
         if operation.access is Access.ANYONE:
             return ANONYMOUS
         if token:
-            return self.browser.signing_in.authenticate(token, client_info)
+            return self.browser.login_service.authenticate(token, client_info)
         if operation.by_cookie and self.browser.has_cookie(req.get_header):
             req.context.by_cookie = True
             return self.browser.actor(req.method, req.get_header, client_info)
