@@ -123,15 +123,17 @@ class DeliveryLists:
         if states is None:
             yield conditions
             return
-        for more in self._state_conditions(states):
+        for more in self._state_conditions(states, _columns(filters)[2]):
             yield [*conditions, *more]
 
-    def _state_conditions(self, states: Collection[DeliveryState]) -> Iterator[Conditions]:
+    def _state_conditions(
+        self, states: Collection[DeliveryState], column: ColumnElement[int]
+    ) -> Iterator[Conditions]:
         wants_sending = DeliveryState.SENDING in states
         is_split = any((state in states) != wants_sending for state in _STARTABLE)
         sending = self._all_sending() if is_split else ()
         for state in _STORED:
-            in_state = deliveries_c.state == int(state)
+            in_state = column == int(state)
             if state not in _STARTABLE or (state in states) == wants_sending:
                 if state in states:
                     yield [in_state]
@@ -142,13 +144,25 @@ class DeliveryLists:
 
 
 def _conditions(filters: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
-    yield from equals(deliveries_c.account_id, filters.account_id)
-    yield from equals(deliveries_c.destination_id, filters.destination_id)
+    account_id, destination_id, _ = _columns(filters)
+    yield from equals(account_id, filters.account_id)
+    yield from equals(destination_id, filters.destination_id)
     yield from in_range(deliveries_c.created_at, filters.received_from, filters.received_to)
     if filters.event_key is not None:
         has_key = [events.c.event_key == filters.event_key]
         has_key += equals(events.c.account_id, filters.account_id)
         yield deliveries_c.event_id.in_(select(events.c.id).where(*has_key))
+
+
+def _columns(filters: DeliveryFilter) -> Sequence[ColumnElement[int]]:
+    """
+    Return account, destination and state, as terms of conditions.
+
+    An event has few deliveries: with `event_key` no index but that of events may
+    be read, so the columns are parts of expressions.
+    """
+    columns = deliveries_c.account_id, deliveries_c.destination_id, deliveries_c.state
+    return columns if filters.event_key is None else [column + 0 for column in columns]
 
 
 def _comes_after(created_at: datetime, last_id: DeliveryId) -> ColumnElement[bool]:
