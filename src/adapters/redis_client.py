@@ -33,7 +33,7 @@ def options(timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
 
 
 @define(eq=False)
-class CircuitBreaker:
+class RedisCircuitBreaker:
     """Circuit breaker; after `rest_seconds` it allows a trial call."""
 
     _rest_seconds: float = REST_SECONDS
@@ -76,7 +76,7 @@ class OptionalRedis:
     client: Any
     purpose: str
     _probe: Any
-    _breaker: CircuitBreaker = Factory(CircuitBreaker)
+    _breaker: RedisCircuitBreaker = Factory(RedisCircuitBreaker)
 
     @classmethod
     def connect(

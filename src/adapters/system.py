@@ -93,9 +93,9 @@ class AnchoredClock:
 
 def _sample(read_time: Callable[[], datetime], monotonic: Callable[[], float]) -> _Anchor:
     before = monotonic()
-    moment = read_time().astimezone(UTC)
+    instant = read_time().astimezone(UTC)
     after = monotonic()
-    return _Anchor(moment, (before + after) / 2, timedelta(seconds=after - before))
+    return _Anchor(instant, (before + after) / 2, timedelta(seconds=after - before))
 
 
 @frozen

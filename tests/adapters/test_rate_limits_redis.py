@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from tests.contract.factories import NOON, after
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.rate_limits.redis import RedisMovingWindows, RedisRateLimiter
-from workbell.adapters.redis_client import CircuitBreaker
+from workbell.adapters.redis_client import RedisCircuitBreaker
 from workbell.domain.rate_limits.policy import Policy, Rate, RateLimitKey, Subject
 
 pytestmark = pytest.mark.integration
@@ -178,7 +178,7 @@ def test_invalid_replies_count_as_failures(answer: bytes) -> None:
 def test_one_call_a_second_tries_redis_again() -> None:
     """Other calls do not wait for it."""
     time = ManualTime()
-    breaker = CircuitBreaker(1.0, time)
+    breaker = RedisCircuitBreaker(1.0, time)
     assert breaker.allows()
     assert breaker.record_failure()
     assert not breaker.record_failure()
@@ -208,7 +208,7 @@ def test_an_outage_is_tried_once_a_second() -> None:
             raise RedisError
 
     limiter = RedisRateLimiter(
-        Failing("redis://127.0.0.1:1"), MemoryRateLimiter(), CircuitBreaker(1.0, time)
+        Failing("redis://127.0.0.1:1"), MemoryRateLimiter(), RedisCircuitBreaker(1.0, time)
     )
     for n in range(4_000):
         time.at = n / 1_000
@@ -260,7 +260,7 @@ def test_redis_is_used_again_after_an_outage(relay: Any) -> None:
         windows = RedisRateLimiter.connect(
             f"redis://127.0.0.1:{port}", prefix=prefix, timeout=1
         )._windows
-        limiter = RedisRateLimiter(windows, MemoryRateLimiter(), CircuitBreaker(1.0, time))
+        limiter = RedisRateLimiter(windows, MemoryRateLimiter(), RedisCircuitBreaker(1.0, time))
         assert admitted(limiter, charge, 3) == 3
     relay.cut()
     assert admitted(limiter, charge, 9) == 5

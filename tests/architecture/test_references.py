@@ -1,4 +1,4 @@
-"""Documents refer only to files that the repository has."""
+"""Documents and code refer only to files that the repository has."""
 
 import re
 from pathlib import Path
@@ -15,6 +15,12 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
     if path != GENERATED
 )
+CODE = sorted(
+    path
+    for folder in ("src", "tests", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+    if ".venvs" not in path.parts
+)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 PATH = re.compile(
     r"(?<![\w/.-])((?:src|tests|docs|benchmarks|typings|deploy|requirements)/[\w/.-]*\w)"
@@ -28,3 +34,10 @@ def test_a_document_refers_only_to_files_that_exist(document: Path) -> None:
     links = [name for name in LINK.findall(text) if not (document.parent / name).exists()]
     paths = [name for name in PATH.findall(text) if not (ROOT / name).exists()]
     assert (links, paths) == ([], [])
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_code_refers_only_to_files_that_exist(path: Path) -> None:
+    """Docstrings and comments name decision records and documents in full."""
+    names = PATH.findall(path.read_text(encoding="utf-8"))
+    assert [name for name in names if not (ROOT / name).exists()] == []

@@ -134,7 +134,7 @@ def _stem(source: Path) -> str:
 
 def _members(
     source: Path, destination: Path, allowed: Folders, context: TaskContext
-) -> Iterator[archives.Member]:
+) -> Iterator[archives.ArchiveMember]:
     """
     Yield the members of the archive, sorted, without following links.
 
@@ -167,8 +167,8 @@ def _raise(error: OSError) -> None:
 
 def _member(
     inner: Path, path: Path, folder: int, allowed: Folders, context: TaskContext
-) -> Iterator[archives.Member]:
-    member = archives.Member(os.fspath(inner), path.name, folder)
+) -> Iterator[archives.ArchiveMember]:
+    member = archives.ArchiveMember(os.fspath(inner), path.name, folder)
     if member.is_link:
         if not allowed.contains(Path(os.path.realpath(path))):
             raise Invalid.field(

@@ -38,7 +38,7 @@ class MailReminder:
 class GoalReminders:
     """The tasks that find users to remind, and that send the emails."""
 
-    reminding: ReminderService
+    reminders: ReminderService
     mailer: Mailer
 
     def check(self, actor: Actor, _: object) -> None:
@@ -54,9 +54,9 @@ class GoalReminders:
             context.check()
 
         remind = (
-            self.reminding.remind_at_own_times
+            self.reminders.remind_at_own_times
             if parameters.own_times
-            else self.reminding.remind_at_default_time
+            else self.reminders.remind_at_default_time
         )
         checked, reminded = remind(report)
         context.log.info("users_reminded", checked=checked, reminded=reminded)
@@ -71,7 +71,7 @@ class GoalReminders:
             Unavailable: The mail server did not accept the email.
         """
         context.check()
-        message = self.reminding.compose_email(
+        message = self.reminders.compose_email(
             UserId(parameters.user_id), _day(parameters.day), parameters.goals
         )
         if message is None:

@@ -57,12 +57,12 @@ def choose_compression(*, compress: bool) -> Compression:
     return GZIP if zstandard is None else ZSTD
 
 
-def _read_status(member: "Member") -> os.stat_result:
+def _read_status(member: "ArchiveMember") -> os.stat_result:
     return os.stat(member.name, dir_fd=member.folder, follow_symlinks=False)
 
 
 @frozen
-class Member:
+class ArchiveMember:
     """A file, folder or link in an open folder, and its path in the archive."""
 
     path: str
@@ -158,7 +158,7 @@ class _HashingFile:
 
 
 def write(
-    path: Path, compression: Compression, context: TaskContext, members: Iterable[Member]
+    path: Path, compression: Compression, context: TaskContext, members: Iterable[ArchiveMember]
 ) -> ArchiveManifest:
     """
     Write an archive, with its manifest as the last member.
@@ -190,7 +190,7 @@ def write(
 
 
 def _add(
-    tar: tarfile.TarFile, member: Member, manifest: ArchiveManifest, context: TaskContext
+    tar: tarfile.TarFile, member: ArchiveMember, manifest: ArchiveManifest, context: TaskContext
 ) -> None:
     info = member.header()
     if not member.is_file:

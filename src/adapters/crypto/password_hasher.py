@@ -83,7 +83,7 @@ class Argon2Hasher:
 
     @classmethod
     def from_profile(
-        cls, profile: str, *, slots: int = 2, waiting: int = 2, timeout: float = 2.0
+        cls, profile: str, *, slots: int = 2, waiting: int = 1, timeout: float = 2.0
     ) -> Self:
         """Return a hasher with the parameters of a profile in `PROFILES`."""
         parameters = attrs.asdict(PROFILES[profile])

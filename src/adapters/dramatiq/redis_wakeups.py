@@ -1,6 +1,7 @@
 """Wake-ups over Redis, from any process to one with an idle thread."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -44,6 +45,11 @@ def _list(queue: str) -> str:
     return f"{PREFIX}:{queue}"
 
 
+@cache
+def _encoded_wakeup(queue: str) -> bytes:
+    return wakeup_message(queue).encode()
+
+
 @define(eq=False)
 class RedisWaker:
     """
@@ -64,7 +70,7 @@ class RedisWaker:
 
         def push(client: Any) -> Any:
             pipeline = client.pipeline(transaction=False)
-            pipeline.rpush(_list(queue), wakeup_message(queue).encode())
+            pipeline.rpush(_list(queue), _encoded_wakeup(queue))
             pipeline.ltrim(_list(queue), 0, 0)  # at most one wake-up is pending
             pipeline.incr(counter_key(queue))
             return pipeline.execute()

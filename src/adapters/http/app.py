@@ -7,8 +7,14 @@ from types import SimpleNamespace
 import falcon
 from attrs import Factory, field, frozen
 
-from workbell.adapters.http.compat import datamanager, insighthub, jobprocessing, learnflow
-from workbell.adapters.http.delivery import accounts, destinations, members
+from workbell.adapters.http.compat import (
+    datamanager,
+    datamanager_events,
+    insighthub,
+    jobprocessing,
+    learnflow,
+)
+from workbell.adapters.http.delivery import accounts, destinations, ingest, log_routes, members
 from workbell.adapters.http.goals import progress, summaries
 from workbell.adapters.http.goals import routes as goals
 from workbell.adapters.http.health import api_process
@@ -41,7 +47,11 @@ from workbell.ports.system import Ids
 from workbell.services.audit import RefusalAudit
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.destinations import DestinationService
+from workbell.services.delivery.ingest import IngestService
+from workbell.services.delivery.log import DeliveryLog
 from workbell.services.delivery.members import MemberService
+from workbell.services.delivery.publish import PublishService
+from workbell.services.delivery.replay import ReplayService
 from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
@@ -73,7 +83,7 @@ class AppDependencies:
         serializer: Parses bodies and queries.
         cache: Raises Unavailable if the cache does not respond.
         outdated: Schema revisions that are too old for this code.
-        ailments: Returns reasons why the process is not ready.
+        health_problems: Returns reasons why the process is not ready.
         worker_lease: Workers without a heartbeat for this long count as lost.
         rate_limits: None disables rate limiting.
     """
@@ -98,13 +108,16 @@ class AppDependencies:
     members: MemberService
     destinations: DestinationService
     account_users: AccountUserService
+    publishing: PublishService
+    replays: ReplayService
+    delivery_log: DeliveryLog
     serializer: Serializer
     ids: Ids
     database: Health
     settings: HttpSettings = Factory(HttpSettings)
     cache: Callable[[], None] = lambda: None
     outdated: Collection[str] = ()
-    ailments: Callable[[], Sequence[str]] = tuple
+    health_problems: Callable[[], Sequence[str]] = tuple
     metrics: MetricsRegistry = field(factory=MetricsRegistry)
     worker_lease: timedelta = timedelta(seconds=30)
     rate_limits: RateLimiting | None = None
@@ -112,16 +125,16 @@ class AppDependencies:
 
 def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
     """Return every operation except those that serve the documentation."""
-    auth_routes = auth.AuthRoutes(identity=deps.identity, signing_in=deps.login)
+    auth_routes = auth.AuthRoutes(identity=deps.identity, login_service=deps.login)
     account_routes = account.AccountRoutes(
-        signing_in=deps.login,
+        login_service=deps.login,
         passwords=deps.passwords,
         profiles=deps.profiles,
         sessions=deps.sessions,
         api_keys=deps.api_keys,
     )
     schedule_routes = schedules.ScheduleRoutes(
-        scheduling=deps.schedules, jobs=deps.jobs, definitions=deps.definitions
+        schedules=deps.schedules, jobs=deps.jobs, definitions=deps.definitions
     )
     job_routes = jobs.JobRoutes(jobs=deps.jobs, definitions=deps.definitions)
     goal_routes = goals.GoalRoutes(goals=deps.goals, timers=deps.timers)
@@ -140,7 +153,7 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
-        *notifications.operations(notifications.NotificationRoutes(reminding=deps.reminders)),
+        *notifications.operations(notifications.NotificationRoutes(reminders=deps.reminders)),
         *api_process.operations(_make_health_routes(deps)),
         *_delivery_operations(deps),
         *_compat_identity_operations(deps, auth_routes, account_routes),
@@ -159,28 +172,28 @@ def _identity_operations(
         browser=_make_browser_sessions(deps), identity=deps.identity
     )
     factor_routes = second_factor.SecondFactorRoutes(
-        second_factor=deps.second_factor, people=deps.users
+        second_factor=deps.second_factor, users=deps.users
     )
     return (
         *browser_session_routes.operations(session_routes),
         *account.operations(account_routes),
         *second_factor.operations(factor_routes),
-        *users.operations(users.UserRoutes(people=deps.users)),
+        *users.operations(users.UserRoutes(users=deps.users)),
     )
 
 
 def _compat_identity_operations(
     deps: AppDependencies, auth_routes: auth.AuthRoutes, account_routes: account.AccountRoutes
 ) -> tuple[AnyOperation, ...]:
-    identity, signing_in, people = deps.identity, deps.login, deps.users
-    insighthub_routes = insighthub.InsightHubAuthRoutes(identity=identity, signing_in=signing_in)
+    identity, login = deps.identity, deps.login
+    insighthub_routes = insighthub.InsightHubAuthRoutes(identity=identity, login_service=login)
     learnflow_routes = learnflow.LearnFlowAuthRoutes(
-        identity=identity, signing_in=signing_in, people=people
+        identity=identity, login_service=login, users=deps.users
     )
     datamanager_routes = datamanager.DataManagerUserRoutes(
         users=deps.account_users,
         members=deps.members,
-        signing_in=signing_in,
+        signing_in=login,
         profiles=deps.profiles,
     )
     return (
@@ -188,7 +201,7 @@ def _compat_identity_operations(
         *learnflow.identity_operations(learnflow_routes, auth_routes),
         *datamanager.identity_operations(datamanager_routes, account_routes),
         *jobprocessing.identity_operations(
-            jobprocessing.JobProcessingAuthRoutes(identity=identity, signing_in=signing_in)
+            jobprocessing.JobProcessingAuthRoutes(identity=identity, login_service=login)
         ),
     )
 
@@ -204,6 +217,23 @@ def _delivery_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *members.operations(member_routes),
         *destinations.operations(destination_routes),
         *datamanager.account_operations(account_routes, member_routes, destination_routes),
+        *_event_operations(deps),
+    )
+
+
+def _event_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
+    ingest_routes = ingest.IngestRoutes(ingest=IngestService(publishing=deps.publishing))
+    log = log_routes.DeliveryLogRoutes(
+        log=deps.delivery_log, replays=deps.replays, destinations=deps.destinations
+    )
+    return (
+        *ingest.operations(ingest_routes),
+        *log_routes.operations(log),
+        *datamanager_events.operations(
+            datamanager_events.DataManagerEventRoutes(
+                publishing=deps.publishing, log=deps.delivery_log
+            )
+        ),
     )
 
 
@@ -257,7 +287,7 @@ def _add_error_handlers(app: FalconApp) -> None:
 
 
 def _make_browser_sessions(deps: AppDependencies) -> BrowserSessions:
-    return BrowserSessions(signing_in=deps.login, public_url=deps.settings.public_url)
+    return BrowserSessions(login_service=deps.login, public_url=deps.settings.public_url)
 
 
 def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
@@ -266,10 +296,10 @@ def _make_health_routes(deps: AppDependencies) -> api_process.HealthRoutes:
             database=deps.database,
             cache=deps.cache,
             outdated=deps.outdated,
-            ailments=deps.ailments,
+            health_problems=deps.health_problems,
         ),
         jobs=deps.jobs,
-        signing_in=deps.login,
+        login_service=deps.login,
         metrics_registry=deps.metrics,
         worker_lease=deps.worker_lease,
         metrics_token=deps.settings.metrics_token,

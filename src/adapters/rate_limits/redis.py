@@ -9,7 +9,7 @@ from attrs import Factory, define
 from limits.storage import RedisStorage
 
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
-from workbell.adapters.redis_client import TIMEOUT_SECONDS, CircuitBreaker, options
+from workbell.adapters.redis_client import TIMEOUT_SECONDS, RedisCircuitBreaker, options
 from workbell.domain.rate_limits.policy import Decision, RateLimitKey
 from workbell.ports.rate_limits import RateLimiter
 
@@ -93,7 +93,7 @@ class RedisRateLimiter:
 
     _windows: RedisMovingWindows
     _local: RateLimiter = Factory(MemoryRateLimiter)
-    _breaker: CircuitBreaker = Factory(CircuitBreaker)
+    _breaker: RedisCircuitBreaker = Factory(RedisCircuitBreaker)
 
     @classmethod
     def connect(

@@ -1,46 +1,67 @@
 """Errors of JSON values, under dotted paths."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Any
 
-from attrs import evolve, frozen
+import attrs
+from cattrs import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
+from workbell.domain.errors import Invalid
 
-@frozen
-class FieldError:
-    """
-    An error at a dotted path; the path "" is the value itself.
-
-    The message of a predicate ("must be an integer") follows the path; any
-    other message is a whole sentence.
-    """
-
-    path: str
-    message: str
-    is_predicate: bool = True
-
-    def within(self, name: str) -> "FieldError":
-        """Return the error with `name` prepended to its path."""
-        return evolve(self, path=f"{name}.{self.path}" if self.path else name)
-
-    def __str__(self) -> str:
-        return f"{self.path} {self.message}" if self.is_predicate and self.path else self.message
+MAX_NAME = 100
+"""Characters of an unknown name that an error repeats."""
 
 
 class StructureError(Exception):
-    """A value does not fit its type; `errors` are all its field errors."""
-
-    def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__(errors)
-        self.errors = errors
-
-    def by_path(self) -> dict[str, list[str]]:
-        """Return the messages under each dotted path."""
-        messages: dict[str, list[str]] = {}
-        for error in self.errors:
-            messages.setdefault(error.path, []).append(str(error))
-        return messages
+    """A value does not fit its type; the arguments say why ("must be a string")."""
 
 
-def structure_error(*messages: str) -> StructureError:
-    """Return an error of the value itself."""
-    return StructureError([FieldError("", message) for message in messages])
+def messages_by_path(error: Exception, unknown: str) -> dict[str, list[str]]:
+    """
+    Return the messages under each dotted path; the path "" is the whole value.
+
+    `unknown` is the message for a name that a class does not have.
+    """
+    messages: dict[str, list[str]] = {}
+    for path, message in _walk(error, "", unknown):
+        messages.setdefault(path, []).append(message)
+    return messages
+
+
+def _walk(error: Exception, path: str, unknown: str) -> Iterator[tuple[str, str]]:
+    """Yield path and message of an error, or of all that cattrs collected in it."""
+    if isinstance(error, (ClassValidationError, IterableValidationError)):
+        with_notes, others = error.group_exceptions()
+        for inner, note in with_notes:
+            name = _join(path, _name(error, note))
+            if isinstance(inner, KeyError):
+                yield name, f"{name} is required"
+            else:
+                yield from _walk(inner, name, unknown)
+        for inner in others:
+            yield from _walk(inner, path, unknown)
+    elif isinstance(error, StructureError):
+        for message in error.args:
+            yield path, f"{path} {message}".lstrip()
+    elif isinstance(error, ForbiddenExtraKeysError):
+        for given in sorted(map(str, error.extra_fields)):
+            printable = given.encode(errors="replace").decode()[:MAX_NAME].replace("\0", "?")
+            name = _join(path, printable)
+            yield name, f"{name} {unknown}"
+    elif isinstance(error, Invalid) and error.field_errors:
+        yield from ((path, text) for texts in error.field_errors.values() for text in texts)
+    elif isinstance(error, (ValueError, TypeError, Invalid)):
+        yield path, str(error.args[0]) if error.args else type(error).__name__
+    else:
+        raise error
+
+
+def _name(error: Exception, note: Any) -> str:
+    """Return the name in JSON of the field or item that a note names."""
+    if isinstance(error, ClassValidationError):
+        return attrs.fields_dict(error.cl)[note.name].alias or note.name
+    return str(note.index)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from workbell.adapters.serialization.field_errors import structure_error
+from workbell.adapters.serialization.field_errors import StructureError
 from workbell.domain.constraints import MAX_INTEGER, MIN_INTEGER
 from workbell.domain.errors import Invalid
 
@@ -29,11 +29,11 @@ _MICROSECOND = timedelta(microseconds=1)
 def read_text(value: Any) -> str:
     """Return a string without NUL and lone surrogates."""
     if not isinstance(value, str):
-        raise structure_error("must be a string")
+        raise StructureError("must be a string")
     if "\0" in value:
-        raise structure_error("must not contain NUL")
+        raise StructureError("must not contain NUL")
     if not value.isascii() and not _is_unicode(value):
-        raise structure_error("must not contain lone surrogates")
+        raise StructureError("must not contain lone surrogates")
     return value
 
 
@@ -50,9 +50,9 @@ def read_integer(value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise structure_error("must be an integer")
+        raise StructureError("must be an integer")
     if not MIN_INTEGER <= value <= MAX_INTEGER:
-        raise structure_error("must be an integer of at most 64 bits")
+        raise StructureError("must be an integer of at most 64 bits")
     return value
 
 
@@ -62,38 +62,38 @@ def read_number(value: Any) -> float:
         try:
             number = float(value)
         except OverflowError:
-            raise structure_error("must be a number of 64 bits") from None
+            raise StructureError("must be a number of 64 bits") from None
         if isfinite(number):
             return number
-    raise structure_error("must be a number")
+    raise StructureError("must be a number")
 
 
 def read_boolean(value: Any) -> bool:
     """Return a boolean."""
     if not isinstance(value, bool):
-        raise structure_error("must be a boolean")
+        raise StructureError("must be a boolean")
     return value
 
 
 def read_null(value: Any) -> None:
     """Return None for null."""
     if value is not None:
-        raise structure_error("must be null")
+        raise StructureError("must be null")
 
 
 def read_datetime(value: Any) -> datetime:
     """Return a datetime in UTC from RFC 3339 text with an offset."""
     if isinstance(value, str):
         try:
-            moment = msgspec.convert(value, datetime)
-            if moment.tzinfo is not None:
-                return moment.astimezone(UTC)
+            instant = msgspec.convert(value, datetime)
+            if instant.tzinfo is not None:
+                return instant.astimezone(UTC)
         except (msgspec.ValidationError, OverflowError, UnicodeError):
-            raise structure_error("must be a date-time such as 2026-01-31T09:30:00Z") from None
-        raise structure_error(
+            raise StructureError("must be a date-time such as 2026-01-31T09:30:00Z") from None
+        raise StructureError(
             "must be a date-time with its offset from UTC, such as 2026-01-31T09:30:00Z"
         )
-    raise structure_error("must be a date-time")
+    raise StructureError("must be a date-time")
 
 
 def read_date(value: Any) -> date:
@@ -111,7 +111,7 @@ def read_duration(value: Any) -> timedelta:
             seconds=int(seconds),
             microseconds=int((fraction or ".")[1:].ljust(6, "0")),
         )
-    raise structure_error("must be a duration in the form HH:MM:SS")
+    raise StructureError("must be a duration in the form HH:MM:SS")
 
 
 def read_decimal(value: Any) -> Decimal:
@@ -122,7 +122,7 @@ def read_decimal(value: Any) -> Decimal:
         number = Decimal(str(value))
         if number.is_finite() and abs(number) < _DECIMAL_BOUND and number == number.quantize(_CENT):
             return number
-    raise structure_error("must be a decimal with at most two places")
+    raise StructureError("must be a decimal with at most two places")
 
 
 def read_uuid(value: Any) -> UUID:
@@ -134,7 +134,7 @@ def _convert(value: Any, cls: type[T], message: str) -> T:
     if isinstance(value, str):
         with suppress(msgspec.ValidationError, UnicodeError):
             return msgspec.convert(value, cls)
-    raise structure_error(message)
+    raise StructureError(message)
 
 
 def read_any(value: Any, depth: int = MAX_DEPTH) -> Any:
@@ -148,9 +148,9 @@ def read_any(value: Any, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, float):
         return read_number(value)
     if not isinstance(value, dict | list):
-        raise structure_error("must be a JSON value")
+        raise StructureError("must be a JSON value")
     if depth == 0:
-        raise structure_error(f"must be at most {MAX_DEPTH} levels deep")
+        raise StructureError(f"must be at most {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
         for name in value:
             read_text(name)

@@ -15,11 +15,11 @@ from uuid import UUID
 import attrs
 import msgspec
 from attrs import field, frozen
-from cattrs import Converter
+from cattrs import BaseValidationError, Converter
 
 from workbell.adapters.serialization import json_schema, scalars
 from workbell.adapters.serialization.class_hook import fields_of
-from workbell.adapters.serialization.field_errors import StructureError
+from workbell.adapters.serialization.field_errors import StructureError, messages_by_path
 from workbell.adapters.serialization.structure import make_converter
 from workbell.domain.errors import Invalid
 
@@ -43,15 +43,15 @@ class JsonSerializer:
     def __attrs_post_init__(self) -> None:
         """Create the converters, which cache their hooks."""
         # a frozen class sets its own fields this way (attrs, "Post Init")
-        object.__setattr__(self, "_converter", make_converter(self.unknown))
+        object.__setattr__(self, "_converter", make_converter())
         object.__setattr__(self, "_unstructure", _make_unstructure())
 
     def structure(self, data: object, cls: type[T]) -> T:
         """Structure JSON data as a class; raise Invalid with all field errors."""
         try:
             return cast(T, self._converter.get_structure_hook(cls)(data, cls))
-        except StructureError as error:
-            raise Invalid(field_errors=error.by_path()) from None
+        except (StructureError, BaseValidationError) as error:
+            raise Invalid(field_errors=messages_by_path(error, self.unknown)) from None
 
     def unstructure(self, value: object) -> Any:
         """Return a value as JSON data; raise Invalid if JSON has no form for it."""

@@ -6,17 +6,18 @@ from decimal import Decimal
 from enum import Enum
 from functools import lru_cache, partial
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, Literal, NewType, Union, cast, get_args, get_origin
 from uuid import UUID
 
 import attrs
 from attrs import evolve
-from cattrs import Converter
+from cattrs import BaseValidationError, Converter
+from cattrs.cols import list_structure_factory, mapping_structure_factory
 
 from workbell.adapters.serialization import scalars
 from workbell.adapters.serialization.class_hook import Hook, class_hook
-from workbell.adapters.serialization.field_errors import FieldError, StructureError, structure_error
+from workbell.adapters.serialization.field_errors import StructureError
 from workbell.domain.constraints import MAX_TEXT, Constraints, find_constraints
 
 TEXT = Constraints(max_length=MAX_TEXT)
@@ -33,7 +34,7 @@ UNIONS = (Union, UnionType)
 def _text(value: Any) -> str:
     text = scalars.read_text(value)
     if len(text) > MAX_TEXT:
-        raise structure_error(*TEXT.problems(text))
+        raise StructureError(*TEXT.problems(text))
     return text
 
 
@@ -54,18 +55,12 @@ SCALARS: Mapping[Any, Callable[[Any], Any]] = {
 }
 
 
-def make_converter(unknown: str) -> Converter:
-    """
-    Return a cattrs converter that coerces nothing.
-
-    `unknown` is the message for a name that the class does not have.
-    """
+def make_converter() -> Converter:
+    """Return a cattrs converter that coerces nothing."""
     converter = Converter(forbid_extra_keys=True, detailed_validation=True, use_alias=True)
     make = partial(_make_hook, converter=converter)
     converter.register_structure_hook_factory(lambda _: True, lambda kind: make(kind))
-    converter.register_structure_hook_factory(
-        attrs.has, lambda cls: class_hook(cls, converter, unknown)
-    )
+    converter.register_structure_hook_factory(attrs.has, lambda cls: class_hook(cls, converter))
     # cattrs prefers its own hooks for these classes and their subclasses to any predicate
     cached = lru_cache(maxsize=512)(make)
     for base in (str, int, float, bytes, Path):
@@ -93,9 +88,9 @@ def _make_hook(kind: Any, converter: Converter) -> Hook:
         hooks = [make(part) for part in args if part is not NoneType]
         return _union_hook(hooks, is_optional=NoneType in args)
     if origin in LISTS and args[1:] in ((), (...,)):
-        return _list_hook(make(args[0] if args else Any), LISTS[origin])
+        return _list_hook(args[0] if args else Any, LISTS[origin], converter)
     if origin in OBJECTS:
-        return _object_hook(args[1] if args else Any, make)
+        return _object_hook(args[1] if args else Any, converter)
     raise TypeError(f"A field cannot have the type {kind!r}: JSON has no form for it.")
 
 
@@ -112,7 +107,7 @@ def _choice_hook(choices: Iterable[Any]) -> Hook:
         cls = value.__class__
         if cls in {str, int, bool, NoneType} and (cls, value) in members:
             return members[cls, value]
-        raise structure_error(message)
+        raise StructureError(message)
 
     return structure
 
@@ -121,62 +116,52 @@ def _union_hook(hooks: Sequence[Hook], *, is_optional: bool) -> Hook:
     def structure(value: Any, kind: Any) -> Any:
         if value is None and is_optional:
             return None
-        failed: list[StructureError] = []
+        failed: list[Exception] = []
         for hook in hooks:
             try:
                 return hook(value, kind)
-            except StructureError as error:
+            except (StructureError, BaseValidationError) as error:
                 failed.append(error)
-        raise failed[0] if len(failed) == 1 else _closest(failed)
+        raise _closest(failed)
 
     return structure
 
 
-def _closest(failed: Sequence[StructureError]) -> StructureError:
+def _closest(failed: Sequence[Exception]) -> Exception:
     """Return the error of the closest member, or one that names all."""
-    for failure in failed:
-        if any(error.path or not error.is_predicate for error in failure.errors):
-            return failure
-    kinds = (failure.errors[0].message.removeprefix("must be ") for failure in failed)
-    return structure_error(f"must be {' or '.join(kinds)}")
+    for error in failed:
+        if len(failed) == 1 or isinstance(error, BaseValidationError):
+            return error
+    kinds = (error.args[0].removeprefix("must be ") for error in failed)
+    return StructureError(f"must be {' or '.join(kinds)}")
 
 
-def _list_hook(hook: Hook, make_list: Callable[[Iterable[Any]], Any]) -> Hook:
+def _list_hook(kind: Any, make_list: Callable[[Iterable[Any]], Any], converter: Converter) -> Hook:
+    item = object if kind is Any else kind  # cattrs does not check items of type Any
+    structure_items = list_structure_factory(cast(type, GenericAlias(list, item)), converter)
+
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, list):
-            raise structure_error("must be a list")
-        return make_list(_structure_items(enumerate(value), hook).values())
+            raise StructureError("must be a list")
+        return make_list(structure_items(value, list))
 
     return structure
 
 
-def _object_hook(kind: Any, make: Callable[[Any], Hook]) -> Hook:
-    hook = make(kind)
+def _object_hook(kind: Any, converter: Converter) -> Hook:
+    mapping: type[Any] = cast(type, GenericAlias(dict, (object, kind)))
+    structure_items = mapping_structure_factory(mapping, converter)
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
-            raise structure_error("must be an object")
+            raise StructureError("must be an object")
         if kind is Any or kind is object:
             return scalars.read_any(value)
-        return _structure_items(
-            ((scalars.read_text(name), item) for name, item in value.items()), hook
-        )
+        for name in value:
+            scalars.read_text(name)
+        return structure_items(value, mapping)
 
     return structure
-
-
-def _structure_items(items: Iterable[tuple[Any, Any]], hook: Hook) -> dict[Any, Any]:
-    """Structure the values of pairs; raise the errors of all of them at once."""
-    structured: dict[Any, Any] = {}
-    errors: list[FieldError] = []
-    for key, item in items:
-        try:
-            structured[key] = hook(item, None)
-        except StructureError as failure:
-            errors.extend(error.within(str(key)) for error in failure.errors)
-    if errors:
-        raise StructureError(errors)
-    return structured
 
 
 def _annotated_hook(kind: Any, make: Callable[[Any], Hook]) -> Hook:
@@ -196,7 +181,7 @@ def _annotated_hook(kind: Any, make: Callable[[Any], Hook]) -> Hook:
     def structure(value: Any, _: Any) -> Any:
         structured = hook(value, base)
         if messages := tuple(constraints.problems(structured)):
-            raise structure_error(*messages)
+            raise StructureError(*messages)
         return structured
 
     return structure

@@ -17,6 +17,11 @@ from workbell.adapters.sql.database.server import ServerConnections, is_server, 
 from workbell.adapters.sql.database.sqlite import SqliteConnections, open_sqlite
 from workbell.adapters.sql.database.statements import in_schema
 from workbell.adapters.sql.database.strategy import Strategy
+from workbell.adapters.sql.delivery.accounts import SqlAccountRepository
+from workbell.adapters.sql.delivery.deliveries import SqlDeliveryRepository
+from workbell.adapters.sql.delivery.destinations import SqlDestinationRepository
+from workbell.adapters.sql.delivery.events import SqlEventRepository
+from workbell.adapters.sql.delivery.memberships import SqlMembershipRepository
 from workbell.adapters.sql.goals.goals import (
     SqlGoalLedgerRepository,
     SqlGoalRepository,
@@ -107,6 +112,13 @@ class SqlTx:
     timers: SqlTimerRepository = _repository(lambda tx: SqlTimerRepository(tx.db))
     reminders: SqlReminderRepository = _repository(
         lambda tx: SqlReminderRepository(tx.db, tx.strategy)
+    )
+    accounts: SqlAccountRepository = _repository(lambda tx: SqlAccountRepository(tx.db))
+    memberships: SqlMembershipRepository = _repository(lambda tx: SqlMembershipRepository(tx.db))
+    destinations: SqlDestinationRepository = _repository(lambda tx: SqlDestinationRepository(tx.db))
+    events: SqlEventRepository = _repository(lambda tx: SqlEventRepository(tx.db, tx.strategy))
+    deliveries: SqlDeliveryRepository = _repository(
+        lambda tx: SqlDeliveryRepository(tx.db, tx.strategy)
     )
     metadata: SqlStoreMetadata = _repository(lambda tx: SqlStoreMetadata(tx.db))
 

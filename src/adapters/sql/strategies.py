@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from workbell.adapters.sql.database.filters import is_in_array, is_in_list
 from workbell.adapters.sql.database.strategy import Strategy
+from workbell.adapters.sql.delivery import insert as delivery_insert
 from workbell.adapters.sql.jobs import (
     fire_postgresql,
     fire_sqlite,
@@ -20,6 +21,8 @@ _MYSQL = Strategy(
     write_settlements=settlement.write_settlements,
     insert_schedule=schedule_insert.insert_schedule,
     advance_by_one=advance.advance_by_one,
+    insert_event=delivery_insert.insert_event_mysql,
+    insert_deliveries=delivery_insert.insert_deliveries_mysql,
     is_among=is_in_list,
 )
 STRATEGIES: Mapping[str, Strategy] = {
@@ -29,6 +32,8 @@ STRATEGIES: Mapping[str, Strategy] = {
         fire_ticks=fire_sqlite.fire_ticks,
         insert_schedule=schedule_insert.insert_schedule,
         advance_by_one=advance.advance_by_one,
+        insert_event=delivery_insert.insert_event_sqlite,
+        insert_deliveries=delivery_insert.insert_deliveries_sqlite,
         is_among=is_in_list,
     ),
     "postgresql": Strategy(
@@ -39,6 +44,8 @@ STRATEGIES: Mapping[str, Strategy] = {
         fire_ticks=fire_postgresql.fire_ticks,
         insert_schedule=schedule_insert.insert_schedule_returning,
         advance_by_one=fire_postgresql.advance_by_one,
+        insert_event=delivery_insert.insert_event_postgresql,
+        insert_deliveries=delivery_insert.insert_deliveries_postgresql,
         is_among=is_in_array,
     ),
     "mysql": _MYSQL,

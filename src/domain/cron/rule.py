@@ -282,14 +282,14 @@ class CronRule:
         skip, both = self.dst_gap == DstGap.SKIP, self.dst_overlap == DstOverlap.BOTH
         return _zoned_calendar(self.line, self.zone, skip, both)
 
-    def next_after(self, moment: datetime) -> datetime | None:
+    def next_after(self, instant: datetime) -> datetime | None:
         """Return the first tick after an instant, or None within 40 years."""
         return _next_tick(
             self.line,
             self.zone,
             self.dst_gap == DstGap.SKIP,
             self.dst_overlap == DstOverlap.BOTH,
-            to_minutes(moment),
+            to_minutes(instant),
         )
 
     def ticks(self, after: datetime, until: datetime | None = None) -> Iterator[datetime]:

@@ -38,9 +38,9 @@ class OffsetPeriod:
         return self.start + self.offset
 
 
-def to_minutes(moment: datetime) -> int:
+def to_minutes(instant: datetime) -> int:
     """Return the minutes from the epoch to an aware instant, rounded down."""
-    return (moment - EPOCH) // MINUTE
+    return (instant - EPOCH) // MINUTE
 
 
 def from_minutes(minute: int) -> datetime:

@@ -20,7 +20,9 @@ SECRET_OVERLAP: Final = timedelta(hours=24)
 SECRET_PURPOSE: Final = "destination secret"  # noqa: S105 - not a secret
 HEADER_PURPOSE: Final = "destination header"
 HEADER_MASK: Final = "***"
-"""What the API shows in place of a header's value."""
+"""The text that the API shows in place of a header's value."""
+CONCURRENCY_PREFIX: Final = "destination:"
+"""The beginning of the concurrency keys of deliveries."""
 MAX_HEADERS: Final = 50
 RESERVED_HEADERS: Final = frozenset(
     {
@@ -114,7 +116,7 @@ class Destination:
     @property
     def concurrency_key(self) -> str:
         """The concurrency key of the jobs that deliver to this destination."""
-        return f"destination:{self.id}"
+        return f"{CONCURRENCY_PREFIX}{self.id}"
 
     def admits(self, delivery_id: int, now: datetime) -> bool:
         """Whether a delivery may be sent now; otherwise it is parked."""

@@ -90,5 +90,5 @@ class Actor:
         )
 
 
-ANONYMOUS = Actor(user_id=SYSTEM_ID, username="nobody")
+ANONYMOUS = Actor(user_id=SYSTEM_ID, username="anonymous")
 SYSTEM = Actor(user_id=SYSTEM_ID, username="system", is_super_user=True, is_email_verified=True)

@@ -218,8 +218,8 @@ class Schedule:
         return self.is_active and self.fail_streak % FAILURES_TO_PAUSE == 0 < self.fail_streak
 
 
-def _just_before(moment: datetime) -> datetime:
-    return moment - datetime.resolution
+def _just_before(instant: datetime) -> datetime:
+    return instant - datetime.resolution
 
 
 def check_active_limit(active: int, limit: int) -> None:

@@ -95,7 +95,7 @@ def summarise(file: Path, manifest: BackupManifest) -> dict[str, Any]:
 
 
 def create(
-    place: InstallationPaths, file: Path, *, force: bool = False, watch: Callable[[int], Progress]
+    paths: InstallationPaths, file: Path, *, force: bool = False, watch: Callable[[int], Progress]
 ) -> BackupManifest:
     """
     Create a verified backup atomically, also while the service runs.
@@ -109,14 +109,14 @@ def create(
         Conflict: The file exists and `force` is not set.
         Unavailable: The backup could not be written or verified.
     """
-    if not place.database.exists():
-        raise NotFound(f"There is no database {place.database}.")
+    if not paths.database.exists():
+        raise NotFound(f"There is no database {paths.database}.")
     if file.exists() and not force:
         raise Conflict(f"The file {file} exists; --force replaces it.")
     try:
         with tempfile.TemporaryDirectory(prefix=".workbell-", dir=file.absolute().parent) as work:
             draft = Path(work) / "backup"
-            manifest = _write_archive(place, draft, Path(work) / DATABASE, watch)
+            manifest = _write_archive(paths, draft, Path(work) / DATABASE, watch)
             verify(draft)
             draft.replace(file)
     except OSError as error:
@@ -125,11 +125,11 @@ def create(
 
 
 def _write_archive(
-    place: InstallationPaths, draft: Path, copy: Path, watch: Callable[[int], Progress]
+    paths: InstallationPaths, draft: Path, copy: Path, watch: Callable[[int], Progress]
 ) -> BackupManifest:
     clock = SystemClock()
     made_at = clock.now()
-    store = open_store(f"sqlite:///{place.database}", clock)
+    store = open_store(f"sqlite:///{paths.database}", clock)
     try:
         store.backup(copy)
         schema = store.schema_version()
@@ -137,7 +137,7 @@ def _write_archive(
         store.close()
     keys = _artifact_keys(copy)
     step_done = watch(len(keys) + 1)
-    files = LocalFileStore(place.artifacts, UuidIds())
+    files = LocalFileStore(paths.artifacts, UuidIds())
     manifest = BackupManifest(
         format=FORMAT, release=version("workbell"), schema=schema, made_at=made_at,
         sha256={}, missing=[],
@@ -148,8 +148,8 @@ def _write_archive(
     ):
         manifest.sha256[DATABASE] = _add_entry(archive, DATABASE, _read_chunks(copy))
         step_done(1)
-        if place.has_own_key and place.key.exists():
-            manifest.sha256[KEY] = _add_entry(archive, KEY, [place.key.read_bytes()])
+        if paths.has_own_key and paths.key.exists():
+            manifest.sha256[KEY] = _add_entry(archive, KEY, [paths.key.read_bytes()])
         for key in keys:
             try:
                 content = files.read(key)

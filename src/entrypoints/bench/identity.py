@@ -22,9 +22,10 @@ from workbell.entrypoints.bench.rows import FigureRows, Row
 from workbell.entrypoints.bench.targets import Target, open_application
 from workbell.entrypoints.bench.workers import other_process, percentiles, run_threads
 from workbell.entrypoints.bootstrap.application import Application
+from workbell.entrypoints.bootstrap.build import API_THREADS
 from workbell.entrypoints.config.enums import LogFormat
 from workbell.entrypoints.config.logging import configure
-from workbell.entrypoints.processes.all_in_one import API_THREADS, SWITCH_SECONDS
+from workbell.entrypoints.processes.all_in_one import SWITCH_SECONDS
 
 CLIENTS = 50
 DJANGO_ROUNDS = 1_000_000

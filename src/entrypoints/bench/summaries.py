@@ -231,8 +231,8 @@ def _serve(
         actors = _PreloadedActors(
             actors={str(one): Actor.of(tx.users.get(one)) for one in user_ids}
         )
-    signing_in = evolve(application.login, actor_cache=actors)
-    dependencies = evolve(application.app_dependencies(), rate_limits=None, login=signing_in)
+    login_service = evolve(application.login, actor_cache=actors)
+    dependencies = evolve(application.app_dependencies(), rate_limits=None, login=login_service)
     if not cached:
         uncached = evolve(application.summaries, cache_seconds=0)
         dependencies = evolve(dependencies, summaries=uncached)

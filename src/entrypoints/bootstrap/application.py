@@ -203,7 +203,7 @@ class Application(Backends):
             database=self.store,
             cache=self.check_cache,
             outdated=self.outdated_revisions,
-            ailments=tuple if runtime is None else runtime.health_problems,
+            health_problems=tuple if runtime is None else runtime.health_problems,
             worker_lease=timedelta(seconds=self.settings.lease_seconds),
             settings=copy_fields(
                 HttpSettings,

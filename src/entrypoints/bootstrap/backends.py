@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -21,6 +22,7 @@ from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import AnchoredClock, SystemClock, UuidIds
+from workbell.adapters.webhook_client.client import Urllib3WebhookClient
 from workbell.domain.errors import Unavailable
 from workbell.domain.rate_limits.policy import Policies
 from workbell.entrypoints.bootstrap.metrics import make_registry
@@ -60,6 +62,7 @@ class Backends:
     metrics: MetricsRegistry
     cache: MeteredCache
     rate_limits: RateLimiting
+    webhook_client: Urllib3WebhookClient
 
 
 def open_backends(settings: Settings, clock: Clock | None, echo: TextIO | None) -> Backends:
@@ -92,6 +95,7 @@ def open_backends(settings: Settings, clock: Clock | None, echo: TextIO | None) 
         metrics=metrics,
         cache=_make_cache(waker, clock, metrics),
         rate_limits=_make_rate_limiting(settings, store, clock, closing),
+        webhook_client=_make_webhook_client(settings, closing),
     )
 
 
@@ -209,3 +213,15 @@ def _make_rate_limiter(url: str | None, closing: ExitStack) -> RateLimiter:
     limiter = RedisRateLimiter.connect(url)
     closing.callback(limiter.close)
     return limiter
+
+
+def _make_webhook_client(settings: Settings, closing: ExitStack) -> Urllib3WebhookClient:
+    client = Urllib3WebhookClient(
+        user_agent=f"Workbell/{version('workbell')}",
+        allow_private=settings.allow_private_destinations,
+        own_addresses=[
+            (settings.host, port) for port in (settings.port, settings.metrics_port) if port
+        ],
+    )
+    closing.callback(client.close)
+    return client

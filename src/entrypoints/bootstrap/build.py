@@ -47,6 +47,9 @@ from workbell.services.schedules.parameter_check import ParameterCheck
 from workbell.services.schedules.run_outcomes import RunOutcomes
 from workbell.services.schedules.ticker import Ticker
 
+API_THREADS = 4
+"""Request threads; more only compete for the interpreter (decision record 9)."""
+
 
 def build(
     settings: Settings,
@@ -123,6 +126,7 @@ def _make_tasks(backends: Backends, reminders: ReminderService, others: Iterable
         store=backends.store,
         files=backends.files,
         mailer=backends.mailer,
+        webhook_client=backends.webhook_client,
         input_dirs=backends.settings.input_dirs,
         backup_dirs=backends.settings.backup_dirs,
     )
@@ -232,10 +236,9 @@ def _make_login(
 
 
 def max_parallel_hashes() -> int:
-    """Return the maximum of concurrent password hashes: half of the CPUs."""
-    # a hash occupies a CPU for about 20 ms; the other half stays free for requests
+    """Return the maximum of concurrent password hashes: the CPUs, or half of the API threads."""
     cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, cpus // 2)
+    return min(cpus, API_THREADS // 2)
 
 
 def import_task_modules(modules: Sequence[str]) -> None:

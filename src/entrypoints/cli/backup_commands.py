@@ -43,7 +43,7 @@ def restore(context: CliContext, file: Path, force: bool, as_json: bool) -> None
 
     settings = context.settings()
     manifest, aside = restore(file, installation_paths(settings), force=force)
-    row = {**summarise(file, manifest), "kept_aside": aside}
+    row = {**summarise(file, manifest), "set_aside": aside}
     if settings.redis_url is not None:
         row["redis"] = flush_redis(settings.redis_url)
     show_one(row, as_json=as_json)

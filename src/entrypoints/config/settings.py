@@ -151,8 +151,7 @@ class Settings:
     )
     allow_private_destinations: bool = option(
         False,
-        "Allow private and loopback addresses as webhook targets (reserved: webhooks are not "
-        "implemented yet).",
+        "Let webhooks and HTTP requests of jobs reach private and loopback addresses.",
         read=parse_bool,
     )
     debug: bool = option(

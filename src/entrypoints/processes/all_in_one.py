@@ -9,14 +9,12 @@ from attrs import asdict, evolve
 
 from workbell.adapters.http.app import build_app, make_openapi
 from workbell.adapters.http.server.server import HttpServer, listen
-from workbell.entrypoints.bootstrap.build import build, import_task_modules
+from workbell.entrypoints.bootstrap.build import API_THREADS, build, import_task_modules
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.library.client import DECLARED
 from workbell.entrypoints.processes.lifecycle import Lifecycle
 
-API_THREADS = 4
-"""More threads only compete for the interpreter: with 8, a creation took a third more CPU time."""
 SWITCH_SECONDS = 0.002
 """Thread switch interval of the interpreter; Python's default is 5 ms."""
 

@@ -19,10 +19,11 @@ from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.errors import WorkbellError
 from workbell.entrypoints.bootstrap.application import Application
+from workbell.entrypoints.bootstrap.build import API_THREADS
 from workbell.entrypoints.bootstrap.metrics import enable_multiprocess, mark_process_dead
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
-from workbell.entrypoints.processes.all_in_one import API_THREADS, SWITCH_SECONDS
+from workbell.entrypoints.processes.all_in_one import SWITCH_SECONDS
 from workbell.entrypoints.processes.lifecycle import Lifecycle
 from workbell.entrypoints.processes.supervisor import READY, Supervisor
 from workbell.entrypoints.processes.worker import open_application

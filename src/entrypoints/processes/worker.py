@@ -82,7 +82,7 @@ def _start_health_server(application: Application, runtime: Runtime) -> HttpServ
             database=application.store,
             cache=application.check_cache,
             outdated=application.outdated_revisions,
-            ailments=runtime.health_problems,
+            health_problems=runtime.health_problems,
         ),
         metrics_registry=application.metrics,
         token=settings.metrics_token,

@@ -44,7 +44,7 @@ class ReminderRepository(Protocol):
     ) -> None:
         """Store the day and the goals of a reminder, for users locked before."""
 
-    def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(self, preferences: Mapping[UserId, Preferences], now: datetime) -> None:
         """Store `zone` and `next_at` of due users, unless they changed since read."""
 
 

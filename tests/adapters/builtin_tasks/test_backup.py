@@ -245,9 +245,9 @@ def test_a_folder_that_cannot_be_listed_is_an_error(
 # archives
 
 
-def _member(path: Path) -> archives.Member:
+def _member(path: Path) -> archives.ArchiveMember:
     folder = os.open(path.parent, os.O_RDONLY)
-    return archives.Member(path.name, path.name, folder)
+    return archives.ArchiveMember(path.name, path.name, folder)
 
 
 def test_a_file_that_shrinks_or_is_replaced_during_the_backup_is_an_error(home: Path) -> None:

@@ -74,7 +74,7 @@ class CountingHasher:
 class Service:
     hasher: CountingHasher
     identity: RegistrationService
-    signing_in: LoginService
+    login_service: LoginService
     members: AccountServiceSet
 
 
@@ -84,7 +84,7 @@ def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -
     identity = RegistrationService(
         store=store, clock=clock, randomness=SystemRandomness(), hasher=counting, mailer=Outbox()
     )
-    signing_in = LoginService(
+    login_service = LoginService(
         store=store,
         clock=clock,
         ids=UuidIds(),
@@ -92,7 +92,7 @@ def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -
         tokens=JwtTokens.create([KEY], clock, issuer="us"),
         totp=PyotpTotp(),
     )
-    return Service(counting, identity, signing_in, AccountServiceSet.of(identity, signing_in))
+    return Service(counting, identity, login_service, AccountServiceSet.of(identity, login_service))
 
 
 def register(service: Service, name: str = "ana", password: str = "correct horse 7") -> User:
@@ -108,8 +108,8 @@ def test_known_and_unknown_users_cost_the_same_hashes() -> None:
     names = ("ana@example.com", "nobody@example.com", "ana", "nobody", "", "\0", "x" * 5000)
 
     flows: dict[str, Callable[[str], object]] = {
-        "login": lambda name: scene.signing_in.login(name, "wrong"),
-        "opaque login": lambda name: scene.signing_in.login_opaque(name, "wrong"),
+        "login": lambda name: scene.login_service.login(name, "wrong"),
+        "opaque login": lambda name: scene.login_service.login_opaque(name, "wrong"),
         "verify": lambda name: scene.identity.verify_otp(name, "123456"),
         "resend": lambda name: scene.identity.resend_otp(name),
         "request reset": lambda name: scene.members.passwords.request_reset(name),
@@ -162,7 +162,9 @@ def test_forty_parallel_logins_take_the_memory_of_two() -> None:
             User(username="ana", email="a@example.com", password_hash="hash", created_at=NOON)
         )
     with ThreadPoolExecutor(40) as pool:
-        user_ids = list(pool.map(lambda _: scene.signing_in.login("ana", "x").user.id, range(40)))
+        user_ids = list(
+            pool.map(lambda _: scene.login_service.login("ana", "x").user.id, range(40))
+        )
     assert len(user_ids) == 40
     assert fake.maximum == 2
 

@@ -141,8 +141,8 @@ def test_refused_hashes_are_never_computed() -> None:
     assert computed == [2]
 
 
-@pytest.mark.parametrize(("cpus", "hashes"), [(1, 1), (2, 1), (3, 1), (4, 2), (16, 8)])
-def test_half_of_the_cpus_compute_hashes(
+@pytest.mark.parametrize(("cpus", "hashes"), [(1, 1), (2, 2), (16, 2)])
+def test_hashes_occupy_at_most_half_of_the_request_threads(
     cpus: int, hashes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)

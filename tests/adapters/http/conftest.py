@@ -7,7 +7,7 @@ from typing import Any
 
 import falcon.testing
 import pytest
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from pyotp.totp import TOTP
 
 from tests.response_validation import JSON_TYPES, response_validator
@@ -27,6 +27,7 @@ from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds
+from workbell.domain.delivery.delivery import Delivery, DeliveryId, DeliveryState
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.second_factor import (
     STEP,
@@ -42,7 +43,10 @@ from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.mail import Email
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.destinations import DestinationService
+from workbell.services.delivery.log import DeliveryLog
 from workbell.services.delivery.members import MemberService
+from workbell.services.delivery.publish import PublishService
+from workbell.services.delivery.replay import ReplayService
 from workbell.services.delivery.secrets import DeliverySecrets
 from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
@@ -207,6 +211,21 @@ class World:
         assert made.status_code == 201, made.json
         return dict(made.json)
 
+    def publish(self, account_id: int, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Publish an event over HTTP and return it."""
+        body = {"account": account_id, "event_type": "order.paid", "data": {"n": 1}, **facts}
+        made = self.post("/api/v1/events", caller, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def set_delivery(self, delivery_id: int, state: DeliveryState, **facts: Any) -> Delivery:
+        """Store a delivery in another state, as if it had been attempted."""
+        with self.store.begin() as tx:
+            before = tx.deliveries.get_for_update(DeliveryId(delivery_id))
+            after = evolve(before, state=state, turn=before.turn + 1, **facts)
+            tx.deliveries.replace(before, after)
+        return after
+
     def end(self, job_id: int, state: JobState = JobState.SUCCEEDED, result: Any = None) -> None:
         """Finish a job as a worker would."""
         now = self.clock.now()
@@ -298,7 +317,7 @@ def build_world(
     identity = RegistrationService(
         store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=mail
     )
-    signing_in = LoginService(
+    login_service = LoginService(
         store=store,
         clock=clock,
         ids=UuidIds(),
@@ -308,12 +327,13 @@ def build_world(
         factor_keys=FACTOR_KEYS,
         second_factor_policy=duty,
     )
-    members = AccountServiceSet.of(identity, signing_in)
-    secrets = DeliverySecrets(randomness=SystemRandomness(), box=AesSecretBox.create([KEY]))
+    members = AccountServiceSet.of(identity, login_service)
+    box = AesSecretBox.create([KEY])
+    secrets = DeliverySecrets(randomness=SystemRandomness(), box=box)
     accounts = AccountService(store=store, clock=clock, secrets=secrets)
     parts = AppDependencies(
         identity=identity,
-        login=signing_in,
+        login=login_service,
         passwords=members.passwords,
         profiles=members.profiles,
         users=members.users,
@@ -344,6 +364,9 @@ def build_world(
         account_users=AccountUserService(
             store=store, registration=identity, accounts=accounts, people=members.users
         ),
+        publishing=PublishService(store=store, clock=clock, ids=UuidIds(), secret_box=box),
+        replays=ReplayService(store=store, clock=clock),
+        delivery_log=DeliveryLog(store=store, clock=clock),
         metrics=metrics,
         serializer=FIELDS,
         ids=UuidIds(),

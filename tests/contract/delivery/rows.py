@@ -17,6 +17,10 @@ from workbell.domain.delivery.event import Event
 from workbell.domain.identity.user import User, UserId
 from workbell.ports.delivery.repository import DeliveryFilter
 
+_FIRST = AccountId(1)
+NO_ONE = UserId(99)
+"""A user without an account."""
+
 
 def an_account(name: str = "Shop", **fields: Any) -> Account:
     values: dict[str, Any] = {
@@ -40,7 +44,7 @@ def a_membership(account: Account, user: User, **fields: Any) -> Membership:
     return Membership(**values | fields)
 
 
-def a_destination(account_id: AccountId = AccountId(1), **fields: Any) -> Destination:
+def a_destination(account_id: AccountId = _FIRST, **fields: Any) -> Destination:
     values: dict[str, Any] = {
         "account_id": account_id,
         "url": "https://example.com/hook",
@@ -51,7 +55,7 @@ def a_destination(account_id: AccountId = AccountId(1), **fields: Any) -> Destin
     return Destination(**values | fields)
 
 
-def an_event(key: str = "evt_1", account_id: AccountId = AccountId(1), **fields: Any) -> Event:
+def an_event(key: str = "evt_1", account_id: AccountId = _FIRST, **fields: Any) -> Event:
     values: dict[str, Any] = {
         "account_id": account_id,
         "key": key,
@@ -132,7 +136,3 @@ def listed(store: AnyStore, filters: DeliveryFilter | None = None, **page: int) 
         rows, total = tx.deliveries.list_page(filters or DeliveryFilter(), **page)
     assert page or total == len(rows)
     return [row.delivery.id for row in rows]
-
-
-NO_ONE = UserId(99)
-"""A user without an account."""

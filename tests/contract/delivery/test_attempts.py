@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from tests.contract.delivery.rows import Tenant, a_destination, an_attempt, deliver, receive
 from tests.contract.factories import NOON, AnyStore, after
@@ -155,11 +154,12 @@ def test_counts_stop_at_the_cap(
     store: AnyStore, ann: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = receive(store, ann)
-    for state in (DeliveryState.PENDING, DeliveryState.PARKED):
-        for _ in range(3):
-            waiting = deliver(store, event, ann.destination, state=state)
+    waiting = [
+        deliver(store, event, ann.destination, state=state)
+        for state in [DeliveryState.PENDING, DeliveryState.PARKED] * 3
+    ]
     for number, result in enumerate([OK, BAD] * 4, 1):
-        record(store, waiting, number, result=result)
+        record(store, waiting[0], number, result=result)
     found = statistics(store, ann.destination)
     assert (found.succeeded, found.failed, found.pending) == (4, 4, 6)
     monkeypatch.setattr(constraints, "COUNT_CAP", 3)
@@ -191,6 +191,3 @@ def test_old_deliveries_that_have_ended_are_pruned_with_their_attempts(
         assert all(tx.deliveries.attempts(each) == [] for each in ended)
         assert all(len(tx.deliveries.attempts(each)) == 1 for each in remaining)
         assert tx.events.find_by_key(ann.account.id, event.key) == event
-    again = deliver(store, event, ann.destination)
-    assert evolve(again, id=new.id).event_id == event.id
-    assert again.id > new.id

@@ -18,6 +18,7 @@ from workbell.domain.delivery.delivery import (
     QUEUE,
     UNFINISHED,
     Delivery,
+    DeliveryId,
     DeliveryState,
 )
 from workbell.domain.identity.actor import ALL_OWNERS
@@ -31,12 +32,17 @@ def filled(store: AnyStore, ann: Tenant, ben: Tenant) -> list[Delivery]:
     """Insert five deliveries of Ann's account, the last to another destination, and one of Ben's."""
     with store.begin() as tx:
         second = tx.destinations.add(a_destination(ann.account.id, url="https://example.org/"))
-    states = (SUCCEEDED, FAILED, SUCCEEDED, PARKED, PENDING)
-    rows = []
-    for n, state in enumerate(states):
-        event = receive(store, ann, f"evt_{n // 2}") if n % 2 == 0 else event  # noqa: F821
-        to = second if n == 4 else ann.destination
-        rows.append(deliver(store, event, to, state=state, created_at=after(n)))
+    events = [receive(store, ann, f"evt_{n}") for n in range(3)]
+    rows = [
+        deliver(
+            store,
+            events[n // 2],
+            second if n == 4 else ann.destination,
+            state=state,
+            created_at=after(n),
+        )
+        for n, state in enumerate((SUCCEEDED, FAILED, SUCCEEDED, PARKED, PENDING))
+    ]
     deliver(store, receive(store, ben, "evt_0"), ben.destination, created_at=after(9))
     return rows
 
@@ -68,10 +74,11 @@ def test_purged_data_is_none(store: AnyStore, ann: Tenant) -> None:
 
 def test_every_filter_and_combinations_of_them(store: AnyStore, ann: Tenant, ben: Tenant) -> None:
     rows = filled(store, ann, ben)
+    numbers: list[int] = [row.id for row in rows]
 
     def found(**fields: Any) -> list[int]:
         ids = listed(store, DeliveryFilter(account_id=ann.account.id, **fields))
-        return [[row.id for row in rows].index(each) for each in ids]
+        return [numbers.index(each) for each in ids]
 
     one, other = rows[0].destination_id, rows[4].destination_id
     assert found() == [4, 3, 2, 1, 0]
@@ -123,6 +130,32 @@ def test_a_list_is_cut_into_pages(store: AnyStore, ann: Tenant) -> None:
             assert tx.deliveries.list_page(filters, offset=30)[1] == 25
             assert tx.deliveries.list_page(filters, limit=5)[1] == 25
             assert tx.deliveries.list_page(filters, offset=20, limit=5)[1] == 25
+
+
+@pytest.mark.parametrize("states", [None, [SUCCEEDED, FAILED, PARKED], [FAILED]], ids=str)
+def test_a_list_continues_after_a_delivery(
+    store: AnyStore, ann: Tenant, states: list[DeliveryState] | None
+) -> None:
+    """Those of one moment are ordered by id, and nothing is counted."""
+    event, kinds = receive(store, ann), [SUCCEEDED, FAILED, PARKED]
+    for n in range(12):
+        at = after((7 * n % 12) // 4)
+        deliver(store, event, ann.destination, state=kinds[n % 3], created_at=at)
+    filters = DeliveryFilter(account_id=ann.account.id, states=states)
+    every = listed(store, filters)
+    found, last = list[int](), every[0]
+    while last:
+        with store.view() as tx:
+            rows, total = tx.deliveries.list_page(
+                evolve(filters, before_id=DeliveryId(last)), limit=3
+            )
+        assert total == 0
+        found += [row.delivery.id for row in rows]
+        last = rows[-1].delivery.id if rows else 0
+    assert found == every[1:]
+    with store.view() as tx:
+        unknown = evolve(filters, before_id=DeliveryId(10**9))
+        assert tx.deliveries.list_page(unknown) == ([], 0)
 
 
 @pytest.fixture

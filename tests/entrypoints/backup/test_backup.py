@@ -66,8 +66,8 @@ def test_a_backup_of_an_open_database_restores_everything(home: Path) -> None:
     assert job_count(home) == 1
     assert artifacts(home) == before
     assert (home / "secret_key").read_bytes() == key
-    assert len(restored["kept_aside"]) == 3
-    (aside,) = (Path(path) for path in restored["kept_aside"] if "workbell.db" in path)
+    assert len(restored["set_aside"]) == 3
+    (aside,) = (Path(path) for path in restored["set_aside"] if "workbell.db" in path)
     with closing(sqlite3.connect(aside)) as db:
         assert db.execute("SELECT count(*) FROM workbell_jobs").fetchone() == (2,)
     assert run("jobs", "show", "1").exit_code == 0

@@ -128,7 +128,7 @@ class InsightHubAuthRoutes:
     """Registration and sign-in of the InsightHub API."""
 
     identity: RegistrationService
-    signing_in: LoginService
+    login_service: LoginService
 
     def register(self, request: ApiRequest[InsightHubRegistrationBody]) -> ApiResponse:
         """Create an account and email a verification code."""
@@ -141,7 +141,7 @@ class InsightHubAuthRoutes:
     def login(self, request: ApiRequest[UsernameLoginBody]) -> ApiResponse:
         """Sign a user in with JWT tokens."""
         data = request.body
-        login = self.signing_in.login(
+        login = self.login_service.login(
             data.username, data.password, request.client_info, code=data.code
         )
         body = InsightHubLoginResponse(
@@ -223,7 +223,7 @@ def _translate_type(text: str) -> str:
     return text
 
 
-def identity_operations(own: InsightHubAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
+def identity_operations(own: InsightHubAuthRoutes, auth: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/auth/."""
     return (
         Operation(
@@ -242,12 +242,12 @@ def identity_operations(own: InsightHubAuthRoutes, people: AuthRoutes) -> Sequen
         Operation(
             method="POST", path="/api/auth/refresh", name="insighthub_refresh",
             summary="Exchange a refresh token for a new access and refresh token.",
-            handler=people.refresh, request=RefreshBody, responses={200: TokenPairBody},
+            handler=auth.refresh, request=RefreshBody, responses={200: TokenPairBody},
             errors=(401,), access=Access.ANYONE, limit=Route.GENERAL, **STYLE,
         ),
         Operation(
             method="GET", path="/api/auth/profile", name="insighthub_profile",
-            summary="Get the current user.", handler=people.me, responses={200: UserBody},
+            summary="Get the current user.", handler=auth.me, responses={200: UserBody},
             access=Access.SELF, **STYLE,
         ),
     )  # fmt: skip

@@ -70,7 +70,7 @@ class JobProcessingAuthRoutes:
     """Registration and sign-in of the Job Processing API."""
 
     identity: RegistrationService
-    signing_in: LoginService
+    login_service: LoginService
 
     def register(self, request: ApiRequest[EmailPasswordBody]) -> ApiResponse:
         """Create an account; the response is the same if the address has one."""
@@ -86,7 +86,7 @@ class JobProcessingAuthRoutes:
     def login(self, request: ApiRequest[EmailLoginBody]) -> ApiResponse:
         """Sign in a user whose email address is verified."""
         data = request.body
-        login = self.signing_in.login(
+        login = self.login_service.login(
             data.email, data.password, request.client_info, code=data.code, require_verified=True
         )
         return ApiResponse(body=copy_fields(TokenPairBody, login))

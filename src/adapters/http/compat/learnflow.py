@@ -65,8 +65,8 @@ class LearnFlowAuthRoutes:
     """Registration, sign-in and usernames of the LearnFlow API."""
 
     identity: RegistrationService
-    signing_in: LoginService
-    people: UserAdministration
+    login_service: LoginService
+    users: UserAdministration
 
     def register(self, request: ApiRequest[LearnFlowRegistrationBody]) -> ApiResponse:
         """Create an account and email a verification code."""
@@ -76,17 +76,17 @@ class LearnFlowAuthRoutes:
     def login(self, request: ApiRequest[UsernameLoginBody]) -> ApiResponse:
         """Sign a user in with JWT tokens."""
         data = request.body
-        login = self.signing_in.login(
+        login = self.login_service.login(
             data.username, data.password, request.client_info, code=data.code
         )
         return ApiResponse(body=copy_fields(TokenPairBody, login))
 
     def usernames(self, request: ApiRequest) -> ApiResponse:
         """Return the usernames of all active users."""
-        return ApiResponse(body=list(self.people.usernames(request.actor)))
+        return ApiResponse(body=list(self.users.usernames(request.actor)))
 
 
-def identity_operations(own: LearnFlowAuthRoutes, people: AuthRoutes) -> Sequence[AnyOperation]:
+def identity_operations(own: LearnFlowAuthRoutes, auth: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/user, /api/token and /api/users."""
     return (
         Operation(
@@ -105,7 +105,7 @@ def identity_operations(own: LearnFlowAuthRoutes, people: AuthRoutes) -> Sequenc
         Operation(
             method="POST", path="/api/token/refresh", name="learnflow_refresh",
             summary="Exchange a refresh token for a new access and refresh token.",
-            handler=people.refresh, request=RefreshBody, responses={200: TokenPairBody},
+            handler=auth.refresh, request=RefreshBody, responses={200: TokenPairBody},
             errors=(401,), access=Access.ANYONE, **STYLE,
         ),
         Operation(

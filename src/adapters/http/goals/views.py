@@ -160,12 +160,12 @@ def csv_chunks(rows: Iterable[ExportRow]) -> Iterator[bytes]:
     write = csv.writer(buffer).writerow
     write(COLUMNS)
     for row in rows:
-        yield _take(buffer)
+        yield _drain(buffer)
         write(_cells(row))
-    yield _take(buffer)
+    yield _drain(buffer)
 
 
-def _take(buffer: StringIO) -> bytes:
+def _drain(buffer: StringIO) -> bytes:
     """Return the content of the buffer and empty it."""
     text = buffer.getvalue()
     buffer.seek(0)

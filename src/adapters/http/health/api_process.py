@@ -81,7 +81,7 @@ class HealthRoutes:
 
     readiness: Readiness
     jobs: JobService
-    signing_in: LoginService
+    login_service: LoginService
     metrics_registry: MetricsRegistry
     worker_lease: timedelta
     metrics_token: str | None = field(repr=False)
@@ -135,7 +135,7 @@ class HealthRoutes:
             return
         if not request.token:
             raise Unauthenticated("Metrics require METRICS_TOKEN or a superuser.")
-        reader = self.signing_in.authenticate(request.token, request.client_info)
+        reader = self.login_service.authenticate(request.token, request.client_info)
         check(reader, Action.READ_METRICS, "Metrics require METRICS_TOKEN or a superuser.")
 
 

@@ -25,17 +25,17 @@ class Readiness:
             reported but does not make the process unready.
         outdated: Schema revisions that are too old for this code. Unknown
             (newer) revisions are accepted, for rolling upgrades.
-        ailments: Returns other reasons for not being ready.
+        health_problems: Returns other reasons for not being ready.
     """
 
     database: Health
     cache: Callable[[], None]
     outdated: Collection[str] = ()
-    ailments: Callable[[], Sequence[str]] = tuple
+    health_problems: Callable[[], Sequence[str]] = tuple
 
     def check(self) -> tuple[Sequence[str], Mapping[str, str]]:
         """Return the reasons for not being ready, and the state of the parts."""
-        reasons = list(self.ailments())
+        reasons = list(self.health_problems())
         state = {"cache": probe(self.cache)}
         try:
             revision = state["schema_version"] = self.database.schema_version()

@@ -131,7 +131,7 @@ def _api_key_body(key: ApiKey) -> ApiKeyBody:
 class AccountRoutes:
     """The caller's own account."""
 
-    signing_in: LoginService
+    login_service: LoginService
     passwords: PasswordService
     profiles: ProfileService
     sessions: SessionService
@@ -139,7 +139,7 @@ class AccountRoutes:
 
     def logout(self, request: ApiRequest) -> ApiResponse:
         """End the session of this request."""
-        self.signing_in.logout(request.actor)
+        self.login_service.logout(request.actor)
         return message_response("You are signed out.")
 
     def change_profile(self, request: ApiRequest[ProfileChangeBody]) -> ApiResponse:

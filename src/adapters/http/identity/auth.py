@@ -189,7 +189,7 @@ class AuthRoutes:
     """Registration and sign-in."""
 
     identity: RegistrationService
-    signing_in: LoginService
+    login_service: LoginService
 
     def register(self, request: ApiRequest[RegistrationBody]) -> ApiResponse:
         """Create an account and email a verification code."""
@@ -212,14 +212,14 @@ class AuthRoutes:
     def login(self, request: ApiRequest[LoginBody]) -> ApiResponse:
         """Sign a user in with JWT tokens."""
         data = request.body
-        login = self.signing_in.login(
+        login = self.login_service.login(
             data.identifier, data.password, request.client_info, code=data.code
         )
         return ApiResponse(body=copy_fields(LoginResponseBody, login, user=user_body(login.user)))
 
     def refresh(self, request: ApiRequest[RefreshBody]) -> ApiResponse:
         """Exchange a refresh token for a new token pair."""
-        login = self.signing_in.refresh(request.body.token, request.client_info)
+        login = self.login_service.refresh(request.body.token, request.client_info)
         return ApiResponse(body=copy_fields(TokenPairBody, login))
 
     def me(self, request: ApiRequest) -> ApiResponse:

@@ -57,7 +57,7 @@ class BrowserSessionRoutes:
 
     def close(self, request: ApiRequest) -> ApiResponse:
         """End the session, delete its cookie and clear the browser's storage."""
-        self.browser.signing_in.logout(request.actor)
+        self.browser.login_service.logout(request.actor)
         headers = {**NO_STORE, "Clear-Site-Data": '"cache", "storage"'}
         return ApiResponse(status=204, headers=headers, cookie=self.browser.cookie(None))
 

@@ -81,7 +81,7 @@ class SecondFactorRoutes:
     """The caller's own second factor, and removal of other users' factors."""
 
     second_factor: SecondFactorService
-    people: UserAdministration
+    users: UserAdministration
 
     def show(self, request: ApiRequest) -> ApiResponse:
         """Return the state of the caller's second factor."""
@@ -113,7 +113,7 @@ class SecondFactorRoutes:
 
     def remove_lost(self, request: ApiRequest) -> ApiResponse:
         """Remove another user's second factor and end their sessions."""
-        self.people.remove_second_factor(request.actor, UserId(request.ids["user_id"]))
+        self.users.remove_second_factor(request.actor, UserId(request.ids["user_id"]))
         return ApiResponse(status=204)
 
 

@@ -61,25 +61,25 @@ class UserChangeBody:
 class UserRoutes:
     """User administration."""
 
-    people: UserAdministration
+    users: UserAdministration
 
     def list(self, request: ApiRequest[object, UserQuery]) -> ApiResponse:
         """Return a page of all users."""
-        find = partial(self.people.find, request.actor, copy_fields(UserFilter, request.query))
+        find = partial(self.users.find, request.actor, copy_fields(UserFilter, request.query))
         return ordered_page(request, ORDERINGS, find, user_body)
 
     def get(self, request: ApiRequest) -> ApiResponse:
         """Return a user."""
-        return ApiResponse(body=user_body(self.people.get(request.actor, _id(request))))
+        return ApiResponse(body=user_body(self.users.get(request.actor, _id(request))))
 
     def change(self, request: ApiRequest[UserChangeBody]) -> ApiResponse:
         """Change a user's role, tier or flags."""
         change = copy_fields(UserChange, request.body)
-        return ApiResponse(body=user_body(self.people.change(request.actor, _id(request), change)))
+        return ApiResponse(body=user_body(self.users.change(request.actor, _id(request), change)))
 
     def sign_out(self, request: ApiRequest) -> ApiResponse:
         """End all sessions of a user."""
-        ended = self.people.sign_out(request.actor, _id(request))
+        ended = self.users.sign_out(request.actor, _id(request))
         return message_response(f"Sessions ended: {ended}.")
 
 

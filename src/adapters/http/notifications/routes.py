@@ -71,11 +71,11 @@ class UnsubscribeBody:
 class NotificationRoutes:
     """Notification preferences and unsubscribe links."""
 
-    reminding: ReminderService
+    reminders: ReminderService
 
     def preferences(self, request: ApiRequest) -> ApiResponse:
         """Return the caller's preferences."""
-        return _preferences_response(self.reminding.preferences(request.actor))
+        return _preferences_response(self.reminders.preferences(request.actor))
 
     def save_preferences(self, request: ApiRequest[PreferencesBody]) -> ApiResponse:
         """Replace the caller's preferences."""
@@ -84,17 +84,17 @@ class NotificationRoutes:
             reminders=request.body.reminders,
             reminder_time=None if at is None else time.fromisoformat(at),
         )
-        return _preferences_response(self.reminding.save_preferences(request.actor, preferences))
+        return _preferences_response(self.reminders.save_preferences(request.actor, preferences))
 
     def confirm_unsubscribe(self, request: ApiRequest) -> ApiResponse:
         """Return a confirmation form; GET is safe, as mail scanners use links."""
-        category = self.reminding.parse_unsubscribe_token(request.names["token"]).category
+        category = self.reminders.parse_unsubscribe_token(request.names["token"]).category
         content = _FORM.format(category=escape(category))
         return _unsubscribe_response(request, category, "Unsubscribe", content, done=False)
 
     def unsubscribe(self, request: ApiRequest) -> ApiResponse:
         """Unsubscribe from the category of the link."""
-        category = self.reminding.unsubscribe(request.names["token"], request.client_info).category
+        category = self.reminders.unsubscribe(request.names["token"], request.client_info).category
         content = f"<p>You will get no more {escape(category)}.</p>"
         return _unsubscribe_response(request, category, "Unsubscribed", content, done=True)
 

@@ -96,7 +96,7 @@ class BackfilledBody(JobBody):
 class ScheduleRoutes:
     """Schedules in one style: base path, response bodies and statuses."""
 
-    scheduling: ScheduleService
+    schedules: ScheduleService
     jobs: JobService
     definitions: TaskDefinitionService
     base: str = BASE
@@ -123,12 +123,12 @@ class ScheduleRoutes:
         """Return a page of the schedules that match the filters."""
         part = make_slice(request, page, page_size)
         matching = schedule_filter(request, filters, self.definitions, prefix)
-        listed, total = self.scheduling.find(request.actor, matching, order, part.offset, part.size)
+        listed, total = self.schedules.find(request.actor, matching, order, part.offset, part.size)
         return numbered_page(request, part, [self.show_listed(each) for each in listed], total)
 
     def create(self, request: ApiRequest[NewSchedule]) -> ApiResponse:
         """Create a schedule that belongs to the caller."""
-        view = self.scheduling.create(request.actor, request.body)
+        view = self.schedules.create(request.actor, request.body)
         return self._respond(view, 201, Location=f"{self.base}/{view.schedule.id}")
 
     def get(self, request: ApiRequest) -> ApiResponse:
@@ -146,22 +146,22 @@ class ScheduleRoutes:
     def delete(self, request: ApiRequest) -> ApiResponse:
         """Delete a schedule, but not its jobs."""
         version = request.expected_version(self.get_view(request).schedule.version)
-        self.scheduling.delete(request.actor, _id(request), version=version)
+        self.schedules.delete(request.actor, _id(request), version=version)
         return ApiResponse(status=204)
 
     def toggle(self, request: ApiRequest) -> ApiResponse:
         """Pause an active schedule, or resume a paused one."""
-        return self._respond(self.scheduling.toggle(request.actor, _id(request)))
+        return self._respond(self.schedules.toggle(request.actor, _id(request)))
 
     def run_now(self, request: ApiRequest) -> ApiResponse:
         """Enqueue an extra run of the schedule's task."""
-        job = self.scheduling.run_now(request.actor, _id(request))
+        job = self.schedules.run_now(request.actor, _id(request))
         return ApiResponse(status=202, body=job_body(job), headers=_location(job))
 
     def backfill(self, request: ApiRequest[BackfillRangeBody]) -> ApiResponse:
         """Enqueue the runs of a past range, or count them in a dry run."""
         data = request.body
-        plan = self.scheduling.backfill(
+        plan = self.schedules.backfill(
             request.actor, _id(request), data.start, data.end, dry_run=data.dry_run
         )
         summary = copy_fields(BackfillSummary, plan)
@@ -180,7 +180,7 @@ class ScheduleRoutes:
 
     def upcoming(self, request: ApiRequest[object, UpcomingQuery]) -> ApiResponse:
         """Return the schedule's expression in words and its next runs."""
-        preview = self.scheduling.upcoming(request.actor, _id(request), request.query.n)
+        preview = self.schedules.upcoming(request.actor, _id(request), request.query.n)
         return ApiResponse(body=preview_body(preview))
 
     def explain(self, request: ApiRequest[ExpressionBody]) -> ApiResponse:
@@ -188,15 +188,15 @@ class ScheduleRoutes:
         data = request.body
         zone = data.time_zone or request.actor.time_zone
         rule = CronRule(data.cron_expression, zone, data.dst_gap, data.dst_overlap)
-        return ApiResponse(body=preview_body(self.scheduling.explain(rule, data.n)))
+        return ApiResponse(body=preview_body(self.schedules.explain(rule, data.n)))
 
     def get_view(self, request: ApiRequest) -> ScheduleView:
         """Return the schedule in the path; raise NotFound without one."""
-        return self.scheduling.get(request.actor, _id(request))
+        return self.schedules.get(request.actor, _id(request))
 
     def _edit(self, request: ApiRequest, changes: Mapping[str, Any]) -> ApiResponse:
         version = request.expected_version(self.get_view(request).schedule.version)
-        view = self.scheduling.edit(request.actor, _id(request), changes, version=version)
+        view = self.schedules.edit(request.actor, _id(request), changes, version=version)
         return self._respond(view)
 
     def _respond(self, view: ScheduleView, status: int = 200, **headers: str) -> ApiResponse:

@@ -15,6 +15,8 @@ from waitress.task import ErrorTask, Task, WSGITask
 from workbell.adapters.http.server.parser import RequestParser
 
 LINGER_SECONDS: Final = 2.0
+SEND_BYTES: Final = 65_536
+"""How many bytes of a response are collected before they are sent."""
 
 _CODES: Final[Mapping[int, str]] = {
     400: "bad_request",
@@ -77,7 +79,7 @@ class _Response(Task):
         if self._is_head:
             self.chunked_response = False
         super().finish()
-        self.channel.flush()
+        self.channel.send_collected()
 
     def send_problem(self, status: int, detail: str, request_id: str) -> None:
         """Send a problem document (RFC 9457) and close the connection."""
@@ -176,25 +178,46 @@ class Channel(HTTPChannel):
     server: Server
     _linger_until: float | None = None
 
-    def flush(self) -> None:
-        """Send what the socket accepts now; called by worker threads."""
-        with self.outbuf_lock:
-            if self.connected and self.total_outbufs_len:
-                self._flush_exception(self._flush_some, do_close=False)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take over an accepted connection."""
+        self._collected = list[bytes]()
+        self._collected_bytes = 0
+        super().__init__(*arguments, **options)
+
+    def write_soon(self, data: Any) -> int:
+        """
+        Collect a part of a response; return its length.
+
+        Small parts, such as the head and the body, are sent together: each send
+        hands the interpreter to another thread.
+        """
+        if not isinstance(data, bytes):  # a file
+            self.send_collected()
+            return super().write_soon(data)
+        self._collected.append(data)
+        self._collected_bytes += len(data)
+        if self._collected_bytes >= SEND_BYTES:
+            self.send_collected()
+        return len(data)
+
+    def send_collected(self) -> None:
+        """
+        Send the collected parts; called by worker threads.
+
+        Raises:
+            ClientDisconnected: The client closed the connection.
+        """
+        data = b"".join(self._collected)
+        self._collected.clear()
+        self._collected_bytes = 0
+        super().write_soon(data)
 
     def readable(self) -> bool:
         """Whether the server thread should read from the socket."""
         return self._linger_until is not None or super().readable()
 
     def writable(self) -> bool:
-        """
-        Whether the server thread should write to the socket or close it.
-
-        A worker thread sends a small response itself; if the server thread
-        watched for it meanwhile, both would compete for the interpreter.
-        """
-        if self.requests and self.total_outbufs_len < self.adj.send_bytes:
-            return self.will_close or self.close_when_flushed
+        """Whether the server thread should write to the socket or close it."""
         return self._linger_until is None and bool(super().writable())
 
     def handle_read(self) -> None:

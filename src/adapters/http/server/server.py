@@ -18,7 +18,7 @@ from workbell.adapters.http.server.parser import MAX_HEAD_BYTES
 from workbell.domain.errors import Unavailable
 
 BACKLOG: Final = 1024
-_BUFFER_BYTES: Final = 65_536
+_RECEIVE_BYTES: Final = 65_536
 _LOOP_SECONDS: Final = 1
 
 
@@ -144,8 +144,7 @@ class HttpServer:
             threads=threads,
             backlog=BACKLOG,
             ident=None,
-            recv_bytes=_BUFFER_BYTES,
-            send_bytes=_BUFFER_BYTES,  # a small response leaves in one piece, not head and body
+            recv_bytes=_RECEIVE_BYTES,
             connection_limit=limits.connections,
             channel_timeout=limits.idle_seconds,
             cleanup_interval=_LOOP_SECONDS,

@@ -36,7 +36,7 @@ class BrowserSessions:
     methods require the CSRF token of the session.
     """
 
-    signing_in: LoginService
+    login_service: LoginService
     public_url: str
 
     def login(
@@ -52,7 +52,7 @@ class BrowserSessions:
         """
         self.check_origin(headers)
         previous = self._token(headers)
-        return self.signing_in.login_opaque(
+        return self.login_service.login_opaque(
             identifier,
             password,
             origin,
@@ -81,7 +81,7 @@ class BrowserSessions:
             token.secret, headers(CSRF_HEADER) or ""
         ):
             raise NotAllowed(f"The header {CSRF_HEADER} is missing or wrong: reload the page.")
-        return self.signing_in.authenticator.by_session(token.text, SessionKind.BROWSER, origin)
+        return self.login_service.authenticator.by_session(token.text, SessionKind.BROWSER, origin)
 
     def csrf(self, headers: Headers) -> str | None:
         """Return the CSRF token of the session, or None without a session cookie."""

@@ -96,13 +96,16 @@ class Dispatcher:
         token = parse_bearer_token(req.get_header("Authorization"))
         actor = self._authorize(req, operation, token, client_info)
 
-        def build(query: Any, parameters: Mapping[str, str], body: Any) -> ApiRequest:
+        def build(
+            query: Any, parameters: Mapping[str, str], body: Any, content: bytes = b""
+        ) -> ApiRequest:
             return ApiRequest(
                 actor=actor,
                 client_info=client_info,
                 ids=ids,
                 names={name: text for name, text in path.items() if name not in ids},
                 body=body,
+                content=content,
                 query=query,
                 url=f"{req.scheme}://{req.netloc}{req.path}",
                 parameters=parameters,
@@ -117,15 +120,17 @@ class Dispatcher:
         if operation.exists is not None:
             operation.exists(build(None, {}, None))
         query, parameters = self.queries.read(req.query_string, operation.query)
-        body = None if operation.request is None else self.bodies.read(req, operation)
-        return build(query, parameters, body)
+        if operation.request is None:
+            return build(query, parameters, None)
+        body, content = self.bodies.read(req, operation)
+        return build(query, parameters, body, content)
 
     def _authorize(
         self, req: falcon.Request, operation: AnyOperation, token: str, client_info: ClientInfo
     ) -> Actor:
         """Return the caller after checking rate limits and permissions."""
         if operation.route is Route.SIGN_IN:
-            self.browser.signing_in.hasher.check_capacity()
+            self.browser.login_service.hasher.check_capacity()
         try:
             actor = self._authenticate(req, operation, token, client_info)
         except (Unauthenticated, NotAllowed) as error:
@@ -160,7 +165,7 @@ class Dispatcher:
         if operation.access is Access.ANYONE:
             return ANONYMOUS
         if token:
-            return self.browser.signing_in.authenticate(token, client_info)
+            return self.browser.login_service.authenticate(token, client_info)
         if operation.by_cookie and self.browser.has_cookie(req.get_header):
             req.context.by_cookie = True
             return self.browser.actor(req.method, req.get_header, client_info)

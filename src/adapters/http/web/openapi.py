@@ -112,13 +112,15 @@ class Components:
 
     def reference(self, cls: type) -> Schema:
         """
-        Add the schema of a class and return a reference to it; `str` is inline.
+        Add the schema of a class and return a reference to it; `str` and `dict` are inline.
 
         Raises:
             ValueError: Another class has the same name.
         """
         if cls is str:
             return {"type": "string"}
+        if cls is dict:
+            return {"type": "object", "additionalProperties": True}
         self._claim_names(cls)
         if cls.__name__ not in self.schemas:
             schema = dict(self._serializer.schema(cls))
@@ -223,6 +225,10 @@ def _cookie_security(operation: AnyOperation) -> list[Schema]:
 def _request(operation: AnyOperation, components: Components) -> Schema:
     """Return the schema of the body; partial operations require no field."""
     assert operation.request is not None
+    if operation.max_batch:
+        one = components.reference(operation.request)
+        several = {"type": "array", "items": one, "minItems": 1, "maxItems": operation.max_batch}
+        return {"anyOf": [one, several]}
     if not operation.partial:
         return components.reference(operation.request)
     properties = {
@@ -334,7 +340,7 @@ def _body(body: type | ListOf | None, components: Components) -> Schema:
         return components.reference(body)
     items: Schema = {"type": "array", "items": components.reference(body.item)}
     if body.plain:
-        return items
+        return {"anyOf": [items["items"], items]} if body.or_one else items
     link = {"type": ["string", "null"], "format": "uri"}
     properties: Schema = {
         "count": {"type": "integer", "minimum": 0},

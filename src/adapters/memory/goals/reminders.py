@@ -67,9 +67,9 @@ class MemoryReminderRepository:
         for goal, history in goals.items():
             self._tables.reminded.put(GoalId(goal), history)
 
-    def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(self, preferences: Mapping[UserId, Preferences], now: datetime) -> None:
         """Update `zone` and `next_at` of owners whose reminder time has come."""
-        for owner, wanted in people.items():
+        for owner, wanted in preferences.items():
             before = self.preferences(owner)
             if before.next_at is not None and before.next_at <= now:
                 self.save_preferences(

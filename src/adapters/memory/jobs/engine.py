@@ -25,7 +25,7 @@ class MemoryEngine:
         entries = self._rows.tables.job_index.of("scheduled")[:limit]
         jobs = self._rows.tables.jobs.rows
         due = [jobs[job_id] for due_at, job_id in entries if due_at <= now]
-        self._rows.place(due, now)
+        self._rows.stage(due, now)
         return len(due)
 
     def claim(
@@ -97,7 +97,7 @@ class MemoryEngine:
             jobs = [self._rows.tables.jobs.rows[job_id] for job_id in accepted]
             scheduled = [job for job in jobs if job.state is JobState.SCHEDULED]
             due = [job for job in scheduled if job.due_at <= accepted[job.id].ended_at]
-            self._rows.place(due, now)
+            self._rows.stage(due, now)
             self._rows.release({job.concurrency_key for job in jobs} - {None}, now)
         return set(accepted)
 

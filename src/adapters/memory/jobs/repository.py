@@ -107,7 +107,7 @@ class MemoryJobRepository(MemoryEngine):
         self._rows.put(moved)
         stays = stored.state is JobState.READY and moved.state is JobState.READY
         if moved.state.waiting and moved.due_at <= now and not stays:
-            self._rows.place([moved], now)
+            self._rows.stage([moved], now)
         if stored.concurrency_key is not None:
             self._rows.release([stored.concurrency_key], now)
         return True

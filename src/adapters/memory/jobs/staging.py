@@ -70,7 +70,7 @@ class MemoryJobTable:
             self.woken.add(job.queue)
         return ready
 
-    def place(self, jobs: Iterable[Job], now: datetime) -> None:
+    def stage(self, jobs: Iterable[Job], now: datetime) -> None:
         """Move due jobs to READY, or HELD if the key is at its limit or the task inactive."""
         ready, concurrency_keys = [], set()
         for job in jobs:
@@ -98,10 +98,12 @@ class MemoryJobTable:
             released += islice(held, None if free_slots is None else max(free_slots, 0))
         return len(self.make_ready(released, now))
 
-    def _tags(self, queue: str, priority: int, share_key: str) -> tuple[float | None, float | None]:
+    def _tags(
+        self, queue: str, priority: int, fairness_key: str
+    ) -> tuple[float | None, float | None]:
         """Return the lowest ready tag of a queue and priority, and a share's highest."""
         ready = self.tables.job_index.of("ready", queue)
         first = bisect_left(ready, (-priority,))
         lowest = ready[first][1] if first < len(ready) and ready[first][0] == -priority else None
-        share = self.tables.job_index.of("share", queue, priority, share_key)
+        share = self.tables.job_index.of("share", queue, priority, fairness_key)
         return lowest, share[-1][0] if share else None

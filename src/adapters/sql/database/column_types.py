@@ -6,21 +6,22 @@ from types import NoneType
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, LargeBinary, String, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 Id = BigInteger().with_variant(Integer(), "sqlite")
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+LongBytes = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
-def to_db_text(moment: datetime | None) -> str | None:
+def to_db_text(instant: datetime | None) -> str | None:
     """Format a datetime for SQLite, as text that sorts by time."""
-    if moment is None:
+    if instant is None:
         return None
-    if moment.tzinfo is not UTC:
-        moment = _in_utc(moment)
-    return moment.isoformat(" ", "microseconds")[:26]
+    if instant.tzinfo is not UTC:
+        instant = _in_utc(instant)
+    return instant.isoformat(" ", "microseconds")[:26]
 
 
 def from_db_text(text: str | None) -> datetime | None:
@@ -28,13 +29,13 @@ def from_db_text(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def to_naive_utc(moment: datetime | None) -> datetime | None:
+def to_naive_utc(instant: datetime | None) -> datetime | None:
     """Convert a datetime to naive UTC, as the database servers store it."""
-    if moment is None:
+    if instant is None:
         return None
-    if moment.tzinfo is not UTC:
-        moment = _in_utc(moment)
-    return moment.replace(tzinfo=None)
+    if instant.tzinfo is not UTC:
+        instant = _in_utc(instant)
+    return instant.replace(tzinfo=None)
 
 
 def instant_writer(dialect: Dialect) -> Callable[[datetime | None], Any]:
@@ -47,16 +48,16 @@ def instant_reader(dialect: Dialect) -> Callable[[Any], Any]:
     return from_db_text if dialect.name == "sqlite" else _aware
 
 
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError(f"The datetime {moment} has no time zone: only aware ones are stored.")
-    return moment.astimezone(UTC)
+def _in_utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError(f"The datetime {instant} has no time zone: only aware ones are stored.")
+    return instant.astimezone(UTC)
 
 
-def _aware(moment: datetime | None) -> datetime | None:
-    if moment is None or moment.tzinfo is UTC:
-        return moment
-    return moment.replace(tzinfo=UTC)
+def _aware(instant: datetime | None) -> datetime | None:
+    if instant is None or instant.tzinfo is UTC:
+        return instant
+    return instant.replace(tzinfo=UTC)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -102,7 +103,7 @@ def json_value(text: str | None) -> Any:
     return None if text is None else _decode(text)
 
 
-_PLAIN_TYPES = (str, int, float, NoneType)
+_PLAIN_TYPES = (str, int, float, bytes, NoneType)
 
 
 def to_db_values(values: Iterable[Any], dialect: Dialect) -> list[Any]:

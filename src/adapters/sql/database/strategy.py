@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 from attrs import frozen
 from sqlalchemy import ColumnElement, Connection
 
+from workbell.domain.delivery.delivery import Delivery
+from workbell.domain.delivery.event import Event
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task
@@ -29,6 +31,8 @@ FireTicks: TypeAlias = Callable[
 ]
 AdvanceByOne: TypeAlias = Callable[[Connection, Sequence[FastPathStep]], None]
 InsertSchedule: TypeAlias = Callable[[Connection, Schedule], int]
+InsertEvent: TypeAlias = Callable[[Connection, Event], int | None]
+InsertDeliveries: TypeAlias = Callable[[Connection, Sequence[Delivery]], Sequence[int]]
 IsAmong: TypeAlias = Callable[[Any, str], ColumnElement[bool]]
 
 
@@ -44,6 +48,8 @@ class Strategy:
         write_settlements: Write accepted outcomes and their attempts.
         insert_schedule: Insert a schedule and return its id.
         advance_by_one: Move schedules past one tick each.
+        insert_event: Insert an event and return its id; None if its key exists.
+        insert_deliveries: Insert deliveries and return their ids, in the same order.
         is_among: The condition that a column is among the ids of a parameter.
         insert_job: Insert one waiting job without a concurrency key; the last
             argument says whether the statement commits by itself.
@@ -56,6 +62,8 @@ class Strategy:
     write_settlements: WriteSettlements
     insert_schedule: InsertSchedule
     advance_by_one: AdvanceByOne
+    insert_event: InsertEvent
+    insert_deliveries: InsertDeliveries
     is_among: IsAmong
     insert_job: InsertJob | None = None
     settle_and_claim: SettleAndClaim | None = None

@@ -33,7 +33,7 @@ _LATEST = (
     select(progress_entries)
     .where(
         entries_c.owner == bindparam("owner_id"),
-        entries_c.started_at < bindparam("moment"),
+        entries_c.started_at < bindparam("instant"),
         entries_c.id != bindparam("except_id"),
     )
     .order_by(entries_c.started_at.desc())
@@ -122,7 +122,7 @@ class SqlProgressEntryRepository:
         self, owner: UserId, instant: datetime, *, except_id: EntryId | None = None
     ) -> ProgressEntry | None:
         """Return the last timed entry that started before a time, ignoring `except_id`."""
-        values = {"owner_id": owner, "moment": instant, "except_id": except_id or 0}
+        values = {"owner_id": owner, "instant": instant, "except_id": except_id or 0}
         row = self._db.execute(_LATEST, values).one_or_none()
         return None if row is None else _entry(row)
 

@@ -211,11 +211,11 @@ class SqlReminderRepository:
             for ids in chunks(sorted(some)):
                 self._db.execute(self._bulk.insert_history, {**values, "ids": ids})
 
-    def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(self, preferences: Mapping[UserId, Preferences], now: datetime) -> None:
         """Update `zone` and `next_at` of owners whose reminder time has come."""
         rows = [
             {"owner_id": owner, "now": now, "new_zone": wanted.zone, "new_next_at": wanted.next_at}
-            for owner, wanted in sorted(people.items())
+            for owner, wanted in sorted(preferences.items())
         ]
         if rows:
             self._db.execute(_SET_NEXT_TIME, rows)

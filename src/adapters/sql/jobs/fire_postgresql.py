@@ -2,7 +2,7 @@
 Firing the due ticks of many schedules on PostgreSQL.
 
 Executing row by row, or binding arrays, costs the driver 2 to 4 times the CPU
-time (docs/decisions/0036).
+time (docs/decisions/0005-one-strategy-per-database.md).
 """
 
 from collections.abc import Sequence

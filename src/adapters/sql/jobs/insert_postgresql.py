@@ -2,8 +2,9 @@
 Inserting jobs on PostgreSQL: states, tags and rows in one statement.
 
 Rows are passed as one JSON text: binding arrays, or executing row by row, costs
-the driver 2 to 4 times the CPU time (docs/decisions/0036). A single statement
-commits itself: one round trip in place of three (docs/decisions/0035).
+the driver 2 to 4 times the CPU time
+(docs/decisions/0005-one-strategy-per-database.md). A single statement commits
+itself: one round trip in place of three.
 """
 
 from collections.abc import Sequence

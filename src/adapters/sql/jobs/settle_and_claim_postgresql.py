@@ -2,8 +2,8 @@
 Settling and claiming on PostgreSQL in one statement.
 
 Executing row by row, or binding arrays, costs the driver 2 to 4 times the CPU
-time (docs/decisions/0036). A single statement commits itself: one round trip in
-place of three (docs/decisions/0035).
+time (docs/decisions/0005-one-strategy-per-database.md). A single statement
+commits itself: one round trip in place of three.
 """
 
 from collections.abc import Sequence

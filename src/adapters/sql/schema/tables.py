@@ -36,7 +36,7 @@ metadata = MetaData(
 NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
 KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
 # Free space in pages for HOT updates, and earlier vacuuming, of rows that change often.
-_BUSY: dict[str, Any] = {
+BUSY: dict[str, Any] = {
     **NUMBERED,
     "postgresql_with": {"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.02},
 }
@@ -238,7 +238,7 @@ jobs = Table(
     *json_values("parameters"),
     *json_values("result", null=True),
     Index("workbell_jobs_owner_idx", "owner", "id"),
-    **_BUSY,
+    **BUSY,
 )
 
 attempts = Table(

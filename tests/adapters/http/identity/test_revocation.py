@@ -48,12 +48,12 @@ class Process:
     """One process of the service; processes share only the database."""
 
     store: SqlStore
-    signing_in: LoginService
+    login_service: LoginService
     members: AccountServiceSet
 
     def knows(self, token: str) -> bool:
         try:
-            return bool(self.signing_in.authenticate(token).user_id)
+            return bool(self.login_service.authenticate(token).user_id)
         except Unauthenticated:
             return False
 
@@ -64,10 +64,10 @@ def a_process(url: str, clock: Clock) -> Process:
         store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=NoMail()
     )
     tokens = JwtTokens.create([KEY], clock, issuer="us")
-    signing_in = LoginService(
+    login_service = LoginService(
         store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens, totp=PyotpTotp()
     )
-    return Process(store, signing_in, AccountServiceSet.of(identity, signing_in))
+    return Process(store, login_service, AccountServiceSet.of(identity, login_service))
 
 
 @pytest.fixture
@@ -97,15 +97,15 @@ def processes(url: str) -> Iterator[tuple[Clock, Process, Process]]:
 
 
 def other_login(here: Process) -> Actor:
-    return here.signing_in.authenticate(here.signing_in.login("ana", PASSWORD).access)
+    return here.login_service.authenticate(here.login_service.login("ana", PASSWORD).access)
 
 
 def root(here: Process) -> Actor:
-    return here.signing_in.authenticate(here.signing_in.login("root", PASSWORD).access)
+    return here.login_service.authenticate(here.login_service.login("root", PASSWORD).access)
 
 
 DEEDS: dict[str, Callable[[Process, Actor], object]] = {
-    "logout": lambda here, ana: here.signing_in.logout(ana),
+    "logout": lambda here, ana: here.login_service.logout(ana),
     "a changed password": lambda here, ana: here.members.passwords.change(
         other_login(here), PASSWORD, NEW
     ),
@@ -124,9 +124,9 @@ def test_revocation_is_immediate_here_and_within_five_seconds_elsewhere(
     processes: tuple[Clock, Process, Process], deed: Callable[[Process, Actor], object]
 ) -> None:
     clock, here, there = processes
-    token = here.signing_in.login("ana", PASSWORD).access
+    token = here.login_service.login("ana", PASSWORD).access
     assert here.knows(token) and there.knows(token)
-    deed(here, here.signing_in.authenticate(token))
+    deed(here, here.login_service.authenticate(token))
     assert not here.knows(token)
     clock.at += timedelta(seconds=5)
     assert not there.knows(token)
@@ -145,7 +145,7 @@ for token in sys.stdin:
 def test_a_process_that_has_not_cached_the_token_rejects_it_immediately(url: str) -> None:
     """The cache of 5 s holds only tokens that the process has checked itself."""
     here = a_process(url, Clock())
-    first, second = (here.signing_in.login("ana", PASSWORD).access for _ in range(2))
+    first, second = (here.login_service.login("ana", PASSWORD).access for _ in range(2))
     root = Path(__file__).parents[4]
     command = [sys.executable, "-c", CHILD, url]
     with Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=root) as there:
@@ -156,7 +156,7 @@ def test_a_process_that_has_not_cached_the_token_rejects_it_immediately(url: str
             return str(there.stdout.readline() if there.stdout else "").strip()
 
         assert knows(first) == "True"
-        here.signing_in.logout(here.signing_in.authenticate(second))
+        here.login_service.logout(here.login_service.authenticate(second))
         assert knows(second) == "False"
         assert knows(first) == "True"
         there.stdin.close()

@@ -1,5 +1,6 @@
 """The HTTP server: strict parsing, slow clients, a graceful stop."""
 
+import io
 import json
 import select
 import socket
@@ -15,6 +16,7 @@ import falcon
 import pytest
 from structlog.testing import capture_logs
 
+from workbell.adapters.http.server.channel import SEND_BYTES, Channel
 from workbell.adapters.http.server.server import HttpServer, ServerLimits, listen
 from workbell.domain.errors import Unavailable
 
@@ -654,6 +656,48 @@ def test_an_answer_of_unknown_length_is_chunked() -> None:
     with running(answering("200 OK", [], b"a", b"", b"bc")) as address:
         assert talk(address, closed(HELLO)).endswith(b"\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
         assert talk(address, b"GET / HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\nabc")
+
+
+def test_a_small_response_leaves_in_one_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    sends = list[bytes]()
+    send = Channel.send
+
+    def recorded(channel: Channel, data: bytes, do_close: bool = True) -> int:
+        sends.append(data)
+        return send(channel, data, do_close=do_close)
+
+    monkeypatch.setattr(Channel, "send", recorded)
+    with running(Recorder()) as address, connect(address) as sock:
+        sock.sendall(asked("Content-Length: 5") + b"hello")
+        assert until(sock, b"hello").endswith(b"\r\n\r\nhello")
+    assert len(sends) == 1
+
+
+def test_a_large_response_is_sent_while_the_application_runs() -> None:
+    proceed = Event()
+
+    def app(_: WSGIEnvironment, start: StartResponse) -> Iterator[bytes]:
+        start("200 OK", [("Content-Length", str(SEND_BYTES + 3))])
+        yield b"x" * SEND_BYTES
+        assert proceed.wait(PATIENCE)
+        yield b"end"
+
+    with running(app) as address, connect(address) as sock:
+        sock.sendall(HELLO)
+        assert until(sock, b"x" * 1_000)
+        proceed.set()
+        assert until(sock, b"xend").endswith(b"xend")
+
+
+def test_a_file_follows_the_parts_before_it() -> None:
+    def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        start("200 OK", [("Content-Length", "19")])
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](io.BytesIO(b"content of the file"))
+        return wrapped
+
+    with running(app) as address, connect(address) as sock:
+        sock.sendall(HELLO)
+        assert until(sock, b"of the file").startswith(b"HTTP/1.1 200 OK")
 
 
 def test_an_answer_shorter_than_promised_ends_the_connection() -> None:

@@ -33,8 +33,8 @@ def limited(world: World, limiter: RateLimiter | None = None, **rates: Rate | No
         clock=world.clock,
         policies=Policies.of(**{**given, **rates}),
     )
-    signing_in = evolve(world.parts.login, rate_limits=rate_limits)
-    parts = evolve(world.parts, rate_limits=rate_limits, login=signing_in)
+    login_service = evolve(world.parts.login, rate_limits=rate_limits)
+    parts = evolve(world.parts, rate_limits=rate_limits, login=login_service)
     return evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
 
 
@@ -176,8 +176,8 @@ def test_sign_in_without_hashing_capacity_is_refused_first(world: World) -> None
     """On every route that hashes: no row written, no limit spent, no body read."""
     full = Argon2Hasher.create(memory_kib=8, passes=1, slots=1, waiting=0)
     world = limited(world, login=Rate(1, 60), anonymous=Rate(1, 60))
-    signing_in = evolve(world.parts.login, hasher=full)
-    parts = evolve(world.parts, login=signing_in)
+    login_service = evolve(world.parts.login, hasher=full)
+    parts = evolve(world.parts, login=login_service)
     crowded = evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
     hashing = [one for one in make_operations(parts) if one.route is Route.SIGN_IN]
     with full._admitted, world.store.begin() as tx:  # the store is locked for writing

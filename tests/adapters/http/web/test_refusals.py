@@ -104,7 +104,7 @@ def test_a_failing_audit_does_not_change_the_response(world: World) -> None:
         def view(self) -> Any:
             return self.store.view()
 
-    signing_in = evolve(world.parts.login, store=Reading(world.store))
-    parts = evolve(world.parts, login=signing_in)
+    login_service = evolve(world.parts.login, store=Reading(world.store))
+    parts = evolve(world.parts, login=login_service)
     reading = evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
     assert reading.get("/api/v1/users", "ada").status_code == 403

@@ -1,0 +1,1 @@
+"""HTTP client for destinations: public addresses, one deadline, by urllib3."""
