@@ -1,4 +1,4 @@
-"""Internal tasks of webhook delivery; the service itself enqueues their jobs."""
+"""Internal tasks of delivery; the service itself enqueues their jobs."""
 
 from collections.abc import Sequence
 from datetime import datetime

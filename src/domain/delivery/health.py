@@ -1,4 +1,4 @@
-"""Health of a destination: what the result of an attempt changes."""
+"""Health of a destination: the changes that follow from a result."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -23,6 +23,7 @@ from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.goals.reminder import daily_at, quarter_hours
 from workbell.domain.jobs.task import Tasks
 from workbell.entrypoints.bootstrap.backends import Backends, make_store_waker, make_wakeups
+from workbell.entrypoints.bootstrap.delivery import DeliveryServices
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.serialization import Serializer
 from workbell.services.audit import AuditBurstFilter
@@ -79,6 +80,7 @@ class Application(Backends):
     login: LoginService
     users: UserAdministration
     sessions: SessionService
+    delivery: DeliveryServices
     queues: Sequence[str]
 
     def migrate_and_register(self) -> SchemaMigration | None:

@@ -176,4 +176,3 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestBreakerMachine = BreakerMachine.TestCase
-TestBreakerMachine.pytestmark = [pytest.mark.unit]

@@ -23,6 +23,7 @@ from tests.domain.delivery.factories import (
 from workbell.domain.delivery.delivery import (
     UNFINISHED,
     Delivery,
+    DeliveryId,
     DeliveryState,
     SendResult,
     job_key,
@@ -55,7 +56,7 @@ def test_states_have_the_names_of_the_api() -> None:
 
 def test_a_new_delivery_is_pending_and_due_now() -> None:
     made = Delivery.create(an_event(), DESTINATION, NOON, is_test=True)
-    assert evolve(made, id=7) == a_delivery(is_test=True)
+    assert evolve(made, id=DeliveryId(7)) == a_delivery(is_test=True)
     assert (made.state, made.turn, made.attempts) == (PENDING, 1, 0)
 
 

@@ -1,4 +1,4 @@
-"""Health of destinations: what the results of attempts change."""
+"""Health of destinations after the results of attempts."""
 
 import pytest
 from attrs import evolve

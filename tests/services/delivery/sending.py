@@ -174,7 +174,7 @@ class DeliveryFixture:
             ran += len(claims)
         return ran
 
-    # what is stored
+    # the stored rows
 
     def deliveries(self, **filters: Any) -> list[Delivery]:
         """Return deliveries by id."""

@@ -4,11 +4,14 @@ import pytest
 
 from tests.domain.delivery.factories import OK, after, an_open_breaker
 from tests.services.delivery.sending import DeliveryFixture
+from tests.services.engine import RecordingContext
 from workbell.domain.delivery.account import Account
 from workbell.domain.delivery.delivery import DeliveryState
 from workbell.domain.delivery.destination import Destination
 from workbell.domain.identity.actor import Actor
-from workbell.domain.jobs.job import JobState
+from workbell.domain.jobs.attempt import Claim
+from workbell.domain.jobs.job import Job, JobState
+from workbell.domain.jobs.task import Cancelled
 from workbell.services.delivery import release
 from workbell.services.delivery.jobs import release_job
 
@@ -81,27 +84,45 @@ def test_a_second_release_releases_nothing_twice(
 ) -> None:
     env.enable(destination)
     env.enable(destination)
-    results = [env.engine.reload_job(claim) for claim in env.claim() if env.engine.run(claim)]
-    assert [job.result for job in results] == [{"released": 7}, {"released": 0}]
+    results = [env.run_once("delivery.release").result for _ in range(2)]
+    assert results == [{"released": 7}, {"released": 0}]
 
 
 def test_a_release_stops_when_the_destination_fails_again(
     env: DeliveryFixture, destination: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(release, "CHUNK", 2)
-    env.enable(destination)
-    (claim,) = env.claim()
+    env.change(destination, is_active=True)
+    claim = a_claim(env)
 
-    class FailingMeanwhile(type(env.engine.run(claim))):  # type: ignore[misc]
+    class FailingContext(RecordingContext):
         def progress(self, done: float, total: float | None = None, note: str = "") -> None:
             env.change(destination, breaker=an_open_breaker(after(999)))
 
-    assert env.states().count(PARKED) == 0
-    with env.engine.store.begin() as tx:
-        tx.deliveries.replace_many([each.park(after(0)) for each in env.deliveries()])
-    context = FailingMeanwhile(claim, env.engine.clock)
-    assert env.parked.release(destination.id, context) == 2
+    assert env.parked.release(destination.id, FailingContext(claim, env.engine.clock)) == 2
     assert env.states().count(PARKED) == 5
+
+
+def test_a_cancelled_release_stops_between_two_chunks(
+    env: DeliveryFixture, destination: Destination
+) -> None:
+    env.change(destination, is_active=True)
+
+    class CancelledContext(RecordingContext):
+        def check(self) -> None:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        env.parked.release(destination.id, CancelledContext(a_claim(env), env.engine.clock))
+    assert env.states() == [PARKED] * 7
+
+
+def a_claim(env: DeliveryFixture) -> Claim:
+    """Return the claim of any job."""
+    with env.engine.store.begin() as tx:
+        tx.jobs.add([Job(task="echo", due_at=after(0), created_at=after(0))], after(0))
+    (claim,) = env.engine.claim()
+    return claim
 
 
 def test_released_deliveries_have_their_first_attempt_then(

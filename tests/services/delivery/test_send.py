@@ -528,7 +528,7 @@ def test_deliveries_are_spread_by_the_rate_of_the_destination(
 ) -> None:
     env.add_destination(account, rate_per_second=2, concurrency=100)
     env.publish(admin, account, *[{"n": n} for n in range(5)])
-    sent = []
+    sent: list[int] = []
     for _ in range(5):
         env.work(0.5 if sent else 0)
         sent.append(len(env.client.requests))

@@ -1,0 +1,63 @@
+"""Services of webhook delivery."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from attrs import frozen
+
+from workbell.adapters.builtin_tasks.delivery_tasks import DeliveryTasks
+from workbell.adapters.crypto.secret_box import AesSecretBox
+from workbell.adapters.system import SystemRandomness
+from workbell.entrypoints.bootstrap.backends import Backends
+from workbell.ports.secret_box import SecretBox
+from workbell.services.delivery.cancellation import DeliveryCancellation
+from workbell.services.delivery.outgoing import OutgoingRequests
+from workbell.services.delivery.publish import PublishService
+from workbell.services.delivery.recording import AttemptRecorder
+from workbell.services.delivery.release import ParkedDeliveries
+from workbell.services.delivery.replay import ReplayService
+from workbell.services.delivery.retention import DeliveryRetention
+from workbell.services.delivery.send import SendService
+
+
+@frozen(kw_only=True)
+class DeliveryServices:
+    """The use cases of delivery, and the tasks that its jobs run."""
+
+    secret_box: SecretBox
+    publishing: PublishService
+    replays: ReplayService
+    retention: DeliveryRetention
+    tasks: DeliveryTasks
+
+
+def make_delivery(backends: Backends, keys: Sequence[bytes]) -> DeliveryServices:
+    """Return the services; `keys` encrypt secrets, the current one first."""
+    store, clock = backends.store, backends.clock
+    box = AesSecretBox.create(keys)
+    replays = ReplayService(store=store, clock=clock)
+    recorder = AttemptRecorder(
+        store=store, clock=clock, randomness=SystemRandomness(), ids=backends.ids
+    )
+    return DeliveryServices(
+        secret_box=box,
+        publishing=PublishService(store=store, clock=clock, ids=backends.ids, secret_box=box),
+        replays=replays,
+        retention=DeliveryRetention(
+            store=store,
+            clock=clock,
+            max_age=timedelta(days=backends.settings.retention_events_days),
+        ),
+        tasks=DeliveryTasks(
+            sending=SendService(
+                store=store,
+                clock=clock,
+                client=backends.webhook_client,
+                requests=OutgoingRequests(secret_box=box),
+                recorder=recorder,
+            ),
+            parked=ParkedDeliveries(store=store, clock=clock),
+            replays=replays,
+            cancellation=DeliveryCancellation(store=store, clock=clock),
+        ),
+    )
