@@ -11,7 +11,7 @@ from workbell.adapters.sql.database.column_types import to_db_values
 from workbell.adapters.sql.database.filters import count_limit, count_rows, in_range
 from workbell.adapters.sql.database.rows import RowReader
 from workbell.adapters.sql.database.statements import chunks, prepare, row_to_dict
-from workbell.adapters.sql.delivery.listing import DeliveryLists
+from workbell.adapters.sql.delivery.listing import LISTED, DeliveryLists
 from workbell.adapters.sql.delivery.rows import (
     CHANGED_COLUMNS,
     attempt_from_row,
@@ -21,6 +21,7 @@ from workbell.adapters.sql.delivery.rows import (
     destination_from_row,
     event_from_row,
 )
+from workbell.adapters.sql.delivery.scopes import MEMBER, is_visible, member_of
 from workbell.adapters.sql.schema.delivery import (
     deliveries,
     delivery_attempts,
@@ -36,7 +37,8 @@ from workbell.domain.delivery.delivery import (
 from workbell.domain.delivery.destination import DestinationId
 from workbell.domain.delivery.event import Event
 from workbell.domain.errors import NotFound
-from workbell.ports.delivery.repository import MAX_LISTED_ATTEMPTS, Dispatch
+from workbell.domain.identity.actor import Scope
+from workbell.ports.delivery.repository import MAX_LISTED_ATTEMPTS, Dispatch, ListedDelivery
 
 deliveries_c, attempts_c = deliveries.c, delivery_attempts.c
 _by_id = deliveries_c.id == bindparam("delivery_id")
@@ -47,6 +49,7 @@ _DISPATCH = prepare(
     .where(_by_id),
     "delivery_id",
 )
+_VISIBLE = LISTED.where(_by_id, is_visible(deliveries_c.account_id))
 _LOCKED = prepare(select(deliveries).where(_by_id).with_for_update(), "delivery_id")
 _new_names = tuple(f"new_{name}" for name in CHANGED_COLUMNS)
 _change = (
@@ -124,6 +127,14 @@ class SqlDeliveryRepository(DeliveryLists):
                 destination=destination_from_row(_DESTINATION_READER.read(self._db, destination)),
             )
         return None
+
+    def get(self, scope: Scope, delivery_id: DeliveryId) -> ListedDelivery:
+        """Return a delivery in the scope."""
+        values = {"delivery_id": delivery_id, MEMBER: member_of(scope)}
+        found = self.listed(self._db.execute(_VISIBLE, values).all())
+        if not found:
+            raise NotFound(f"There is no delivery {delivery_id}.")
+        return found[delivery_id]
 
     def get_for_update(self, delivery_id: DeliveryId) -> Delivery:
         """Lock and return a delivery."""

@@ -11,13 +11,10 @@ from workbell.adapters.sql.database.filters import count_limit, count_rows, equa
 from workbell.adapters.sql.database.statements import AnyRow, row_to_dict
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.delivery.rows import delivery_from_row
-from workbell.adapters.sql.delivery.scopes import MEMBER, is_visible, member_of
 from workbell.adapters.sql.schema.delivery import deliveries, destinations, events
 from workbell.adapters.sql.schema.indexes import IS_RUNNING
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.domain.delivery.delivery import SEND_TASK, Delivery, DeliveryId, DeliveryState
-from workbell.domain.errors import NotFound
-from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import SYSTEM_ID
 from workbell.ports.delivery.repository import DeliveryFilter, ListedDelivery
 
@@ -26,16 +23,14 @@ deliveries_c, jobs_c = deliveries.c, jobs.c
 _STARTABLE = (DeliveryState.PENDING, DeliveryState.RETRYING)
 _STORED = [state for state in DeliveryState if state is not DeliveryState.SENDING]
 _NEWEST = deliveries_c.created_at.desc(), deliveries_c.id.desc()
-_LISTED = (
+LISTED = (
     select(*deliveries_c, destinations.c.url.label("destination_url"), events.c.data)
     .join(destinations, destinations.c.id == deliveries_c.destination_id)
     .join(events, events.c.id == deliveries_c.event_id)
 )
-_AMONG = _LISTED.where(deliveries_c.id.in_(bindparam("ids", expanding=True)))
+"""The columns of a delivery, the URL of its destination and the data of its event."""
+_AMONG = LISTED.where(deliveries_c.id.in_(bindparam("ids", expanding=True)))
 _POSITION = select(deliveries_c.created_at).where(deliveries_c.id == bindparam("id"))
-_VISIBLE = _LISTED.where(
-    deliveries_c.id == bindparam("delivery_id"), is_visible(deliveries_c.account_id)
-)
 _RUNNING = select(jobs_c.idempotency_key).where(
     IS_RUNNING,
     jobs_c.owner == SYSTEM_ID,
@@ -57,21 +52,13 @@ class DeliveryLists:
     _db: Connection
     _strategy: Strategy
 
-    def get(self, scope: Scope, delivery_id: DeliveryId) -> ListedDelivery:
-        """Return a delivery in the scope."""
-        values = {"delivery_id": delivery_id, MEMBER: member_of(scope)}
-        found = self._listed(self._db.execute(_VISIBLE, values).all())
-        if not found:
-            raise NotFound(f"There is no delivery {delivery_id}.")
-        return found[delivery_id]
-
     def list_page(
         self, filters: DeliveryFilter, *, offset: int = 0, limit: int = 20
     ) -> tuple[Sequence[ListedDelivery], int]:
         """Return a page of deliveries, newest first, and their number up to `COUNT_CAP` + 1."""
         branches = list(self._branches(filters))
         ids = self._db.execute(_page(branches, offset, limit)).scalars().all() if branches else []
-        found = self._listed(self._db.execute(_AMONG, {"ids": ids}).all()) if ids else {}
+        found = self.listed(self._db.execute(_AMONG, {"ids": ids}).all()) if ids else {}
         page = [found[each] for each in ids if each in found]
         if filters.before_id is not None:
             return page, 0
@@ -81,7 +68,7 @@ class DeliveryLists:
         total = sum(self._db.execute(query).scalar_one() for query in counts)
         return page, min(total, count_limit())
 
-    def _listed(self, rows: Sequence[AnyRow]) -> Mapping[DeliveryId, ListedDelivery]:
+    def listed(self, rows: Sequence[AnyRow]) -> Mapping[DeliveryId, ListedDelivery]:
         """Convert rows, with SENDING as the state of deliveries whose job runs."""
         found: dict[DeliveryId, ListedDelivery] = {}
         for row in rows:

@@ -1,4 +1,4 @@
-"""Conversion between rows and accounts, destinations, events and deliveries."""
+"""Conversion between rows and the objects of webhook delivery."""
 
 from typing import Any
 
