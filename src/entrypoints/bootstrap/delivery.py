@@ -11,6 +11,7 @@ from workbell.adapters.system import SystemRandomness
 from workbell.entrypoints.bootstrap.backends import Backends
 from workbell.ports.secret_box import SecretBox
 from workbell.services.delivery.cancellation import DeliveryCancellation
+from workbell.services.delivery.log import DeliveryLog
 from workbell.services.delivery.outgoing import OutgoingRequests
 from workbell.services.delivery.publish import PublishService
 from workbell.services.delivery.recording import AttemptRecorder
@@ -27,6 +28,7 @@ class DeliveryServices:
     secret_box: SecretBox
     publishing: PublishService
     replays: ReplayService
+    log: DeliveryLog
     retention: DeliveryRetention
     tasks: DeliveryTasks
 
@@ -43,6 +45,7 @@ def make_delivery(backends: Backends, keys: Sequence[bytes]) -> DeliveryServices
         secret_box=box,
         publishing=PublishService(store=store, clock=clock, ids=backends.ids, secret_box=box),
         replays=replays,
+        log=DeliveryLog(store=store, clock=clock),
         retention=DeliveryRetention(
             store=store,
             clock=clock,
