@@ -12,7 +12,7 @@ from workbell.domain.delivery.signature import parse_secret
 
 ONE = "/api/v1/destinations/1"
 OWN = "/api/v1/accounts/1/destinations"
-BODY = {"url": "https://example.com/hook", "headers": {"Authorization": "Bearer s3cr3t"}}
+BODY: dict[str, Any] = {"url": "https://example.com/hook", "headers": {"Authorization": "Bearer s3cr3t"}}
 
 
 @pytest.fixture
