@@ -210,7 +210,7 @@ def _delivery_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
     account_routes = accounts.DeliveryAccountRoutes(accounts=deps.accounts)
     member_routes = members.MemberRoutes(members=deps.members, accounts=deps.accounts)
     destination_routes = destinations.DestinationRoutes(
-        destinations=deps.destinations, accounts=deps.accounts
+        destinations=deps.destinations, accounts=deps.accounts, publishing=deps.publishing
     )
     return (
         *accounts.operations(account_routes),

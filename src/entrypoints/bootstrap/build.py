@@ -85,13 +85,16 @@ def build(
         public_url=settings.public_url.rstrip("/"),
         inactive_days=settings.inactive_days,
     )
-    delivery = make_delivery(backends, keys)
+    identity = _make_registration(backends)
+    login = _make_login(backends, identity, keys)
+    users = UserAdministration(
+        codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
+    )
+    delivery = make_delivery(backends, keys, identity, users, FIELDS)
     registry = _make_tasks(backends, reminders, [*delivery.tasks.tasks(), *tasks])
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
-    identity = _make_registration(backends)
-    login = _make_login(backends, identity, keys)
     sessions = SessionService(store=store, clock=clock, actor_cache=login.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -116,9 +119,7 @@ def build(
         retention=_make_retention(backends, sessions, delivery),
         identity=identity,
         login=login,
-        users=UserAdministration(
-            codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
-        ),
+        users=users,
         sessions=sessions,
         delivery=delivery,
         queues=settings.queues or queues,

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import frozen
 
 from workbell.adapters.http.delivery.accounts import account_id
+from workbell.adapters.http.delivery.log_views import DeliveryBody, delivery_body
 from workbell.adapters.http.delivery.views import (
     DestinationBody,
     DestinationStatisticsBody,
@@ -27,6 +28,7 @@ from workbell.domain.delivery.destination import DestinationId
 from workbell.domain.identity.permissions import Action
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.destinations import DestinationService, DestinationView
+from workbell.services.delivery.publish import PublishService
 from workbell.services.delivery.requests import NewDestination
 
 ROOT = "/api/v1"
@@ -38,6 +40,7 @@ class DestinationRoutes:
 
     destinations: DestinationService
     accounts: AccountService
+    publishing: PublishService
     root: str = ROOT
 
     def list(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
@@ -73,6 +76,12 @@ class DestinationRoutes:
     def enable(self, request: ApiRequest) -> ApiResponse:
         """Enable a destination and send what is parked."""
         return _destination_response(self.destinations.enable(request.actor, _id(request)))
+
+    def test(self, request: ApiRequest) -> ApiResponse:
+        """Send a test event to a destination."""
+        listed = self.publishing.publish_test(request.actor, _id(request))
+        location = f"{self.root}/deliveries/{listed.delivery.id}"
+        return ApiResponse(status=202, body=delivery_body(listed), headers={"Location": location})
 
     def rotate_secret(self, request: ApiRequest) -> ApiResponse:
         """Give a destination a new secret."""
@@ -115,6 +124,11 @@ def operations(routes: DestinationRoutes) -> Sequence[AnyOperation]:
             method="POST", path=f"{one}/enable", name="enable_destination",
             summary="Activate a destination, close its circuit breaker and send what is parked.",
             handler=routes.enable, responses=shown, **style,
+        ),
+        Operation(
+            method="POST", path=f"{one}/test", name="test_destination",
+            summary="Send an event of the type workbell.test, also to a disabled destination.",
+            handler=routes.test, responses={202: DeliveryBody}, **style,
         ),
         Operation(
             method="POST", path=f"{one}/rotate_secret", name="rotate_destination_secret",

@@ -12,7 +12,10 @@ from workbell.domain.delivery.signature import parse_secret
 
 ONE = "/api/v1/destinations/1"
 OWN = "/api/v1/accounts/1/destinations"
-BODY = {"url": "https://example.com/hook", "headers": {"Authorization": "Bearer s3cr3t"}}
+BODY: dict[str, Any] = {
+    "url": "https://example.com/hook",
+    "headers": {"Authorization": "Bearer s3cr3t"},
+}
 
 
 @pytest.fixture
@@ -158,6 +161,16 @@ def test_a_rotated_secret_is_shown_with_the_end_of_the_overlap(shop: World) -> N
     assert shop.get(ONE).json == rotated.json
 
 
+def test_a_test_event_is_enqueued_also_for_a_disabled_destination(shop: World) -> None:
+    shop.call("PATCH", ONE, "ada", {"is_active": False})
+    assert shop.post(f"{ONE}/test", "una").status_code == 403
+    sent = shop.post(f"{ONE}/test")
+    assert (sent.status_code, sent.headers["location"]) == (202, "/api/v1/deliveries/1")
+    assert (sent.json["event_type"], sent.json["state"]) == ("workbell.test", "pending")
+    assert sent.json["destination_url"] == BODY["url"]
+    assert shop.get("/api/v1/deliveries/1").json["event_id"] == sent.json["event_id"]
+
+
 def test_statistics_of_an_unused_destination_have_no_rate(shop: World) -> None:
     assert shop.get(f"{ONE}/stats", "una").json == {
         "succeeded": 0,
@@ -178,6 +191,7 @@ def test_destinations_of_others_are_not_found(shop: World) -> None:
         ("PATCH", ONE),
         ("DELETE", ONE),
         ("POST", f"{ONE}/enable"),
+        ("POST", f"{ONE}/test"),
         ("POST", f"{ONE}/rotate_secret"),
         ("GET", f"{ONE}/stats"),
     ):

@@ -80,7 +80,7 @@ ROUTES: Mapping[Action, str] = {
     Action.CHANGE_ACCOUNT: """
         replace_account change_account delete_account rotate_account_token add_account_member
         change_account_member remove_account_member create_destination delete_destination
-        enable_destination rotate_destination_secret
+        enable_destination test_destination rotate_destination_secret
         datamanager_replace_account datamanager_change_account datamanager_delete_account
         datamanager_add_account_member datamanager_change_account_member
         datamanager_remove_account_member datamanager_create_destination
