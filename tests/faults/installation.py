@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.domain.delivery.account import (
@@ -151,15 +151,16 @@ class Installation:
 
     folder: Path
     settings: dict[str, Any] = Factory(dict[str, Any])
-    client: DeliveryClient = None  # type: ignore[assignment]
-    runtime: Runtime = None  # type: ignore[assignment]
+    client: DeliveryClient = field(init=False)
+    runtime: Runtime = field(init=False)
+    _is_new: bool = True
 
     def start(self) -> None:
         """Build the application and start its worker."""
         application = build(Settings(data_dir=self.folder, **self.settings))
         application.migrate_and_register()
-        if self.client is None:
-            self.client = DeliveryClient.create(application)
+        if self._is_new:
+            self.client, self._is_new = DeliveryClient.create(application), False
         self.client.application = application
         self.runtime = application.runtime(threads=4)
         self.runtime.start()
