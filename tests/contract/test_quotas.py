@@ -13,10 +13,23 @@ from hypothesis import strategies as st
 
 from tests.contract.factories import NOON, ManualClock, after
 from tests.contract.servers import SERVER_KINDS, server
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.sql.store import SqlStore, open_store
-from workbell.domain.rate_limits.policy import Decision, Policy, Rate, RateLimitKey, Subject
+from workbell.domain.identity.user import UserId
+from workbell.domain.rate_limits.policy import (
+    Decision,
+    Policies,
+    Policy,
+    Rate,
+    RateLimited,
+    RateLimitKey,
+    RateLimitRequest,
+    Route,
+    Subject,
+)
 from workbell.ports.rate_limits import RateLimitTx
 from workbell.ports.store import Store
+from workbell.services.rate_limits import RateLimiting
 
 Counting = Store[RateLimitTx]
 DAY = 86_400
@@ -192,6 +205,33 @@ def test_two_processes_share_one_count(open_again: Callable[[], SqlStore]) -> No
     assert at_once([*stores], ANN) == 10
     for each in stores:
         each.close()
+
+
+def test_two_processes_admit_five_events_a_second(open_again: Callable[[], SqlStore]) -> None:
+    """Without Redis, and however many requests arrive at the same moment."""
+    clock, barrier = ManualClock(), Barrier(16)
+    off = dict.fromkeys(("anonymous", "user", "login", "free", "premium"))
+    policies = Policies.of(ingest=Rate(5, 1), **off)
+    stores = [open_again() for _ in range(2)]
+    processes = [
+        RateLimiting(store=each, limiter=MemoryRateLimiter(), clock=clock, policies=policies)
+        for each in stores
+    ]
+    request = RateLimitRequest(address="192.0.2.7", route=Route.INGEST, user_id=UserId(7))
+
+    def ask(n: int) -> bool:
+        barrier.wait()
+        with suppress(RateLimited):
+            return bool(processes[n % 2].admit(request))
+        return False
+
+    with ThreadPoolExecutor(16) as pool:
+        for second in (0, 0.999, 1, 1.5, 2):
+            clock.at = after(second)
+            admitted = sum(pool.map(ask, range(16)))
+            assert admitted == (5 if second in {0, 1, 2} else 0)
+    for store in stores:
+        store.close()
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

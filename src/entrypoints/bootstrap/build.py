@@ -24,11 +24,13 @@ from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.entrypoints.bootstrap.application import FIELDS, Application
 from workbell.entrypoints.bootstrap.backends import Backends, open_backends
+from workbell.entrypoints.bootstrap.delivery import DeliveryServices, make_delivery
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import signing_keys
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
+from workbell.services.delivery.job_outcomes import DeliveryJobOutcomes, closing_job
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.reminders import ReminderService
 from workbell.services.goals.summaries import SummaryService
@@ -75,12 +77,16 @@ def build(
     store, clock = backends.store, backends.clock
     keys = signing_keys(settings, required=issues_tokens)
     reminders = _make_reminders(backends, keys)
-    registry = _make_tasks(backends, reminders, tasks)
+    identity = _make_registration(backends)
+    login = _make_login(backends, identity, keys)
+    users = UserAdministration(
+        codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
+    )
+    delivery = make_delivery(backends, keys, identity, users, FIELDS)
+    registry = _make_tasks(backends, reminders, [*delivery.tasks.tasks(), *tasks])
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
-    identity = _make_registration(backends)
-    login = _make_login(backends, identity, keys)
     sessions = SessionService(store=store, clock=clock, actor_cache=login.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -110,13 +116,12 @@ def build(
         reminders=reminders,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
         execution=_make_execution(backends, definitions),
-        retention=_make_retention(backends, sessions),
+        retention=_make_retention(backends, sessions, delivery),
         identity=identity,
         login=login,
-        users=UserAdministration(
-            codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
-        ),
+        users=users,
         sessions=sessions,
+        delivery=delivery,
         queues=settings.queues or queues,
     )
 
@@ -181,6 +186,7 @@ def _make_jobs(
         files=backends.files,
         max_waiting=backends.settings.max_waiting_jobs,
         known_queues=queues,
+        follow_up=closing_job,
     )
 
 
@@ -194,11 +200,16 @@ def _make_execution(
         definitions=definitions,
         files=backends.files,
         lease=timedelta(seconds=backends.settings.lease_seconds),
-        on_settled=[RunOutcomes(clock=backends.clock)],
+        on_settled=[
+            RunOutcomes(clock=backends.clock),
+            DeliveryJobOutcomes(clock=backends.clock),
+        ],
     )
 
 
-def _make_retention(backends: Backends, sessions: SessionService) -> RetentionService:
+def _make_retention(
+    backends: Backends, sessions: SessionService, delivery: DeliveryServices
+) -> RetentionService:
     settings = backends.settings
     failed = timedelta(days=settings.retention_failed_days)
     return RetentionService(
@@ -212,7 +223,7 @@ def _make_retention(backends: Backends, sessions: SessionService) -> RetentionSe
             JobState.CANCELLED: failed,
         },
         max_age_scheduled=timedelta(days=settings.retention_schedule_days),
-        extra_prunes=(sessions.prune, backends.rate_limits.prune),
+        extra_prunes=(sessions.prune, backends.rate_limits.prune, delivery.retention.prune),
     )
 
 

@@ -58,16 +58,20 @@ class SqlEventRepository:
         *,
         event_type: str | None = None,
         key: str | None = None,
+        before_id: EventRowId | None = None,
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[Event], int]:
         """Return a page of events, newest first, and their number up to `COUNT_CAP` + 1."""
         newest = select(events_c.id).where(*_conditions(account_id, event_type, key))
         newest = newest.order_by(events_c.id.desc())
-        ids = self._db.execute(newest.offset(offset).limit(limit)).scalars().all()
-        total = self._db.execute(count_ordered(newest)).scalar_one()
+        page = newest if before_id is None else newest.where(events_c.id < before_id)
+        ids = self._db.execute(page.offset(offset).limit(limit)).scalars().all()
         rows = self._db.execute(_AMONG, {"ids": ids}).all() if ids else ()
-        return [event_from_row(row_to_dict(row)) for row in rows], total
+        found = [event_from_row(row_to_dict(row)) for row in rows]
+        if before_id is not None:
+            return found, 0
+        return found, self._db.execute(count_ordered(newest)).scalar_one()
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete the data, not the rows, of events received before a time; return how many."""
