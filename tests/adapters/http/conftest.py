@@ -409,6 +409,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> World:
     world.account("root")
     world.member(1, "ada", caller="root")
     world.destination(1, "root")
+    world.publish(1, "root")
     return world
 
 

@@ -47,6 +47,7 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
         world.log(1, "root")
         world.account("root")
         world.destination(1, "root")
+        world.publish(1, "root")
         world.store_artifact(1, f"{number}.txt", b"text", "text/plain")
         with world.store.begin() as tx:
             tx.workers.heartbeat(a_worker(f"worker{number}"))
