@@ -94,7 +94,7 @@ def _encode(content: bytes) -> str:
 
 
 def _decode(text: str) -> bytes:
-    """Decode base64url in its canonical form, so that no other text decrypts."""
+    """Decode base64url; only the canonical form of a content is accepted."""
     content = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if _encode(content) != text:
         raise ValueError("not the canonical base64url")

@@ -1,4 +1,4 @@
-"""Connections to vetted addresses, with a deadline and a limit on what is read."""
+"""Connections to vetted addresses, with a deadline and size limits."""
 
 import io
 import socket

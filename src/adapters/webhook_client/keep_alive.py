@@ -1,4 +1,4 @@
-"""Idle connections, for reuse by the next request to the same destination."""
+"""Idle connections, for reuse by the next request to the same host."""
 
 from collections.abc import Collection
 from threading import Lock
