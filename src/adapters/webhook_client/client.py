@@ -1,4 +1,4 @@
-"""The client of destinations: resolve, vet, connect, send, read a snippet."""
+"""The client of destinations: resolve, vet, connect, send, read."""
 
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -158,6 +158,7 @@ class Urllib3WebhookClient:
             else:
                 connection.connect()
         except BaseException:
+            connection.pinned.close()  # without effect once TLS has taken it over
             connection.close()
             raise
         return connection
