@@ -59,7 +59,7 @@ class DeliveryAccountFixture:
     actors: dict[str, Actor] = field(factory=dict[str, Actor])
 
     def actor(self, name: str, **fields: Any) -> Actor:
-        """Return the actor of a user, who is added first."""
+        """Return the actor of a user; add the user first if necessary."""
         if name not in self.actors:
             self.actors[name] = Actor.of(self.people.join(name, **fields))
         return self.actors[name]

@@ -126,7 +126,7 @@ def test_of_changes_to_one_version_one_is_stored(
 
 
 def _join(store: AnyStore, tenant: Tenant) -> User:
-    """Add a Normal user, who does not see the secret of these rows, to an account."""
+    """Add a Normal user, because the secrets of these rows cannot be decrypted."""
     with store.begin() as tx:
         user = tx.users.add(a_user("nor"))
         tx.memberships.add(a_membership(tenant.account, user, role=AccountRole.NORMAL))

@@ -1,4 +1,4 @@
-"""DataManager's routes: sign-in, users, accounts, members and destinations."""
+"""DataManager's routes: users, accounts, members and destinations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
