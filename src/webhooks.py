@@ -28,6 +28,7 @@ class HeaderItems(Protocol):
 
     def items(self) -> Iterable[tuple[str, str]]:
         """Return names and values; names may have any letter case."""
+        ...
 
 
 class VerificationError(Invalid):
@@ -70,8 +71,8 @@ def verify(
         now: The current time, with a time zone; defaults to the system's clock.
 
     Raises:
-        VerificationError: For every input that is not a valid webhook. There are no
-            other errors, whatever the types and contents of the arguments are.
+        VerificationError: For every input that is not a valid webhook, also for
+            arguments of wrong types. There are no other errors.
     """
     key, payload = _parse_secret(secret), _encode(body)
     values = _select_headers(headers)

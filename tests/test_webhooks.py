@@ -32,7 +32,8 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 def check(headers: Any = HEADERS, body: Any = BODY, **options: Any) -> VerifiedWebhook:
     """Verify at the time of sending."""
-    return verify(options.pop("secret", SECRET), headers, body, **{"now": NOW} | options)
+    arguments: dict[str, Any] = {"secret": SECRET, "now": NOW} | options
+    return verify(headers=headers, body=body, **arguments)
 
 
 def refuse(

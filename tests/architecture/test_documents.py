@@ -95,10 +95,13 @@ def test_the_routes_page_lists_routes_of_every_interface() -> None:
 @pytest.mark.unit
 def test_the_python_page_documents_every_public_name() -> None:
     import workbell
+    import workbell.webhooks
 
     page = (DOCS / "reference/python.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^::: workbell\.(\w+)$", page, re.MULTILINE))
-    assert documented == set(workbell.__all__)
+    for module in (workbell, workbell.webhooks):
+        path = re.escape(module.__name__)
+        documented = set(re.findall(rf"^::: {path}\.(\w+)$", page, re.MULTILINE))
+        assert documented == set(module.__all__)
 
 
 @pytest.mark.unit

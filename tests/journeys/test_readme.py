@@ -24,8 +24,9 @@ START = "make run"
 STARTS = (START, "workbell up")
 """Last words of a block that starts the service and does not return."""
 PORT = "8000"
-NOT_A_PROGRAM = "context.configure(...,"
-"""Marks the fragment of docs/deployment.md that tests/adapters/sql/test_coexistence.py runs."""
+NOT_PROGRAMS = ("context.configure(...,", "serve_forever()")
+"""Mark a fragment and a server, which tests/adapters/sql/test_coexistence.py and
+tests/journeys/test_receivers.py run."""
 
 
 def _blocks(page: Path, language: str) -> list[str]:
@@ -37,7 +38,7 @@ PROGRAMS = [
     pytest.param(program, id=f"{page.relative_to(ROOT)}-{number}")
     for page in PAGES
     for number, program in enumerate(_blocks(page, "python"))
-    if NOT_A_PROGRAM not in program
+    if not any(mark in program for mark in NOT_PROGRAMS)
 ]
 
 

@@ -15,7 +15,7 @@ from workbell.domain.jobs.task import Task, TaskContext
 from workbell.ports.webhook_client import OutgoingRequest, WebhookClient
 
 REQUEST_SECONDS = 30
-"""What the whole request and response may take."""
+"""Deadline of the whole request and response."""
 MAX_BODY = 50_000
 MAX_LOGGED = 500
 _PERMANENT = {"invalid_url", "refused_address"}

@@ -1,1 +1,1 @@
-"""HTTP client for destinations: public addresses, one deadline, by urllib3."""
+"""HTTP client of destinations, by urllib3: public addresses, one deadline."""

@@ -1,4 +1,4 @@
-"""The client of destinations: resolve, vet, connect, send, read a snippet."""
+"""The client of destinations: resolve, vet, connect, send, read."""
 
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -37,7 +37,7 @@ from workbell.domain.errors import Invalid
 from workbell.ports.webhook_client import OutgoingRequest
 
 CHECK_SECONDS: Final = 3.0
-"""What the resolution of a name may take when a URL is saved."""
+"""Time limit of name resolution when a URL is saved."""
 MAX_TRIED: Final = 4
 """Addresses of a name that are tried until one accepts the connection."""
 _STALE: Final = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -144,21 +144,21 @@ class Urllib3WebhookClient:
     def _connect(
         self, target: RequestTarget, addresses: Sequence[IpAddress], trace: SendTrace
     ) -> PinnedConnection:
-        trace.enter("connect")
-        address, connected = _open_first(addresses, target.port, trace)
-        trace.address = str(address)
-        trace.leave()
         connection = self._make_connection(target)
-        connection.pinned, connection.address = connected, address
+        trace.enter("connect")
+        connection.address, connection.pinned = _open_first(addresses, target.port, trace)
+        trace.address = str(connection.address)
+        trace.leave()
         try:
             if target.scheme == "https":
                 trace.enter("tls")
-                connected.settimeout(trace.remaining())
+                connection.pinned.settimeout(trace.remaining())
                 connection.connect()
                 trace.leave()
             else:
                 connection.connect()
         except BaseException:
+            connection.pinned.close()  # without effect once TLS has taken it over
             connection.close()
             raise
         return connection

@@ -1,4 +1,4 @@
-"""Connections to vetted addresses, with a deadline and a limit on what is read."""
+"""Connections to vetted addresses, with a deadline and size limits."""
 
 import io
 import socket
@@ -16,6 +16,8 @@ from workbell.adapters.webhook_client.addresses import IpAddress, parse_address
 
 MAX_HEAD_BYTES: Final = 65_536
 """Maximum of what is received before the response head is complete, 1xx included."""
+MAX_INTERIM: Final = 20
+"""Maximum of interim responses, besides 100 (Continue)."""
 MAX_BODY_BYTES: Final = 65_536
 """Maximum of what is received after it, chunk framing and trailers included."""
 
@@ -140,9 +142,13 @@ class FinalResponse(HTTPResponse):
     def begin(self) -> None:
         """Read heads until one is final; `http.client` skips only 100 itself."""
         super().begin()
-        while 101 < self.status < 200:
+        for _ in range(MAX_INTERIM + 1):
+            if not 101 < self.status < 200:
+                break
             self.headers = None  # type: ignore[assignment] # else nothing is read
             super().begin()
+        else:
+            raise ResponseTooLarge(f"more than {MAX_INTERIM} interim responses")
         self._connected.end_head()
 
 

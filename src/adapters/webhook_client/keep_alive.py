@@ -1,4 +1,4 @@
-"""Idle connections, for reuse by the next request to the same destination."""
+"""Idle connections, for reuse by the next request to the same host."""
 
 from collections.abc import Collection
 from threading import Lock
@@ -6,7 +6,6 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from attrs import define, field
-from urllib3.util.connection import is_connection_dropped
 
 from workbell.adapters.webhook_client.addresses import IpAddress
 from workbell.adapters.webhook_client.connections import PinnedConnection
@@ -41,7 +40,7 @@ class IdlePool:
     ) -> PinnedConnection | None:
         """Remove and return the newest open connection to one of the addresses."""
         while (connection := self._pop(target.origin, addresses)) is not None:
-            if not is_connection_dropped(connection):
+            if connection.is_connected:  # and there is nothing to read
                 return connection
             connection.close()
         return None

@@ -1,4 +1,4 @@
-"""What is stored of a response: bounded headers and a snippet, as clean text."""
+"""The stored parts of a response: headers and a snippet, as clean text."""
 
 import re
 from codecs import getincrementaldecoder

@@ -24,7 +24,7 @@ _PHASE_TIMEOUTS: Final = {
 @define
 class SendTrace:
     """
-    What is known of a request so far.
+    Phase, address and timings of a request so far.
 
     `deadline` is a time of the monotonic clock. The phases are dns, connect, tls
     and first_byte; those that did not happen have no timing.

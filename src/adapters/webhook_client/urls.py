@@ -11,7 +11,7 @@ from workbell.domain.errors import Invalid
 
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f\\]")
 _URL: Final = re.compile(r"(https?)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?(#.*)?", re.IGNORECASE)
-_AUTHORITY: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
+_AUTHORITY: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORTS: Final = {"http": 80, "https": 443}
@@ -66,12 +66,12 @@ def parse_url(url: str) -> RequestTarget:
         raise _invalid("must be percent-encoded after the host")
     if not (parts := _AUTHORITY.fullmatch(authority)):
         raise _invalid("must have a host, and a port only as a number")
-    literal, name, port = parts.groups()
+    literal, name, port = parts.groups(default="")
     scheme = scheme.lower()
-    number = _PORTS[scheme] if port is None else int(port)
+    number = int(port) if port else _PORTS[scheme]
     if not 1 <= number <= 65_535:
         raise _invalid("must have a port from 1 to 65535")
-    address = _parse_ipv6(literal) if name is None else _parse_ipv4(name)
+    address = _parse_ipv6(literal) if literal else _parse_ipv4(name)
     host = _parse_name(name) if address is None else str(address)
     return RequestTarget(scheme, host, number, (path or "/") + query, address)
 

@@ -43,6 +43,10 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("FORCE_HTTPS", detail, "error")
     if "*" in settings.allowed_hosts:
         yield Finding("ALLOWED_HOSTS", "Requests with any Host header are accepted.")
+    if settings.allow_private_destinations:
+        yield Finding(
+            "ALLOW_PRIVATE_DESTINATIONS", "Users can send requests into the private network."
+        )
     if settings.smtp_url is None:
         yield Finding(
             "SMTP_URL", f"Emails are written to {settings.data_dir / 'mail'} and not sent."

@@ -114,15 +114,17 @@ class Settings:
 
     secret_key: str | None = option(
         None,
-        "Key that signs tokens, at least 32 bytes. Required with a database server or Redis; on "
-        "SQLite alone it is generated once and stored in DATA_DIR/secret_key.",
+        "Key that signs tokens and encrypts secrets in the database, at least 32 bytes. Required "
+        "with a database server or Redis; on SQLite alone it is generated once and stored in "
+        "DATA_DIR/secret_key.",
         check=check_secret,
         secret=True,
         group="Security",
     )
     secret_key_previous: tuple[str, ...] = option(
         (),
-        "Previous secret keys, for rotation: their tokens and second factors remain valid.",
+        "Previous secret keys, for rotation: their tokens and second factors remain valid, and "
+        "the secrets of destinations and accounts remain readable.",
         read=comma_separated(str),
         check=check_secret,
         secret=True,

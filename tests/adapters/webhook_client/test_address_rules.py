@@ -190,7 +190,7 @@ def test_a_redirect_is_not_followed(status: int, make_client: MakeClient) -> Non
     assert (other.connections, other.requests) == (0, [])
 
 
-# what the setting allows, and the service's own address
+# the setting, and the own address of the service
 
 
 @pytest.mark.integration

@@ -1,6 +1,8 @@
 """Requests as the client sends them, and results as it returns them."""
 
 import socket
+import threading
+from ipaddress import ip_address
 from threading import Event
 from typing import Any
 
@@ -16,8 +18,9 @@ from tests.adapters.webhook_client.receivers import (
     post,
     receiving,
 )
+from workbell.adapters.webhook_client import resolver as resolver_module
 from workbell.adapters.webhook_client.client import Urllib3WebhookClient
-from workbell.adapters.webhook_client.resolver import SystemResolver
+from workbell.adapters.webhook_client.resolver import THREAD_NAME, SystemResolver
 from workbell.ports.webhook_client import OutgoingRequest
 
 pytestmark = pytest.mark.integration
@@ -218,20 +221,59 @@ def test_a_name_without_an_answer_may_be_saved(
     make_client(allow_private=False).check_url("http://silent.example.test/")
 
 
-@pytest.mark.usefixtures("silent_resolver")
-def test_the_number_of_waiting_lookups_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workbell.adapters.webhook_client.resolver.MAX_LOOKUPS", 2)
-    resolver = SystemResolver()
-    for message in (None, None, "too many name resolutions"):
-        with pytest.raises(TimeoutError, match=message):
-            resolver.resolve("silent.example.test", 0.02)
+def resolver_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
+
+
+def test_the_number_of_concurrent_lookups_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lookups beyond it wait, and those that were given up are not made."""
+    over, looked_up = Event(), list[str]()
+
+    def wait(host: str, *_: object, **__: object) -> Any:
+        looked_up.append(host)
+        over.wait()
+        return [(None, None, None, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    monkeypatch.setattr(resolver_module, "MAX_LOOKUPS", 2)
+    resolver, before = SystemResolver(), len(resolver_threads())
+    for host in ("a", "b", "given up", "given up"):
+        with pytest.raises(TimeoutError):
+            resolver.resolve(host, 0.02)
+    assert len(resolver_threads()) == before + 2
+    over.set()
+    assert resolver.resolve("c", 5) == (ip_address("127.0.0.1"),)
+    assert sorted(looked_up) == ["a", "b", "c"]
+
+
+def test_threads_of_the_resolver_are_reused_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "IDLE_SECONDS", 0.5)
+    resolver, before = SystemResolver(), set(resolver_threads())
+    for _ in range(20):
+        assert ip_address("127.0.0.1") in resolver.resolve("localhost", 5)
+    started = set(resolver_threads()) - before
+    assert len(started) <= 2  # the first may not be idle again at once
+    for thread in started:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert resolver.resolve("localhost", 5)
+
+
+def test_a_lookup_that_fails_in_another_way_is_a_failure(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    result = make_client(resolver=SystemResolver()).send(post("http://a.example.test/"))
+    assert (result.error, result.detail) == ("dns_error", "no memory")
 
 
 def test_a_thread_that_cannot_be_started_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("workbell.adapters.webhook_client.resolver.MAX_LOOKUPS", 1)
     resolver = SystemResolver()
     with monkeypatch.context() as patch:
         patch.setattr("threading.Thread.start", refuse)

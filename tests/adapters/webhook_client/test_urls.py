@@ -78,7 +78,7 @@ def test_valid_urls_are_parsed(url: str, origin: tuple[str, str, int], path: str
         ("http://℀.com/", "xn-- form"),
         ("http://a\u200d.com/", "xn-- form"),
         (f"http://{'ü' * 64}.com/", "xn-- form"),
-        ("http://[]/", "IPv6"),
+        ("http://[]/", "have a host"),
         ("http://[1.2.3.4]/", "IPv6"),
         ("http://[v1.a]/", "IPv6"),
         ("http://[2606:4700::1%1]/", "zone"),

@@ -138,11 +138,13 @@ def test_check_reports_warnings_and_errors(
     monkeypatch.setenv("WORKBELL_DEBUG", "true")
     monkeypatch.setenv("WORKBELL_ADMIN_PASSWORD", "short")
     monkeypatch.setenv("WORKBELL_FORCE_HTTPS", "true")
+    monkeypatch.setenv("WORKBELL_ALLOW_PRIVATE_DESTINATIONS", "true")
     result = run("check", "--json")
     found = {row["what"]: row["level"] for row in json.loads(result.output)}
     assert result.exit_code == 1
     assert found["INPUT_DIRS"] == found["FORCE_HTTPS"] == "error"
-    assert {"PUBLIC_URL", "ALLOWED_HOSTS", "DEBUG", "ADMIN_PASSWORD"} <= set(found)
+    warned = {"PUBLIC_URL", "ALLOWED_HOSTS", "DEBUG", "ADMIN_PASSWORD"}
+    assert warned | {"ALLOW_PRIVATE_DESTINATIONS"} <= set(found)
 
 
 def test_check_reports_a_database_that_cannot_be_opened(
