@@ -1,7 +1,6 @@
 """DataManager's story: accounts, destinations, incoming data, signatures and logs."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
