@@ -6,7 +6,7 @@ from typing import Any
 from attrs import define, field
 
 from tests.services.accounts import AccountFixture, make_accounts
-from workbell.adapters.crypto.secret_box import AesSecretBox
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness
 from workbell.domain.audit import AuditEntry
@@ -106,7 +106,9 @@ def make_delivery_accounts(store: Any = None, **more: Any) -> DeliveryAccountFix
     people = make_accounts(**more)
     used = people.store if store is None else store(people.store)
     clock, client = people.clock, RecordingWebhookClient()
-    secrets = DeliverySecrets(randomness=SystemRandomness(), box=AesSecretBox.create([b"k" * 32]))
+    secrets = DeliverySecrets(
+        randomness=SystemRandomness(), box=SodiumSecretBox.create([b"k" * 32])
+    )
     accounts = AccountService(store=used, clock=clock, secrets=secrets)
     users = people.services.users
     return DeliveryAccountFixture(

@@ -6,7 +6,7 @@ from datetime import timedelta
 from attrs import frozen
 
 from workbell.adapters.builtin_tasks.delivery_tasks import DeliveryTasks
-from workbell.adapters.crypto.secret_box import AesSecretBox
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.system import SystemRandomness
 from workbell.entrypoints.bootstrap.backends import Backends
 from workbell.ports.secret_box import SecretBox
@@ -54,7 +54,7 @@ def make_delivery(
 ) -> DeliveryServices:
     """Return the services; `keys` encrypt secrets, the current one first."""
     store, clock = backends.store, backends.clock
-    box = AesSecretBox.create(keys)
+    box = SodiumSecretBox.create(keys)
     secrets = DeliverySecrets(randomness=SystemRandomness(), box=box)
     accounts = AccountService(store=store, clock=clock, secrets=secrets)
     replays = ReplayService(store=store, clock=clock)

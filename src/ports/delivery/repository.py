@@ -1,4 +1,4 @@
-"""Repositories of accounts, destinations, events and deliveries."""
+"""Repositories of webhook delivery, and the transaction over them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime

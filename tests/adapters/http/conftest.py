@@ -17,7 +17,7 @@ from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
-from workbell.adapters.crypto.secret_box import AesSecretBox
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.http.app import AppDependencies, build_app, make_operations
@@ -328,7 +328,7 @@ def build_world(
         second_factor_policy=duty,
     )
     members = AccountServiceSet.of(identity, login_service)
-    box = AesSecretBox.create([KEY])
+    box = SodiumSecretBox.create([KEY])
     secrets = DeliverySecrets(randomness=SystemRandomness(), box=box)
     accounts = AccountService(store=store, clock=clock, secrets=secrets)
     parts = AppDependencies(

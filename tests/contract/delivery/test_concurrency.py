@@ -12,7 +12,7 @@ from tests.contract.factories import AnyStore, ManualClock, a_user
 from tests.services.delivery_accounts import RecordingWebhookClient
 from tests.services.registration import Outbox
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
-from workbell.adapters.crypto.secret_box import AesSecretBox
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness
 from workbell.domain.delivery.account import AccountRole
@@ -105,7 +105,7 @@ def test_of_changes_to_one_version_one_is_stored(
         store=store,
         clock=clock,
         secrets=DeliverySecrets(
-            randomness=SystemRandomness(), box=AesSecretBox.create([b"k" * 32])
+            randomness=SystemRandomness(), box=SodiumSecretBox.create([b"k" * 32])
         ),
         client=RecordingWebhookClient(),
         serializer=JsonSerializer(),

@@ -6,7 +6,7 @@ from attrs import Factory, define, evolve
 
 from tests.contract.factories import NOON, ManualClock, a_user
 from tests.services.engine import CountingIds
-from workbell.adapters.crypto.secret_box import AesSecretBox
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.delivery.account import (
     TOKEN_PURPOSE,
@@ -33,7 +33,7 @@ class PublishFixture:
     """The services that publish and list events, over one memory store."""
 
     clock: ManualClock = Factory(ManualClock)
-    box: AesSecretBox = Factory(lambda: AesSecretBox.create([b"k" * 32]))
+    box: SodiumSecretBox = Factory(lambda: SodiumSecretBox.create([b"k" * 32]))
     store: MemoryStore = Factory(lambda self: MemoryStore(self.clock), takes_self=True)
     publishing: PublishService = Factory(
         lambda self: PublishService(

@@ -10,7 +10,7 @@ from attrs import Factory, define, evolve, frozen
 from tests.domain.delivery.factories import OK
 from tests.services.engine import CountingIds, EngineFixture, make_engine
 from workbell.adapters.builtin_tasks.delivery_tasks import DeliveryTasks
-from workbell.adapters.crypto.secret_box import AesSecretBox
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.domain.delivery.account import (
     TOKEN_PURPOSE,
     Account,
@@ -76,7 +76,7 @@ class DeliveryFixture:
 
     engine: EngineFixture
     client: FakeClient
-    box: AesSecretBox
+    box: SodiumSecretBox
     publishing: PublishService
     sending: SendService
     parked: ParkedDeliveries
@@ -243,7 +243,7 @@ def make_delivery(folder: Path) -> DeliveryFixture:
     """Return a fixture at noon with an empty store."""
     engine = make_engine(folder)
     store, clock = engine.store, engine.clock
-    client, box = FakeClient(), AesSecretBox.create([b"s" * 32])
+    client, box = FakeClient(), SodiumSecretBox.create([b"s" * 32])
     ids = CountingIds()
     recorder = AttemptRecorder(store=store, clock=clock, randomness=engine.randomness, ids=ids)
     fixture = DeliveryFixture(

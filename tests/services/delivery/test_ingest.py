@@ -94,7 +94,7 @@ def test_superusers_publish_only_as_members(env: IngestFixture) -> None:
         env.submit(env.add_user("root", is_super_user=True), env.account)
 
 
-def test_an_idempotency_key_stands_for_the_event_id(env: IngestFixture) -> None:
+def test_an_idempotency_key_replaces_the_event_id(env: IngestFixture) -> None:
     first = env.ingest.submit(env.ann, event(env.account), TEXT, "order 4711 \ud800")
     again = env.ingest.submit(env.ann, event(env.account), TEXT, "order 4711 \ud800")
     assert (again.event, again.is_new, again.deliveries) == (first.event, False, 1)

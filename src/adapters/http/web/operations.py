@@ -140,7 +140,7 @@ class AnyOperation:
             the body is read, so that a missing target is always a 404.
         request: The class of the body, or `dict` for any JSON object.
         optional: The body may be omitted, which means an empty object.
-        max_batch: If not 0, the body may also be an array of up to so many
+        max_batch: If not 0, the body may also be an array of at most this many
             objects, and is then a sequence.
         max_body_bytes: Limit of the body, if it is lower than the general one.
         required: Fields that the body of a partial operation must have.

@@ -8,7 +8,12 @@ from attrs import evolve, frozen
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 
 from workbell.adapters.sql.database.column_types import to_db_values
-from workbell.adapters.sql.database.filters import count_limit, count_rows, in_range
+from workbell.adapters.sql.database.filters import (
+    count_limit,
+    count_ordered,
+    equals_number,
+    in_range,
+)
 from workbell.adapters.sql.database.rows import RowReader
 from workbell.adapters.sql.database.statements import chunks, prepare, row_to_dict
 from workbell.adapters.sql.delivery.listing import LISTED, DeliveryLists
@@ -69,6 +74,14 @@ _OF_EVENT = (
     .order_by(deliveries_c.id)
 )
 _ids = deliveries_c.id.in_(bindparam("ids", expanding=True))
+_BATCH_INDEX = "FORCE INDEX (workbell_deliveries_batch_idx)"
+_BY_ID = (
+    select(deliveries_c.id)
+    .order_by(deliveries_c.id)
+    # Without the hint MySQL and MariaDB sort all deliveries of the state.
+    .with_hint(deliveries, _BATCH_INDEX, "mysql")
+    .with_hint(deliveries, _BATCH_INDEX, "mariadb")
+)
 _LOCK = select(deliveries).where(_ids).order_by(deliveries_c.id).with_for_update()
 _attempt_names = (
     *("delivery_id", "destination_id", "number", "is_success", "started_at", "duration_ms"),
@@ -174,8 +187,8 @@ class SqlDeliveryRepository(DeliveryLists):
         while wanted:
             ids: list[int] = []
             for conditions in branches:
-                query = select(deliveries_c.id).where(*conditions, deliveries_c.id > last)
-                ids += self._db.execute(query.order_by(deliveries_c.id).limit(wanted)).scalars()
+                query = _BY_ID.where(*conditions, deliveries_c.id > last).limit(wanted)
+                ids += self._db.execute(query).scalars()
             ids = sorted(ids)[:wanted]
             found += self._lock(ids, states)
             if len(ids) < wanted:
@@ -193,7 +206,10 @@ class SqlDeliveryRepository(DeliveryLists):
     ) -> int:
         """Return how many deliveries `lock_batch` would return in all, up to `COUNT_CAP` + 1."""
         branches = _branches(destination_id, states, completed_from, completed_to)
-        counts = [self._db.execute(count_rows(deliveries, *each)).scalar_one() for each in branches]
+        counts = [
+            self._db.execute(count_ordered(_BY_ID.where(*conditions))).scalar_one()
+            for conditions in branches
+        ]
         return min(sum(counts), count_limit())
 
     def add_attempt(self, attempt: DeliveryAttempt) -> None:
@@ -237,7 +253,8 @@ def _branches(
 ) -> Sequence[Sequence[ColumnElement[bool]]]:
     """Return the conditions of each state, because an index has the ids of one state in order."""
     completed = list(in_range(deliveries_c.completed_at, completed_from, completed_to))
-    is_of_destination = deliveries_c.destination_id == destination_id
+    is_of_destination = equals_number(deliveries_c.destination_id, destination_id)
     return [
-        [is_of_destination, deliveries_c.state == int(state), *completed] for state in set(states)
+        [is_of_destination, equals_number(deliveries_c.state, state), *completed]
+        for state in set(states)
     ]

@@ -5,9 +5,25 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
-from workbell.adapters.sql.database.filters import count_limit, count_rows, equals, in_range
+from workbell.adapters.sql.database.filters import (
+    count_limit,
+    count_ordered,
+    equals,
+    equals_number,
+    in_range,
+)
 from workbell.adapters.sql.database.statements import AnyRow, row_to_dict
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.delivery.rows import delivery_from_row
@@ -22,7 +38,6 @@ Conditions: TypeAlias = Sequence[ColumnElement[bool]]
 deliveries_c, jobs_c = deliveries.c, jobs.c
 _STARTABLE = (DeliveryState.PENDING, DeliveryState.RETRYING)
 _STORED = [state for state in DeliveryState if state is not DeliveryState.SENDING]
-_NEWEST = deliveries_c.created_at.desc(), deliveries_c.id.desc()
 LISTED = (
     select(*deliveries_c, destinations.c.url.label("destination_url"), events.c.data)
     .join(destinations, destinations.c.id == deliveries_c.destination_id)
@@ -36,9 +51,7 @@ _RUNNING = select(jobs_c.idempotency_key).where(
     jobs_c.owner == SYSTEM_ID,
     jobs_c.idempotency_key.in_(bindparam("keys", expanding=True)),
 )
-_ALL_RUNNING = select(jobs_c.parameters).where(
-    IS_RUNNING, jobs_c.owner == SYSTEM_ID, jobs_c.task == SEND_TASK
-)
+_ALL_RUNNING = select(jobs_c.owner, jobs_c.parameters).where(IS_RUNNING, jobs_c.task == SEND_TASK)
 _STARTED = select(deliveries).where(
     deliveries_c.id.in_(bindparam("ids", expanding=True)),
     deliveries_c.state.in_([int(state) for state in _STARTABLE]),
@@ -64,7 +77,7 @@ class DeliveryLists:
             return page, 0
         if ids and len(ids) < limit:  # the last page
             return page, min(offset + len(ids), count_limit())
-        counts = [count_rows(deliveries, *conditions) for conditions in branches]
+        counts = [count_ordered(_newest(conditions)) for conditions in branches]
         total = sum(self._db.execute(query).scalar_one() for query in counts)
         return page, min(total, count_limit())
 
@@ -91,36 +104,37 @@ class DeliveryLists:
 
     def _all_sending(self) -> Sequence[DeliveryId]:
         """Return the ids of all deliveries whose job runs: at most one per worker thread."""
-        ids = [each["delivery"] for each in self._db.execute(_ALL_RUNNING).scalars()]
+        # The owner is compared here: SQLite would read all jobs that the system has ever had.
+        running = self._db.execute(_ALL_RUNNING)
+        ids = [parameters["delivery"] for owner, parameters in running if owner == SYSTEM_ID]
         rows = self._db.execute(_STARTED, {"ids": ids}).all() if ids else []
         candidates = [delivery_from_row(row_to_dict(row)) for row in rows]
         return [each.id for each in self._sending(candidates)]
 
     def _branches(self, filters: DeliveryFilter) -> Iterator[Conditions]:
         """Yield the conditions of disjoint sets of deliveries, each a range of one index."""
-        conditions = list(_conditions(filters))
+        conditions, states = list(_conditions(filters)), filters.states
+        if {filters.account_id, filters.destination_id, filters.event_key} == {None}:
+            states = tuple(DeliveryState) if states is None else states
         if filters.before_id is not None:
             last = self._db.execute(_POSITION, {"id": filters.before_id}).scalar()
             if last is None:
                 return
             conditions.append(_comes_after(last, filters.before_id))
-        states = filters.states
-        if states is None and not conditions:
-            states = tuple(DeliveryState)
         if states is None:
             yield conditions
             return
-        for more in self._state_conditions(states, _columns(filters)[2]):
+        for more in self._state_conditions(states, _column("state", filters)):
             yield [*conditions, *more]
 
     def _state_conditions(
-        self, states: Collection[DeliveryState], column: ColumnElement[int]
+        self, states: Collection[DeliveryState], column: ColumnElement[Any]
     ) -> Iterator[Conditions]:
         wants_sending = DeliveryState.SENDING in states
         is_split = any((state in states) != wants_sending for state in _STARTABLE)
         sending = self._all_sending() if is_split else ()
         for state in _STORED:
-            in_state = column == int(state)
+            in_state = equals_number(column, state)
             if state not in _STARTABLE or (state in states) == wants_sending:
                 if state in states:
                     yield [in_state]
@@ -131,25 +145,32 @@ class DeliveryLists:
 
 
 def _conditions(filters: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
-    account_id, destination_id, _ = _columns(filters)
-    yield from equals(account_id, filters.account_id)
-    yield from equals(destination_id, filters.destination_id)
+    """
+    Yield the conditions of a filter, except its states.
+
+    One of them refers to the first column of an index. If there were several,
+    SQLite, which has no statistics, might choose the index that reads more rows.
+    """
+    account_id, destination_id = filters.account_id, filters.destination_id
     yield from in_range(deliveries_c.created_at, filters.received_from, filters.received_to)
     if filters.event_key is not None:
-        has_key = [events.c.event_key == filters.event_key]
-        has_key += equals(events.c.account_id, filters.account_id)
-        yield deliveries_c.event_id.in_(select(events.c.id).where(*has_key))
+        of_account = equals(events.c.account_id, account_id)
+        with_key = select(events.c.id).where(events.c.event_key == filters.event_key, *of_account)
+        yield deliveries_c.event_id.in_(with_key)
+    if destination_id is not None:
+        yield equals_number(_column("destination_id", filters), destination_id)
+        belongs = (
+            destinations.c.id == destination_id,
+            *equals(destinations.c.account_id, account_id),
+        )
+        yield select(literal_column("1")).where(*belongs).exists()
+    elif account_id is not None and filters.event_key is None:
+        yield equals_number(deliveries_c.account_id, account_id)
 
 
-def _columns(filters: DeliveryFilter) -> Sequence[ColumnElement[int]]:
-    """
-    Return account, destination and state, as terms of conditions.
-
-    An event has few deliveries: with `event_key` no index but that of events may
-    be read, so the columns are parts of expressions.
-    """
-    columns = deliveries_c.account_id, deliveries_c.destination_id, deliveries_c.state
-    return columns if filters.event_key is None else [column + 0 for column in columns]
+def _column(name: str, filters: DeliveryFilter) -> ColumnElement[Any]:
+    """Return a column, without its indexes if the deliveries are those of one event."""
+    return deliveries_c[name] if filters.event_key is None else deliveries_c[name] + 0
 
 
 def _comes_after(created_at: datetime, last_id: DeliveryId) -> ColumnElement[bool]:
@@ -160,14 +181,18 @@ def _comes_after(created_at: datetime, last_id: DeliveryId) -> ColumnElement[boo
 
 def _page(branches: Sequence[Conditions], offset: int, limit: int) -> Select[Any]:
     """Return the query for the ids of a page of the newest deliveries."""
-    columns = (deliveries_c.id, deliveries_c.created_at)
-    first = select(*columns).where(*branches[0]).order_by(*_NEWEST)
     if len(branches) == 1:
-        return first.offset(offset).limit(limit)
-    newest = [
-        select(*columns).where(*conditions).order_by(*_NEWEST).limit(offset + limit).subquery()
-        for conditions in branches
-    ]
+        return _newest(branches[0]).offset(offset).limit(limit)
+    newest = [_newest(conditions).limit(offset + limit).subquery() for conditions in branches]
     every = union_all(*[select(each.c.id, each.c.created_at) for each in newest]).subquery()
     ordered = select(every.c.id).order_by(every.c.created_at.desc(), every.c.id.desc())
     return ordered.offset(offset).limit(limit)
+
+
+def _newest(conditions: Conditions) -> Select[Any]:
+    """Return the query for the ids and times of deliveries, newest first."""
+    return (
+        select(deliveries_c.id, deliveries_c.created_at)
+        .where(*conditions)
+        .order_by(deliveries_c.created_at.desc(), deliveries_c.id.desc())
+    )
