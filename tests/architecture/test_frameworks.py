@@ -18,7 +18,7 @@ SOURCE = ROOT / "src"
 FILES = sorted(
     path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if "migrations" not in path.parts
 )
-REMOVED = {"cffi", "cheroot", "ctypes", "granian", "hypercorn", "nacl", "psycopg.pq", "uvicorn"}
+REMOVED = {"cffi", "cheroot", "ctypes", "granian", "hypercorn", "psycopg.pq", "uvicorn"}
 """Packages that earlier bypasses and servers needed."""
 
 

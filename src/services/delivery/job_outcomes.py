@@ -1,4 +1,4 @@
-"""Jobs of deliveries that end without a result: their deliveries are closed."""
+"""Outcomes of jobs of deliveries that end without a result."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
