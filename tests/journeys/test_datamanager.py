@@ -119,7 +119,7 @@ def register(service: Client, name: str) -> Owner:
 
 
 def invite(service: Client, admin: Owner, email: str) -> Owner:
-    """Invite a user, who sets a password by the mailed code and logs in."""
+    """Invite a user; with the mailed code the user sets a password, and logs in."""
     body = {"email": email, "account_id": admin.account_id}
     assert admin.call("POST", "/users/invite/", body, 201)["email"] == email
     code = eventually(lambda: service.code_for(email) if any(service.mail.iterdir()) else None)
@@ -214,7 +214,7 @@ def test_the_log_shows_deliveries_under_every_documented_filter(service: Client)
     admin = register(service, "filters")
     token = admin.app_token
     with open_receivers(3) as receivers:
-        good, busy, gone = receivers
+        _, busy, gone = receivers
         busy.status, gone.status = 503, 410
         ids = [admin.add_destination(each)["id"] for each in receivers]
         first = admin.send(token, {"n": 1})
@@ -238,7 +238,7 @@ def test_the_log_shows_deliveries_under_every_documented_filter(service: Client)
         admin.get(f"/accounts/{admin.account_id}/logs/?status=done", 400)
         assert len(gone.requests) == 1
 
-        # the disabled destination is enabled: what was parked arrives, with its id
+        # the destination is enabled again: the parked delivery arrives, with its id
         gone.status = 200
         admin.call("POST", f"/api/v1/destinations/{ids[2]}/enable")
         admin.wait_for(second, "success", "pending", "success")

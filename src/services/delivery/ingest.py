@@ -94,7 +94,7 @@ def _new_events(
 
 def _derived_id(actor: Actor, idempotency_key: str | None, n: int) -> str | None:
     """Return the id of the n-th event of a request with an idempotency key."""
-    if idempotency_key is None:
+    if not idempotency_key:
         return None
     text = f"{actor.user_id}:{n}:{idempotency_key}"
     return f"key_{sha256(text.encode(errors='replace')).hexdigest()}"

@@ -41,7 +41,7 @@ TAGS: Mapping[str, str] = {
 }
 HEADERS: Mapping[str, tuple[str, str]] = {
     "Idempotency-Key": (
-        "Repeating a request with the same key and body returns the job of the first request.",
+        "Repeating a request with the same key and body returns the first result.",
         "order-4711",
     ),
     "If-Match": (
