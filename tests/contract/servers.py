@@ -104,7 +104,13 @@ class Server:
                 connection.exec_driver_sql(f'SET search_path TO "{self.schema}"')
             empty(connection)
         opened = self.opened
+        for other in _OPENED:  # a server has not enough connections for the idle ones of two pools
+            if other.kind == self.kind and other is not self:
+                other.opened.close()
         return SqlStore(clock, opened._connections, opened._strategy, schema=self.schema)
+
+
+_OPENED: list[Server] = []
 
 
 @cache
@@ -117,7 +123,9 @@ def server(kind: str) -> Server:
     store.migrate()
     engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     atexit.register(engine.dispose)
-    return Server(product, url, schema or None, store, engine)
+    opened = Server(product, url, schema or None, store, engine)
+    _OPENED.append(opened)
+    return opened
 
 
 def address(url: URL) -> str:
