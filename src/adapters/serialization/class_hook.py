@@ -47,7 +47,9 @@ def class_hook(cls: type, converter: Converter) -> Hook:
             errors = [error for error, _ in with_notes]
             errors += [error for error in others if isinstance(error, ForbiddenExtraKeysError)]
             errors += _validator_errors(fields, data, converter)
-            raise ClassValidationError(group.message, errors or others, cls) from None
+            raise ClassValidationError(  # pyright: ignore[reportCallIssue] - sees the base class
+                group.message, errors or others, cls
+            ) from None
 
     return structure
 

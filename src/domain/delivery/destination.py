@@ -11,7 +11,7 @@ from attrs import Factory, evolve, field, frozen
 from workbell.domain.constraints import Constraints
 from workbell.domain.delivery.account import AccountId
 from workbell.domain.delivery.circuit_breaker import CircuitBreaker
-from workbell.domain.errors import Invalid
+from workbell.domain.errors import Invalid, LimitReached
 
 DestinationId = NewType("DestinationId", int)
 
@@ -24,6 +24,8 @@ HEADER_MASK: Final = "***"
 CONCURRENCY_PREFIX: Final = "destination:"
 """The beginning of the concurrency keys of deliveries."""
 MAX_HEADERS: Final = 50
+MAX_DESTINATIONS: Final = 100
+"""Destinations of one account: every event is copied to each that matches."""
 RESERVED_HEADERS: Final = frozenset(
     {
         "accept-encoding", "connection", "content-encoding", "content-length", "date", "expect",
@@ -184,6 +186,16 @@ class Destination:
         slot = max(now, self.next_send_at or now)
         gap = timedelta(seconds=1 / self.rate_per_second)
         return evolve(self, next_send_at=slot + gap), slot
+
+
+def check_destination_limit(count: int) -> None:
+    """Raise LimitReached if an account has as many destinations as are allowed."""
+    if count >= MAX_DESTINATIONS:
+        raise LimitReached(
+            f"The account has {count} of {MAX_DESTINATIONS} destinations.",
+            used=count,
+            limit=MAX_DESTINATIONS,
+        )
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

@@ -9,7 +9,13 @@ from attrs import evolve, field, frozen
 
 from workbell.domain.audit import changed_since
 from workbell.domain.delivery.account import AccountId
-from workbell.domain.delivery.destination import Destination, DestinationId, check_headers
+from workbell.domain.delivery.destination import (
+    MAX_DESTINATIONS,
+    Destination,
+    DestinationId,
+    check_destination_limit,
+    check_headers,
+)
 from workbell.domain.delivery.event import check_type_patterns
 from workbell.domain.delivery.retry_policy import check_retry_delays
 from workbell.domain.errors import Invalid, StaleVersion
@@ -61,6 +67,7 @@ class DestinationService:
 
         Raises:
             Invalid: A field is wrong, or the URL leads to a private address.
+            LimitReached: The account has 100 destinations.
         """
         with self.store.view() as tx:
             get_account(tx, actor, account_id, Action.CHANGE_ACCOUNT)
@@ -169,6 +176,7 @@ class DestinationService:
         )
         with self.store.begin() as tx:
             get_account(tx, actor, account_id, Action.CHANGE_ACCOUNT, lock=True)
+            check_destination_limit(tx.destinations.count(account_id, limit=MAX_DESTINATIONS))
             destination = tx.destinations.add(destination)
             changes = {"account": [None, account_id], "url": [None, new.url]}
             audit_command(tx.audit, actor, "CREATE", "destination", destination.id, now, changes)

@@ -13,7 +13,7 @@ from workbell.domain.delivery.destination import (
     Destination,
 )
 from workbell.domain.delivery.signature import SECRET_BYTES, format_secret
-from workbell.domain.errors import Invalid
+from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, Relation, may
 from workbell.ports.secret_box import SecretBox
@@ -51,18 +51,25 @@ class DeliverySecrets:
     def token_for(
         self, actor: Actor, account: Account, relations: Collection[Relation]
     ) -> str | None:
-        """Return the account's token if the actor may see it, else None."""
+        """Return the account's token if the actor may see it and its key is known."""
         if not may(actor, Action.READ_ACCOUNT_SECRET, also=relations):
             return None
-        return self.box.decrypt(account.token, TOKEN_PURPOSE)
+        return self._find(account.token, TOKEN_PURPOSE)
 
     def secret_for(
         self, actor: Actor, destination: Destination, relations: Collection[Relation]
     ) -> str | None:
-        """Return the destination's secret if the actor may see it, else None."""
+        """Return the destination's secret if the actor may see it and its key is known."""
         if not may(actor, Action.READ_ACCOUNT_SECRET, also=relations):
             return None
-        return self.box.decrypt(destination.secret, SECRET_PURPOSE)
+        return self._find(destination.secret, SECRET_PURPOSE)
+
+    def _find(self, encrypted: str, purpose: str) -> str | None:
+        """Return a decrypted text, or None: after a lost key it can only be replaced."""
+        try:
+            return self.box.decrypt(encrypted, purpose)
+        except Unavailable:
+            return None
 
     def encrypt_headers(
         self, given: Mapping[str, str], stored: Mapping[str, str]

@@ -194,7 +194,7 @@ def names_of_workbell(db: Connection, schema: str | None) -> set[str]:
             inspector.get_check_constraints,
         ):
             names |= {each["name"] for each in read(table, schema=schema)}
-    return {name for name in names if name not in {None, "PRIMARY"}}
+    return {name for name in names if name is not None and name != "PRIMARY"}
 
 
 def test_every_name_begins_with_the_prefix(store: SqlStore) -> None:

@@ -12,11 +12,13 @@ from tests.services.delivery_accounts import (
     DeliveryAccountFixture,
     make_delivery_accounts,
 )
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.domain.delivery.account import Account
 from workbell.domain.delivery.circuit_breaker import BreakerState, CircuitBreaker
 from workbell.domain.delivery.destination import (
     HEADER_MASK,
     HEADER_PURPOSE,
+    MAX_DESTINATIONS,
     SECRET_PURPOSE,
     Destination,
     DestinationId,
@@ -24,7 +26,7 @@ from workbell.domain.delivery.destination import (
     HttpMethod,
 )
 from workbell.domain.delivery.signature import parse_secret
-from workbell.domain.errors import Invalid, NotAllowed, NotFound, StaleVersion
+from workbell.domain.errors import Invalid, LimitReached, NotAllowed, NotFound, StaleVersion
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action
 from workbell.services.delivery.destinations import DestinationView
@@ -327,3 +329,25 @@ def test_commands_are_audited_without_secrets(
     }
     for secret in ("s3cr3t", "v3ry", str(rotated.secret), rotated.destination.secret):
         assert secret not in str(entries)
+
+
+def test_after_a_lost_key_an_admin_sees_no_secret_and_rotates_it(
+    env: DeliveryAccountFixture, made: Destination
+) -> None:
+    lost = SodiumSecretBox.create([b"l" * 32]).encrypt("whsec_x", SECRET_PURPOSE)
+    with env.destinations.store.begin() as tx:
+        tx.destinations.replace(evolve(env.stored(made.id), secret=lost))
+    ana = env.actor("ana")
+    assert env.destinations.get(ana, made.id).secret is None
+    assert (env.destinations.rotate_secret(ana, made.id).secret or "").startswith("whsec_")
+
+
+def test_an_account_has_at_most_a_hundred_destinations(
+    env: DeliveryAccountFixture, account: Account, made: Destination
+) -> None:
+    with env.destinations.store.begin() as tx:
+        for _ in range(MAX_DESTINATIONS - 1):
+            tx.destinations.add(made)
+    with pytest.raises(LimitReached, match="100 of 100") as caught:
+        env.destination(account)
+    assert (caught.value.used, caught.value.limit) == (100, 100)
