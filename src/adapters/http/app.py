@@ -193,7 +193,7 @@ def _compat_identity_operations(
     datamanager_routes = datamanager.DataManagerUserRoutes(
         users=deps.account_users,
         members=deps.members,
-        signing_in=login,
+        login_service=login,
         profiles=deps.profiles,
     )
     return (

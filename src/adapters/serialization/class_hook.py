@@ -47,9 +47,7 @@ def class_hook(cls: type, converter: Converter) -> Hook:
             errors = [error for error, _ in with_notes]
             errors += [error for error in others if isinstance(error, ForbiddenExtraKeysError)]
             errors += _validator_errors(fields, data, converter)
-            raise ClassValidationError(  # pyright: ignore[reportCallIssue] - sees the base class
-                group.message, errors or others, cls
-            ) from None
+            raise group.derive(errors or others) from None
 
     return structure
 

@@ -97,7 +97,7 @@ class DataManagerUserRoutes:
 
     users: AccountUserService
     members: MemberService
-    signing_in: LoginService
+    login_service: LoginService
     profiles: ProfileService
 
     def register(self, request: ApiRequest[EmailPasswordBody]) -> ApiResponse:
@@ -106,7 +106,7 @@ class DataManagerUserRoutes:
         new = Registration(email=data.email, password=data.password)
         user = self.users.register(new, request.client_info)
         try:
-            login = self.signing_in.login_opaque(user.email, data.password, request.client_info)
+            login = self.login_service.login_opaque(user.email, data.password, request.client_info)
             token = login.token.text
         except EmailNotVerified:
             token = None
@@ -118,7 +118,7 @@ class DataManagerUserRoutes:
     def login(self, request: ApiRequest[EmailLoginBody]) -> ApiResponse:
         """Sign a user in with an opaque token."""
         data = request.body
-        login = self.signing_in.login_opaque(
+        login = self.login_service.login_opaque(
             data.email, data.password, request.client_info, code=data.code
         )
         account_id = self.users.find_default_account(login.user.id)

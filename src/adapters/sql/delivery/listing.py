@@ -179,7 +179,7 @@ def _comes_after(created_at: datetime, last_id: DeliveryId) -> ColumnElement[boo
     return and_(deliveries_c.created_at <= created_at, is_older)  # a range of the index
 
 
-def _page(branches: Sequence[Conditions], offset: int, limit: int) -> Select[Any]:
+def _page(branches: Sequence[Conditions], offset: int, limit: int) -> Select[*tuple[Any, ...]]:
     """Return the query for the ids of a page of the newest deliveries."""
     if len(branches) == 1:
         return _newest(branches[0]).offset(offset).limit(limit)
@@ -189,7 +189,7 @@ def _page(branches: Sequence[Conditions], offset: int, limit: int) -> Select[Any
     return ordered.offset(offset).limit(limit)
 
 
-def _newest(conditions: Conditions) -> Select[Any]:
+def _newest(conditions: Conditions) -> Select[*tuple[Any, ...]]:
     """Return the query for the ids and times of deliveries, newest first."""
     return (
         select(deliveries_c.id, deliveries_c.created_at)

@@ -31,7 +31,8 @@ CHANGED_COLUMNS = (
 
 def membership_from_row(values: dict[str, Any]) -> Membership:
     """Convert a row's columns to a membership."""
-    return Membership(**values | {"role": AccountRole(values["role"])})
+    role: Any = AccountRole(values["role"])
+    return Membership(**values | {"role": role})
 
 
 def membership_values(membership: Membership) -> dict[str, Any]:
@@ -80,7 +81,8 @@ def event_values(event: Event) -> dict[str, Any]:
 
 def delivery_from_row(values: dict[str, Any]) -> Delivery:
     """Convert a row's columns to a delivery."""
-    return Delivery(**values | {"state": _STATES[values["state"]]})
+    state: Any = _STATES[values["state"]]
+    return Delivery(**values | {"state": state})
 
 
 def delivery_values(delivery: Delivery) -> dict[str, Any]:
