@@ -6,11 +6,12 @@ from datetime import timedelta
 from attrs import frozen
 
 from workbell.adapters.builtin_tasks.delivery_tasks import DeliveryTasks
-from workbell.adapters.crypto.secret_box import AesSecretBox
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.system import SystemRandomness
 from workbell.entrypoints.bootstrap.backends import Backends
 from workbell.ports.secret_box import SecretBox
 from workbell.services.delivery.cancellation import DeliveryCancellation
+from workbell.services.delivery.job_outcomes import DeliveryOutcomes
 from workbell.services.delivery.outgoing import OutgoingRequests
 from workbell.services.delivery.publish import PublishService
 from workbell.services.delivery.recording import AttemptRecorder
@@ -28,13 +29,14 @@ class DeliveryServices:
     publishing: PublishService
     replays: ReplayService
     retention: DeliveryRetention
+    outcomes: DeliveryOutcomes
     tasks: DeliveryTasks
 
 
 def make_delivery(backends: Backends, keys: Sequence[bytes]) -> DeliveryServices:
     """Return the services; `keys` encrypt secrets, the current one first."""
     store, clock = backends.store, backends.clock
-    box = AesSecretBox.create(keys)
+    box = SodiumSecretBox.create(keys)
     replays = ReplayService(store=store, clock=clock)
     recorder = AttemptRecorder(
         store=store, clock=clock, randomness=SystemRandomness(), ids=backends.ids
@@ -48,6 +50,7 @@ def make_delivery(backends: Backends, keys: Sequence[bytes]) -> DeliveryServices
             clock=clock,
             max_age=timedelta(days=backends.settings.retention_events_days),
         ),
+        outcomes=DeliveryOutcomes(clock=clock, recorder=recorder),
         tasks=DeliveryTasks(
             sending=SendService(
                 store=store,

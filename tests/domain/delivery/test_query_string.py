@@ -38,7 +38,14 @@ def test_an_empty_object_adds_nothing() -> None:
 
 
 def test_values_other_than_texts_are_compact_json() -> None:
-    data: dict[str, Any] = {"t": True, "n": None, "f": 1.5, "o": {"k": [1, "é"]}, "l": [], "s": "true"}
+    data: dict[str, Any] = {
+        "t": True,
+        "n": None,
+        "f": 1.5,
+        "o": {"k": [1, "é"]},
+        "l": [],
+        "s": "true",
+    }
     assert parse_qsl(query_of(data)) == [
         ("t", "true"), ("n", "null"), ("f", "1.5"), ("o", '{"k":[1,"é"]}'), ("l", "[]"),
         ("s", "true"),
