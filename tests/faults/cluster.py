@@ -20,6 +20,7 @@ from tests.faults.private import AnyRedis, Database, free_port, wait_until
 HERE = Path(__file__).parent
 PASSWORD = "correct-horse-battery"
 LEASE_SECONDS = 2
+SECRET_KEY = "the secret key of the fault tests"
 
 
 class NoResponseError(Exception):
@@ -257,7 +258,7 @@ class Cluster:
             **{k: v for k, v in os.environ.items() if not k.startswith("WORKBELL_")},
             "WORKBELL_DATABASE_URL": self.database.url,
             "WORKBELL_DATA_DIR": str(self.folder / "data"),
-            "WORKBELL_SECRET_KEY": "the secret key of the fault tests",
+            "WORKBELL_SECRET_KEY": SECRET_KEY,
             "WORKBELL_LEASE_SECONDS": str(LEASE_SECONDS),
             "WORKBELL_WORKER_THREADS": "4",
             "WORKBELL_ADMIN_PASSWORD": PASSWORD,
@@ -267,6 +268,7 @@ class Cluster:
             "WORKBELL_ACCESS_TOKEN_MINUTES": "1440",
             "WORKBELL_REQUIRE_VERIFIED_EMAIL": "none",
             "WORKBELL_MAX_WAITING_JOBS": "1000000",
+            "WORKBELL_ALLOW_PRIVATE_DESTINATIONS": "true",
             "WORKBELL_LOG_FILE": str(self.folder / f"{role}-{self._count}.log"),
             "FAULT_NOTES": str(self.notes),
             "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),

@@ -14,7 +14,7 @@ from threading import Event, Thread
 from attrs import frozen
 from sqlalchemy import create_engine, func, select, update
 
-from tests.faults.cluster import LEASE_SECONDS, PASSWORD, Client, Cluster, Part
+from tests.faults.cluster import LEASE_SECONDS, PASSWORD, SECRET_KEY, Client, Cluster, Part
 from tests.faults.ledger import Ledger, Load, Row
 from tests.faults.private import wait_until
 from workbell.adapters.sql.schema.tables import jobs
@@ -394,7 +394,7 @@ def rolled_back(cluster: Cluster, kills: int) -> Row:
     """Enqueue in a transaction of the caller that is rolled back."""
     row = Row("F19", "the caller's transaction rolls back after enqueueing", f"{kills} rollbacks")
     ledger = Ledger(cluster)
-    application = _application(cluster)
+    application = open_application(cluster)
     engine = create_engine(cluster.database.url)
     try:
         for _ in range(kills):
@@ -444,7 +444,7 @@ def pruned_under_load(cluster: Cluster, kills: int) -> Row:
     """Delete expired jobs under load: unfinished jobs remain."""
     row = Row("F21", "retention under load", f"{kills} passes")
     ledger = Ledger(cluster)
-    application = _application(cluster)
+    application = open_application(cluster)
     stop, pruned = Event(), [0]
 
     def prune() -> None:
@@ -495,12 +495,13 @@ def _register(cluster: Cluster, name: str) -> Client:
     return anyone.login(name)
 
 
-def _application(cluster: Cluster) -> Application:
+def open_application(cluster: Cluster) -> Application:
+    """Return an application on the installation's database, without threads."""
     return build(
         Settings(
             database_url=cluster.database.url,
             data_dir=cluster.folder / "data",
-            secret_key="the secret key of the fault tests",
+            secret_key=SECRET_KEY,
             database_pool_size=4,
         )
     )

@@ -16,7 +16,7 @@ from uuid import uuid4
 from attrs import asdict
 
 from tests.faults.cluster import Cluster
-from tests.faults.faults import CASES
+from tests.faults.delivery_faults import CASES
 from tests.faults.ledger import Row
 from tests.faults.private import (
     AnyRedis,

@@ -1,6 +1,7 @@
 """Database Cleanup: deletes old history in batches."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from attrs import frozen
@@ -11,11 +12,12 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.jobs.job import ENDED
 from workbell.domain.jobs.task import Task, TaskContext
+from workbell.ports.delivery.repository import DeliveryTx
 from workbell.ports.files import FileStore
-from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 
-TABLES = ("execution_logs",)
+JOBS, DELIVERIES = "execution_logs", "deliveries"
+TABLES = (JOBS, DELIVERIES)
 BATCH = 500
 
 
@@ -31,7 +33,10 @@ class DatabaseCleanup:
         Constraints(
             min_length=1,
             max_length=64,
-            description="execution_logs: ended jobs with their attempts, logs and files.",
+            description=(
+                "execution_logs: ended jobs with their attempts, logs and files; "
+                "deliveries: ended deliveries with their attempts."
+            ),
             example="execution_logs",
         ),
     ]
@@ -41,7 +46,7 @@ class DatabaseCleanup:
 class DatabaseCleaner:
     """Deletes old history; superusers only."""
 
-    store: Store[JobsTx]
+    store: Store[DeliveryTx]
     files: FileStore
     batch: int = BATCH
 
@@ -54,17 +59,31 @@ class DatabaseCleaner:
 
     def run(self, context: TaskContext, parameters: DatabaseCleanup) -> dict[str, Any]:
         """
-        Delete jobs that ended more than `days_old` days ago.
+        Delete rows that are more than `days_old` days old.
 
         Raises:
             NotAllowed: The owner is not an active superuser.
         """
         self.check(self._owner(context), parameters)
         before = context.now() - timedelta(days=parameters.days_old)
+        is_of_jobs = parameters.table_name == JOBS
         deleted = 0
+        for batch in self._prune_jobs(before) if is_of_jobs else self._prune_deliveries(before):
+            deleted += batch
+            context.progress(deleted, note="records deleted")
+            context.check()
+        context.log.info("database_cleaned_up", table=parameters.table_name, records=deleted)
+        return {
+            "table_name": parameters.table_name,
+            "days_old": parameters.days_old,
+            "records_deleted": deleted,
+        }
+
+    def _prune_jobs(self, before: datetime) -> Iterator[int]:
+        """Delete jobs that ended before a time; yield the size of each batch."""
         for scheduled in (False, True):
-            while True:
-                context.check()
+            keys = None
+            while keys is None or keys:
                 with self.store.begin() as tx:
                     keys = (
                         tx.jobs.prune_scheduled(before, limit=self.batch)
@@ -74,16 +93,15 @@ class DatabaseCleaner:
                     # before the commit: after a crash, rows are pruned again and no file is left
                     for key in filter(None, keys):
                         self.files.delete(key)
-                if not keys:
-                    break
-                deleted += len(keys)
-                context.progress(deleted, note="records deleted")
-        context.log.info("database_cleaned_up", table=parameters.table_name, records=deleted)
-        return {
-            "table_name": parameters.table_name,
-            "days_old": parameters.days_old,
-            "records_deleted": deleted,
-        }
+                yield len(keys)
+
+    def _prune_deliveries(self, before: datetime) -> Iterator[int]:
+        """Delete ended deliveries created before a time; yield the size of each batch."""
+        batch = self.batch
+        while batch == self.batch:
+            with self.store.begin() as tx:
+                batch = tx.deliveries.prune(before, limit=self.batch)
+            yield batch
 
     def task(self) -> Task:
         """Return the task."""

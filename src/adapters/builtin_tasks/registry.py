@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from workbell.adapters.builtin_tasks.allowed_folders import Folders
 from workbell.adapters.builtin_tasks.data_processing import DataProcessor
@@ -12,6 +13,7 @@ from workbell.adapters.builtin_tasks.http_request import HttpRequester
 from workbell.adapters.builtin_tasks.report_generation import ReportGenerator
 from workbell.adapters.builtin_tasks.send_email import EmailSender
 from workbell.domain.jobs.task import Task
+from workbell.ports.delivery.repository import DeliveryTx
 from workbell.ports.files import FileStore
 from workbell.ports.mail import Mailer
 from workbell.ports.schedules.repository import SchedulesTx
@@ -19,9 +21,13 @@ from workbell.ports.store import Store
 from workbell.ports.webhook_client import WebhookClient
 
 
+class BuiltInTasksTx(SchedulesTx, DeliveryTx, Protocol):
+    """A transaction over what the built-in tasks read and delete."""
+
+
 def built_in_tasks(
     *,
-    store: Store[SchedulesTx],
+    store: Store[BuiltInTasksTx],
     files: FileStore,
     mailer: Mailer,
     webhook_client: WebhookClient,

@@ -1,4 +1,4 @@
-"""Encryption of secrets at rest: AES-256-GCM under keys derived by HKDF."""
+"""Encryption of secrets at rest by libsodium: XChaCha20-Poly1305."""
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -7,26 +7,27 @@ from os import urandom
 from typing import Self
 
 from attrs import field, frozen
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from nacl.bindings import (
+    crypto_aead_xchacha20poly1305_ietf_decrypt,
+    crypto_aead_xchacha20poly1305_ietf_encrypt,
+)
+from nacl.exceptions import CryptoError
 
 from workbell.domain.errors import Unavailable
 
 _VERSION = "v1"
-_NONCE_BYTES = 12
-"""Random nonces of 96 bits allow 2^32 texts per key (NIST SP 800-38D, section 8.3)."""
+_NONCE_BYTES = 24
+"""Nonces of 192 bits may be random for any number of texts."""
 
 
 @frozen
-class AesSecretBox:
+class SodiumSecretBox:
     """
     Encrypted texts of the form `v1.<key id>.<base64url>`; satisfies `SecretBox`.
 
     The base64url part is nonce, ciphertext and tag. The first key encrypts; all
     keys decrypt, each by an id that is derived from it. Every purpose has an
-    encryption key and an index key of its own, derived by HKDF-SHA-256 (RFC 5869).
+    encryption key and an index key of its own, derived by HMAC-SHA-256.
     """
 
     _keys: Mapping[str, bytes] = field(repr=False)
@@ -40,7 +41,9 @@ class AesSecretBox:
         """Return the encrypted text, or raise Unavailable without a key."""
         key_id, key = self._current()
         nonce = urandom(_NONCE_BYTES)
-        sealed = _cipher(key, purpose).encrypt(nonce, text.encode(), purpose.encode())
+        sealed = crypto_aead_xchacha20poly1305_ietf_encrypt(
+            text.encode(), purpose.encode(), nonce, _derive(key, "encryption", purpose)
+        )
         return f"{_VERSION}.{key_id}.{_encode(nonce + sealed)}"
 
     def decrypt(self, encrypted: str, purpose: str) -> str:
@@ -50,10 +53,8 @@ class AesSecretBox:
             version, key_id, content = encrypted.split(".")
             sealed = _decode(content)
             if version == _VERSION and key_id in self._keys:
-                cipher = _cipher(self._keys[key_id], purpose)
-                nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-                return cipher.decrypt(nonce, ciphertext, purpose.encode()).decode()
-        except (InvalidTag, ValueError):
+                return _decrypt(sealed, purpose, _derive(self._keys[key_id], "encryption", purpose))
+        except (CryptoError, ValueError):
             raise Unavailable("A stored secret was altered and cannot be decrypted.") from None
         raise Unavailable(
             "The key of a stored secret is not configured: "
@@ -76,13 +77,17 @@ class AesSecretBox:
         raise Unavailable("Set WORKBELL_SECRET_KEY: it encrypts secrets in the database.")
 
 
+def _decrypt(sealed: bytes, purpose: str, key: bytes) -> str:
+    nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+    if len(nonce) < _NONCE_BYTES:
+        raise ValueError("too short")
+    text = crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, purpose.encode(), nonce, key)
+    return text.decode()
+
+
 def _derive(key: bytes, use: str, purpose: str = "") -> bytes:
     info = f"workbell secret box {_VERSION}\0{use}\0{purpose}".encode()
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key)
-
-
-def _cipher(key: bytes, purpose: str) -> AESGCM:
-    return AESGCM(_derive(key, "encryption", purpose))
+    return hmac.digest(key, info, "sha256")
 
 
 def _index(key: bytes, text: str, purpose: str) -> str:

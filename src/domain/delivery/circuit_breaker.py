@@ -49,8 +49,13 @@ class CircuitBreaker:
         return self == CircuitBreaker()
 
     def is_failing_too_long(self, now: datetime) -> bool:
-        """Whether the destination should be disabled."""
-        return self.failing_since is not None and now - self.failing_since >= MAX_FAILING
+        """
+        Whether the destination should be disabled.
+
+        A few failures that are days apart do not open the breaker, and are not enough.
+        """
+        since = self.failing_since
+        return self.openings > 0 and since is not None and now - since >= MAX_FAILING
 
     def admits(self, delivery_id: int, now: datetime) -> bool:
         """Whether a delivery may be sent now."""

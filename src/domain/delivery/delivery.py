@@ -76,7 +76,8 @@ class SendResult:
     `error` is the class of a failure, such as `timeout` or `refused_address`, and
     `detail` its message. `address` is the IP address that was connected to.
     `timings` are milliseconds by phase: dns, connect, tls, first_byte, total.
-    Texts of the response are cleaned by `clean_text`.
+    Texts of the response are cleaned by `clean_text`; its headers are by lower-case
+    name.
     """
 
     status_code: int | None = None

@@ -21,6 +21,8 @@ SECRET_PURPOSE: Final = "destination secret"  # noqa: S105 - not a secret
 HEADER_PURPOSE: Final = "destination header"
 HEADER_MASK: Final = "***"
 """The text that the API shows in place of a header's value."""
+CONCURRENCY_PREFIX: Final = "destination:"
+"""The beginning of the concurrency keys of deliveries."""
 MAX_HEADERS: Final = 50
 RESERVED_HEADERS: Final = frozenset(
     {
@@ -107,9 +109,14 @@ class Destination:
         return DestinationState(self.breaker.state)
 
     @property
+    def masked_headers(self) -> Mapping[str, str]:
+        """The names of the headers, with the mask in place of each value."""
+        return dict.fromkeys(self.headers, HEADER_MASK)
+
+    @property
     def concurrency_key(self) -> str:
         """The concurrency key of the jobs that deliver to this destination."""
-        return f"destination:{self.id}"
+        return f"{CONCURRENCY_PREFIX}{self.id}"
 
     def admits(self, delivery_id: int, now: datetime) -> bool:
         """Whether a delivery may be sent now; otherwise it is parked."""
@@ -129,9 +136,24 @@ class Destination:
             secret=secret,
             previous_secret=self.secret,
             previous_secret_until=now + SECRET_OVERLAP,
-            version=self.version + 1,
-            updated_at=now,
-        )
+        ).touch(now)
+
+    def pause(self) -> Self:
+        """Return the destination as inactive by a member's choice."""
+        return evolve(self, is_active=False, disabled_reason=None)
+
+    def resume(self) -> Self:
+        """
+        Return the destination as active again.
+
+        The breaker of a paused one is unchanged, that of a disabled one is closed.
+        """
+        breaker = self.breaker if self.disabled_reason is None else CircuitBreaker()
+        return evolve(self, is_active=True, disabled_reason=None, breaker=breaker)
+
+    def touch(self, now: datetime) -> Self:
+        """Return the destination with the next version."""
+        return evolve(self, version=self.version + 1, updated_at=now)
 
     def disable(self, reason: str, now: datetime) -> Self:
         """Return the destination as disabled; its deliveries will be parked."""
@@ -145,8 +167,7 @@ class Destination:
             disabled_reason=None,
             breaker=CircuitBreaker(),
             exhausted_at=None,
-            updated_at=now,
-        )
+        ).touch(now)
 
     def delete(self, now: datetime) -> Self:
         """Return the destination as deleted."""

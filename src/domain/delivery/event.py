@@ -23,25 +23,22 @@ INCOMING_DATA: Final = "incoming_data"
 OPERATIONAL_PREFIX: Final = "workbell."
 """Types of events about the deliveries themselves."""
 
-EventKey = Annotated[
-    str,
-    Constraints(
-        pattern=r"[A-Za-z0-9_:-]{1,128}",
-        hint="must be 1 to 128 letters, digits, underscores, colons or hyphens",
-        example="evt_2f1d",
+_KEY: Final = Constraints(
+    pattern=r"[A-Za-z0-9_:-]{1,128}",
+    hint="must be 1 to 128 letters, digits, underscores, colons or hyphens",
+    example="evt_2f1d",
+)
+_TYPE: Final = Constraints(
+    pattern=r"(?!workbell\.)[a-z0-9_.-]{1,128}",
+    hint=(
+        "must be 1 to 128 lower-case letters, digits, dots, underscores or hyphens, "
+        "and must not begin with workbell."
     ),
-]
-EventType = Annotated[
-    str,
-    Constraints(
-        pattern=r"(?!workbell\.)[a-z0-9_.-]{1,128}",
-        hint=(
-            "must be 1 to 128 lower-case letters, digits, dots, underscores or hyphens, "
-            "and must not begin with workbell."
-        ),
-        example="order.paid",
-    ),
-]
+    example="order.paid",
+)
+EventKey = Annotated[str, _KEY]
+EventType = Annotated[str, _TYPE]
+_TOO_LARGE: Final = f"must have at most {MAX_DATA_BYTES:,} bytes"
 _PATTERN: Final = re.compile(r"\*|[a-z0-9_.-]{1,128}|[a-z0-9_.-]{1,126}\.\*")
 
 
@@ -93,10 +90,20 @@ def _normalise(value: Any) -> Any:
     return value
 
 
+def event_problems(key: str | None, event_type: str, data: bytes) -> dict[str, list[str]]:
+    """Return what is wrong with an event before it is stored, by field."""
+    problems = {
+        "event_id": [] if key is None else list(_KEY.problems(key)),
+        "event_type": list(_TYPE.problems(event_type)),
+        "data": [_TOO_LARGE] if len(data) > MAX_DATA_BYTES else [],
+    }
+    return {name: found for name, found in problems.items() if found}
+
+
 def check_data_size(data: bytes, path: str = "data") -> None:
     """Raise Invalid if the data of an event is too large."""
     if len(data) > MAX_DATA_BYTES:
-        raise Invalid.field(path, f"must have at most {MAX_DATA_BYTES:,} bytes")
+        raise Invalid.field(path, _TOO_LARGE)
 
 
 def check_type_patterns(patterns: Sequence[str]) -> None:

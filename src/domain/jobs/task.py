@@ -153,7 +153,8 @@ class Task:
     parameters beyond their schema and may raise Invalid, NotAllowed or NotFound.
     `delay` returns the seconds by which given parameters delay the job. `batch`
     is for short, local, idempotent tasks: many jobs are claimed at once, and
-    their outcomes are committed together.
+    their outcomes are committed together. `is_internal` tasks are not listed, and
+    only the service itself creates their jobs.
     """
 
     key: str
@@ -165,6 +166,7 @@ class Task:
     timeout_seconds: int = field(default=300, validator=_at_least_one)
     queue: str = "default"
     batch: bool = False
+    is_internal: bool = False
     on_lost: OnLost = field(default=OnLost.RETRY, converter=OnLost)
     check: Check | None = None
     delay: Delay | None = None

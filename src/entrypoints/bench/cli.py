@@ -178,6 +178,30 @@ def bench_http(
     _store_and_show(f"http{target.suffix}", command, rows, results, as_json)
 
 
+@bench.command("delivery")
+@click.option("--events", type=click.IntRange(100), default=1_000, help="Events to acknowledge.")
+@click.option(
+    "--deliveries", type=click.IntRange(1_000), default=10_000, help="Deliveries of the backlog."
+)
+@click.option(
+    "--seconds", type=click.IntRange(1), default=20, help="Duration of measurements of latencies."
+)
+@database
+@results_option
+@json_option
+def bench_delivery(
+    events: int, deliveries: int, seconds: int, database: str | None, results: Path, as_json: bool
+) -> None:
+    """Acknowledgement and delivery of events to a local receiver."""
+    from workbell.entrypoints.bench.delivery import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    target = Target.parse(database)
+    command = f"workbell bench delivery{_redact(database=database)}"
+    rows = measure(target, events, deliveries, seconds)
+    _store_and_show(f"delivery{target.suffix}", command, rows, results, as_json)
+
+
 @bench.command("idle")
 @results_option
 @json_option

@@ -23,6 +23,7 @@ from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.goals.reminder import daily_at, quarter_hours
 from workbell.domain.jobs.task import Tasks
 from workbell.entrypoints.bootstrap.backends import Backends, make_store_waker, make_wakeups
+from workbell.entrypoints.bootstrap.delivery import DeliveryServices
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.serialization import Serializer
 from workbell.services.audit import AuditBurstFilter
@@ -79,6 +80,7 @@ class Application(Backends):
     login: LoginService
     users: UserAdministration
     sessions: SessionService
+    delivery: DeliveryServices
     queues: Sequence[str]
 
     def migrate_and_register(self) -> SchemaMigration | None:
@@ -199,6 +201,13 @@ class Application(Backends):
             ),
             progress=ProgressService(store=self.store, clock=self.clock, serializer=FIELDS),
             timers=TimerService(store=self.store, clock=self.clock),
+            accounts=self.delivery.accounts,
+            members=self.delivery.members,
+            destinations=self.delivery.destinations,
+            account_users=self.delivery.account_users,
+            publishing=self.delivery.publishing,
+            replays=self.delivery.replays,
+            delivery_log=self.delivery.delivery_log,
             serializer=FIELDS,
             database=self.store,
             cache=self.check_cache,

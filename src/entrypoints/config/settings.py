@@ -307,7 +307,10 @@ class Settings:
         30, "Days after which jobs of schedules are deleted, with any outcome.", *_DAYS
     )
     retention_events_days: int = int_option(
-        90, "Days after which events are deleted (reserved: not implemented yet).", *_DAYS
+        90,
+        "Days after which the data of events, and ended deliveries, are deleted; the ids of events "
+        "remain.",
+        *_DAYS,
     )
 
     log_format: LogFormat = option(

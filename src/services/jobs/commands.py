@@ -1,7 +1,7 @@
 """Use cases of jobs, queues and workers."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import evolve, frozen
@@ -33,6 +33,8 @@ class JobService:
 
     Methods that take a job id raise `NotFound` unless the actor may see the
     job, and those that change it `Conflict` if its state does not allow that.
+    `follow_up` returns the job that another context needs after a command has
+    changed the state of a job, or None.
     """
 
     store: Store[JobsTx]
@@ -41,6 +43,7 @@ class JobService:
     files: FileStore
     max_waiting: int = 10_000
     known_queues: Sequence[str] = ("default",)
+    follow_up: Callable[[Job, datetime], Job | None] = lambda _, __: None
 
     @retry_on_contention
     def create(
@@ -320,3 +323,6 @@ class JobService:
     def _replace(self, tx: JobsTx, before: Job, after: Job) -> None:
         if not tx.jobs.replace(before, after):
             raise Conflict("The job was changed by another request; read it again.")
+        now = self.clock.now()
+        if before.state is not after.state and (job := self.follow_up(after, now)) is not None:
+            tx.jobs.add([job], now)

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import Factory, define, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
-from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.jobs.job import MAX_JSON_BYTES
@@ -50,9 +50,9 @@ class TaskDefinitionService:
     _cache: _Cache = field(default=Factory(_Cache), init=False, eq=False, repr=False)
 
     def all(self) -> Sequence[TaskDefinition]:
-        """Return every definition, by id."""
+        """Return every definition by id, without those of internal tasks."""
         with self.store.view() as tx:
-            return tx.definitions.all()
+            return [each for each in tx.definitions.all() if not self._is_internal(each.key)]
 
     def get(self, task_id: TaskId) -> TaskDefinition:
         """Return the definition with an id; raises NotFound."""
@@ -103,8 +103,10 @@ class TaskDefinitionService:
 
         Raises:
             Invalid: They do not match the schema, or the task refuses them.
-            NotAllowed: The task refuses them to this actor.
+            NotAllowed: The task is internal, or refuses them to this actor.
         """
+        if task.is_internal and not actor.is_system:
+            raise NotAllowed(f"Only the service itself creates jobs of {task.key}.")
         try:
             value_json = self._to_json(parameters)
             value = self.parse_parameters(task, value_json)
@@ -129,6 +131,10 @@ class TaskDefinitionService:
         has changed: stored parameters may no longer match it.
         """
         return [task for task in self.tasks.all() if self._synchronise_task(task)]
+
+    def _is_internal(self, key: str) -> bool:
+        task = self.tasks.find(key)
+        return task is not None and task.is_internal
 
     def _to_json(self, value: object) -> Mapping[str, Any]:
         """Return parameters as a JSON object of bounded size."""

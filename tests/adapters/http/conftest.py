@@ -7,15 +7,17 @@ from typing import Any
 
 import falcon.testing
 import pytest
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from pyotp.totp import TOTP
 
 from tests.response_validation import JSON_TYPES, response_validator
 from tests.services.accounts import AccountServiceSet
+from tests.services.delivery_accounts import RecordingWebhookClient
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.http.app import AppDependencies, build_app, make_operations
@@ -25,6 +27,7 @@ from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds
+from workbell.domain.delivery.delivery import Delivery, DeliveryId, DeliveryState
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.second_factor import (
     STEP,
@@ -38,6 +41,14 @@ from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.mail import Email
+from workbell.services.delivery.accounts import AccountService
+from workbell.services.delivery.destinations import DestinationService
+from workbell.services.delivery.log import DeliveryLog
+from workbell.services.delivery.members import MemberService
+from workbell.services.delivery.publish import PublishService
+from workbell.services.delivery.replay import ReplayService
+from workbell.services.delivery.secrets import DeliverySecrets
+from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
 from workbell.services.goals.reminders import ReminderService
@@ -181,6 +192,40 @@ class World:
         assert made.status_code == 201, made.json
         return dict(made.json)
 
+    def account(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Create an account over HTTP and return it."""
+        made = self.post("/api/v1/accounts", caller, {"name": "My Account", **facts})
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def member(self, account_id: int, name: str, role: int = 2, caller: str = "ada") -> None:
+        """Add a user to an account over HTTP."""
+        body = {"user": self.people[name].id, "role": role}
+        added = self.post(f"/api/v1/accounts/{account_id}/members", caller, body)
+        assert added.status_code == 201, added.json
+
+    def destination(self, account_id: int, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Create a destination over HTTP and return it."""
+        body = {"url": "https://example.com/hook", **facts}
+        made = self.post(f"/api/v1/accounts/{account_id}/destinations", caller, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def publish(self, account_id: int, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Publish an event over HTTP and return it."""
+        body = {"account": account_id, "event_type": "order.paid", "data": {"n": 1}, **facts}
+        made = self.post("/api/v1/events", caller, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def set_delivery(self, delivery_id: int, state: DeliveryState, **facts: Any) -> Delivery:
+        """Store a delivery in another state, as if it had been attempted."""
+        with self.store.begin() as tx:
+            before = tx.deliveries.get_for_update(DeliveryId(delivery_id))
+            after = evolve(before, state=state, turn=before.turn + 1, **facts)
+            tx.deliveries.replace(before, after)
+        return after
+
     def end(self, job_id: int, state: JobState = JobState.SUCCEEDED, result: Any = None) -> None:
         """Finish a job as a worker would."""
         now = self.clock.now()
@@ -283,6 +328,9 @@ def build_world(
         second_factor_policy=duty,
     )
     members = AccountServiceSet.of(identity, login_service)
+    box = SodiumSecretBox.create([KEY])
+    secrets = DeliverySecrets(randomness=SystemRandomness(), box=box)
+    accounts = AccountService(store=store, clock=clock, secrets=secrets)
     parts = AppDependencies(
         identity=identity,
         login=login_service,
@@ -304,6 +352,21 @@ def build_world(
         reminders=ReminderService(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
         ),
+        accounts=accounts,
+        members=MemberService(store=store, clock=clock, people=members.users),
+        destinations=DestinationService(
+            store=store,
+            clock=clock,
+            secrets=secrets,
+            client=RecordingWebhookClient(),
+            serializer=FIELDS,
+        ),
+        account_users=AccountUserService(
+            store=store, registration=identity, accounts=accounts, people=members.users
+        ),
+        publishing=PublishService(store=store, clock=clock, ids=UuidIds(), secret_box=box),
+        replays=ReplayService(store=store, clock=clock),
+        delivery_log=DeliveryLog(store=store, clock=clock),
         metrics=metrics,
         serializer=FIELDS,
         ids=UuidIds(),
@@ -343,6 +406,10 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> World:
     world.job("root")
     world.goal("root")
     world.log(1, "root")
+    world.account("root")
+    world.member(1, "ada", caller="root")
+    world.destination(1, "root")
+    world.publish(1, "root")
     return world
 
 

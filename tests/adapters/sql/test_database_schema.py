@@ -90,7 +90,7 @@ def test_every_prepared_statement_names_the_schema(store: SqlStore) -> None:
                 assert not _UNQUALIFIED.search(each._compile(db)[0]), name
 
 
-def test_work_is_done_in_the_schema(store: SqlStore) -> None:
+def test_jobs_are_inserted_and_claimed_in_the_schema(store: SqlStore) -> None:
     keep(store, a_job(), a_job(), a_job(queue="later"))
     assert len(claim(store)) == 2
 

@@ -58,6 +58,7 @@ class SqlEventRepository:
         *,
         event_type: str | None = None,
         key: str | None = None,
+        before_id: EventRowId | None = None,
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[Event], int]:
@@ -67,10 +68,13 @@ class SqlEventRepository:
         if key is None:
             name = "account" if event_type is None else "type"
             newest = force_index(newest, events, f"workbell_events_{name}_idx")
-        ids = self._db.execute(newest.offset(offset).limit(limit)).scalars().all()
-        total = self._db.execute(count_ordered(newest)).scalar_one()
+        page = newest if before_id is None else newest.where(events_c.id < before_id)
+        ids = self._db.execute(page.offset(offset).limit(limit)).scalars().all()
         rows = self._db.execute(_AMONG, {"ids": ids}).all() if ids else ()
-        return [event_from_row(row_to_dict(row)) for row in rows], total
+        found = [event_from_row(row_to_dict(row)) for row in rows]
+        if before_id is not None:
+            return found, 0
+        return found, self._db.execute(count_ordered(newest)).scalar_one()
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete the data, not the rows, of events received before a time; return how many."""

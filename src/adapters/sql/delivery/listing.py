@@ -1,6 +1,7 @@
 """Lists of deliveries; a page is read by one range of an index per state."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
@@ -8,8 +9,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    and_,
     bindparam,
     literal_column,
+    or_,
     select,
     union_all,
 )
@@ -44,6 +47,7 @@ LISTED = (
 )
 """The columns of a delivery, the URL of its destination and the data of its event."""
 _AMONG = LISTED.where(deliveries_c.id.in_(bindparam("ids", expanding=True)))
+_POSITION = select(deliveries_c.created_at).where(deliveries_c.id == bindparam("id"))
 _RUNNING = select(jobs_c.idempotency_key).where(
     IS_RUNNING,
     jobs_c.owner == SYSTEM_ID,
@@ -94,6 +98,8 @@ class DeliveryLists:
         ids = self._db.execute(_page(branches, offset, limit)).scalars().all() if branches else []
         found = self.listed(self._db.execute(_AMONG, {"ids": ids}).all()) if ids else {}
         page = [found[each] for each in ids if each in found]
+        if filters.before_id is not None:
+            return page, 0
         if ids and len(ids) < limit:  # the last page
             return page, min(offset + len(ids), count_limit())
         counts = [count_ordered(branch.newest()) for branch in branches]
@@ -133,6 +139,11 @@ class DeliveryLists:
     def _branches(self, filters: DeliveryFilter) -> Iterator[_Branch]:
         """Yield the disjoint sets that make up the list."""
         conditions, owner, states = list(_conditions(filters)), _owner(filters), filters.states
+        if filters.before_id is not None:
+            last = self._db.execute(_POSITION, {"id": filters.before_id}).scalar()
+            if last is None:
+                return
+            conditions.append(_comes_after(last, filters.before_id))
         if states is None and owner is not None:
             yield _Branch(conditions, _index(owner))
             return
@@ -197,6 +208,12 @@ def _index(owner: str | None, *, by_state: bool = False) -> str | None:
 def _column(name: str, filters: DeliveryFilter) -> ColumnElement[Any]:
     """Return a column, without its indexes if the deliveries are those of one event."""
     return deliveries_c[name] if filters.event_key is None else deliveries_c[name] + 0
+
+
+def _comes_after(created_at: datetime, last_id: DeliveryId) -> ColumnElement[bool]:
+    """Return the condition that a delivery comes after another in the list."""
+    is_older = or_(deliveries_c.created_at < created_at, deliveries_c.id < last_id)
+    return and_(deliveries_c.created_at <= created_at, is_older)  # a range of the index
 
 
 def _page(branches: Sequence[_Branch], offset: int, limit: int) -> Select[Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.adapters.http.conftest import NOON, World
 from tests.adapters.http.web.test_rate_limits import limited
-from workbell.adapters.http.goals.views import COLUMNS
+from workbell.adapters.http.goals.views import EXPORT_COLUMNS
 from workbell.domain.rate_limits.policy import Rate
 
 GOALS = "/api/v1/goals"
@@ -191,7 +191,7 @@ def test_an_export_is_csv_without_formulas(world: World) -> None:
     assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
     assert "attachment" in answer.headers["content-disposition"]
     head, first, second = csv.reader(StringIO(answer.content.decode(), newline=""))
-    assert tuple(head) == COLUMNS
+    assert tuple(head) == EXPORT_COLUMNS
     assert first == [
         "1", "'=cmd|' /C calc'!A0", "Primary", "1", "'@SUM(1)\nand, more", "01:00:00", "03:00:00",
         "false", "33.33", "2026-05-04", "UTC", "", "", "2026-05-04T12:00:00Z",

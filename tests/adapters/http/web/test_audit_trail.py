@@ -90,6 +90,16 @@ def both_wrong(world: World) -> dict[str, str]:
     return {"current_password": PASSWORD, "code": "000000"}
 
 
+def theirs(world: World) -> dict[str, Any]:
+    account_id = world.account("ada")["id"]
+    world.member(account_id, "bob")
+    return {"email": "new@example.org", "account_id": account_id}
+
+
+def invitation(world: World) -> dict[str, Any]:
+    return {"email": "new@example.org", "account_id": world.account("ada")["id"]}
+
+
 def given(**body: Any) -> Callable[[World], Any]:
     return lambda _: body
 
@@ -142,7 +152,8 @@ SUCCESSES: Mapping[str, Deed] = {
     "revoke_api_key": Deed("DELETE", nothing, "ada"),
     "change_user": Deed("UPDATE", given(tier="premium"), "root"),
     "sign_out_user": Deed("SIGN_OUT", nothing, "root"),
-    "datamanager_invite": Deed("INVITE", given(email="new@example.org"), "root"),
+    "datamanager_invite": Deed("INVITE", invitation, "ada"),
+    "invite_account_member": Deed("INVITE", given(email="new@example.org"), "ada"),
 }
 
 FAILURES: Mapping[str, Deed] = {
@@ -187,13 +198,9 @@ FAILURES: Mapping[str, Deed] = {
     },
     **{
         name: Deed("DENIED", nothing, "ada")
-        for name in (
-            "change_user",
-            "sign_out_user",
-            "remove_lost_second_factor",
-            "datamanager_invite",
-        )
+        for name in ("change_user", "sign_out_user", "remove_lost_second_factor")
     },
+    "datamanager_invite": Deed("DENIED", theirs, "bob"),
 }
 
 

@@ -45,9 +45,13 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
         world.job("root")
         world.goal("root")
         world.log(1, "root")
+        world.account("root")
+        world.destination(1, "root")
+        world.publish(1, "root")
         world.store_artifact(1, f"{number}.txt", b"text", "text/plain")
         with world.store.begin() as tx:
             tx.workers.heartbeat(a_worker(f"worker{number}"))
+    world.member(1, "ada", caller="root")
     world.post("/api/v1/jobs/1/retry", "root")
     world.end(1)
     lines = [LogLine(1, seq, NOON, "info", "hello") for seq in (1, 2)]

@@ -17,6 +17,9 @@ WORLD.schedule("root", is_active=False)
 WORLD.job("root")
 WORLD.goal("root")
 WORLD.log(1, "root")
+WORLD.account("root")
+WORLD.destination(1, "root")
+WORLD.publish(1, "root")
 HEADERS = {"Host": "localhost", "Authorization": f"Bearer {WORLD.tokens['root']}"}
 
 CANONICAL = "^/api/v1/"
