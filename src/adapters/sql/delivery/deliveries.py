@@ -12,6 +12,7 @@ from workbell.adapters.sql.database.filters import (
     count_limit,
     count_ordered,
     equals_number,
+    force_index,
     in_range,
 )
 from workbell.adapters.sql.database.rows import RowReader
@@ -79,13 +80,8 @@ _OF_EVENT = (
     .order_by(deliveries_c.id)
 )
 _ids = deliveries_c.id.in_(bindparam("ids", expanding=True))
-_BATCH_INDEX = "FORCE INDEX (workbell_deliveries_batch_idx)"
-_BY_ID = (
-    select(deliveries_c.id)
-    .order_by(deliveries_c.id)
-    # Without the hint MySQL and MariaDB sort all deliveries of the state.
-    .with_hint(deliveries, _BATCH_INDEX, "mysql")
-    .with_hint(deliveries, _BATCH_INDEX, "mariadb")
+_BY_ID = force_index(
+    select(deliveries_c.id).order_by(deliveries_c.id), deliveries, "workbell_deliveries_batch_idx"
 )
 _LOCK = select(deliveries).where(_ids).order_by(deliveries_c.id).with_for_update()
 _attempt_names = (
