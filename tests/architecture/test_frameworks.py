@@ -8,7 +8,7 @@ from pathlib import Path
 import falcon
 import pytest
 
-from tests.adapters.http.conftest import build_world
+from tests.adapters.http.conftest import build_api
 from workbell.adapters.http.app import build_app
 
 pytestmark = pytest.mark.unit
@@ -65,7 +65,7 @@ def test_no_thread_is_bound_to_a_processor() -> None:
 
 def test_falcon_answers_every_request() -> None:
     """The application is Falcon's own class; nothing is in front of it."""
-    assert type(build_app(build_world(Path()).parts)) is falcon.App
+    assert type(build_app(build_api(Path()).deps)) is falcon.App
 
 
 def test_redis_py_sends_every_command() -> None:

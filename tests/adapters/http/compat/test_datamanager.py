@@ -7,24 +7,24 @@ import falcon.testing
 import pytest
 from attrs import evolve
 
-from tests.adapters.http.conftest import PASSWORD, World
+from tests.adapters.http.conftest import PASSWORD, ApiFixture
 from workbell.adapters.http.app import build_app
 
 GRACE = {"email": "grace@example.org", "password": "a compiler, 1952"}
 
 
-def register(world: World, name: str = "grace") -> dict[str, Any]:
-    """Register a user and return what the login answers; `world.tokens` has the token."""
+def register(api: ApiFixture, name: str = "grace") -> dict[str, Any]:
+    """Register a user and return what the login answers; `api.tokens` has the token."""
     body = {**GRACE, "email": f"{name}@example.org"}
-    made = world.post("/users/register/", None, body)
+    made = api.post("/users/register/", None, body)
     assert made.status_code == 201, made.json
-    login = world.post("/users/login/", None, body)
+    login = api.post("/users/login/", None, body)
     assert login.status_code == 200, login.json
-    world.tokens[name] = login.json["token"]
+    api.tokens[name] = login.json["token"]
     return dict(login.json)
 
 
-def test_sign_in_returns_an_opaque_token_and_the_account(empty: World) -> None:
+def test_sign_in_returns_an_opaque_token_and_the_account(empty: ApiFixture) -> None:
     made = empty.post("/users/register/", None, GRACE)
     assert (made.status_code, list(made.json)) == (201, ["message", "user", "token"])
     assert made.json["user"]["username"] == "grace"
@@ -44,53 +44,53 @@ def test_sign_in_returns_an_opaque_token_and_the_account(empty: World) -> None:
     assert wrong.status_code == 401
 
 
-def test_a_user_without_an_account_signs_in(world: World) -> None:
+def test_a_user_without_an_account_signs_in(api: ApiFixture) -> None:
     body = {"email": "ada@example.org", "password": PASSWORD}
-    answer = world.post("/users/login/", None, body).json
+    answer = api.post("/users/login/", None, body).json
     assert (answer["id"], answer["account_id"]) == (None, None)
-    assert answer["user_id"] == world.people["ada"].id
+    assert answer["user_id"] == api.users["ada"].id
 
 
-def test_registration_returns_no_token_if_the_address_must_be_verified(empty: World) -> None:
-    strict = evolve(empty.parts.login, require_verified_email=True)
-    client = falcon.testing.TestClient(build_app(evolve(empty.parts, login=strict)))
+def test_registration_returns_no_token_if_the_address_must_be_verified(empty: ApiFixture) -> None:
+    strict = evolve(empty.deps.login, require_verified_email=True)
+    client = falcon.testing.TestClient(build_app(evolve(empty.deps, login=strict)))
     made = client.simulate_post("/users/register/", json=GRACE, headers={"Host": "localhost"})
     assert (made.status_code, made.json["token"]) == (201, None)
 
 
-def test_users_are_listed_for_superusers_and_admins_of_their_accounts(world: World) -> None:
-    assert [one["username"] for one in world.get("/users/").json["results"]] == ["ada"]
-    assert world.get("/users/?email=bob@example.org").json["results"] == []
-    assert world.get("/users/", "root").json["count"] == 4
-    [bob] = world.get("/users/?email=bob@example.org", "root").json["results"]
+def test_users_are_listed_for_superusers_and_admins_of_their_accounts(api: ApiFixture) -> None:
+    assert [one["username"] for one in api.get("/users/").json["results"]] == ["ada"]
+    assert api.get("/users/?email=bob@example.org").json["results"] == []
+    assert api.get("/users/", "root").json["count"] == 4
+    [bob] = api.get("/users/?email=bob@example.org", "root").json["results"]
     assert bob["username"] == "bob"
-    world.member(world.account()["id"], "bob")
-    assert [one["username"] for one in world.get("/users/").json["results"]] == ["ada", "bob"]
-    assert world.get("/users/?email=BOB@example.org").json["count"] == 1
-    assert world.get("/users/", "bob").json["count"] == 1
+    api.member(api.account()["id"], "bob")
+    assert [one["username"] for one in api.get("/users/").json["results"]] == ["ada", "bob"]
+    assert api.get("/users/?email=BOB@example.org").json["count"] == 1
+    assert api.get("/users/", "bob").json["count"] == 1
 
 
-def test_users_change_themselves_with_the_current_password(world: World) -> None:
-    path = f"/users/{world.people['ada'].id}/"
-    named = world.call("PUT", path, "ada", {"first_name": "Ada", "last_name": "L"})
+def test_users_change_themselves_with_the_current_password(api: ApiFixture) -> None:
+    path = f"/users/{api.users['ada'].id}/"
+    named = api.call("PUT", path, "ada", {"first_name": "Ada", "last_name": "L"})
     assert named.json["full_name"] == "Ada L"
     moving = {"email": "countess@example.org", "password": "another good one, 7"}
-    assert world.call("PUT", path, "ada", moving).status_code == 400
-    moved = world.call("PUT", path, "ada", {**moving, "current_password": PASSWORD})
+    assert api.call("PUT", path, "ada", moving).status_code == 400
+    moved = api.call("PUT", path, "ada", {**moving, "current_password": PASSWORD})
     assert moved.json["email"] == moving["email"]
-    assert world.call("PUT", path, "bob", {"first_name": "x"}).status_code == 404
-    assert world.call("PUT", path, "root", {"first_name": "x"}).json["first_name"] == "x"
-    assert world.call("PUT", "/users/999/", "root", {"first_name": "x"}).status_code == 404
+    assert api.call("PUT", path, "bob", {"first_name": "x"}).status_code == 404
+    assert api.call("PUT", path, "root", {"first_name": "x"}).json["first_name"] == "x"
+    assert api.call("PUT", "/users/999/", "root", {"first_name": "x"}).status_code == 404
 
 
-def test_admins_see_but_never_edit_the_members_of_their_accounts(world: World) -> None:
-    world.member(world.account()["id"], "bob")
-    path = f"/users/{world.people['bob'].id}/"
-    assert world.call("PUT", path, "ada", {"first_name": "x"}).status_code == 403
-    assert world.call("PUT", path, "bob", {"first_name": "B"}).json["first_name"] == "B"
+def test_admins_see_but_never_edit_the_members_of_their_accounts(api: ApiFixture) -> None:
+    api.member(api.account()["id"], "bob")
+    path = f"/users/{api.users['bob'].id}/"
+    assert api.call("PUT", path, "ada", {"first_name": "x"}).status_code == 403
+    assert api.call("PUT", path, "bob", {"first_name": "B"}).json["first_name"] == "B"
 
 
-def test_an_admin_invites_a_new_user_into_the_account(empty: World) -> None:
+def test_an_admin_invites_a_new_user_into_the_account(empty: ApiFixture) -> None:
     account_id = register(empty)["id"]
     body = {"email": "new@example.org", "account_id": account_id}
     invited = empty.post("/users/invite/", "grace", body)
@@ -104,7 +104,7 @@ def test_an_admin_invites_a_new_user_into_the_account(empty: World) -> None:
     assert (account.status_code, "app_secret_token" in account.json) == (200, False)
 
 
-def test_an_existing_user_is_added_with_a_role(empty: World) -> None:
+def test_an_existing_user_is_added_with_a_role(empty: ApiFixture) -> None:
     account_id = register(empty)["id"]
     register(empty, "bob")
     body = {"email": "bob@example.org", "account_id": account_id, "role": "Admin"}
@@ -125,14 +125,14 @@ def test_an_existing_user_is_added_with_a_role(empty: World) -> None:
     ids=str,
 )
 def test_invalid_invitations_are_refused(
-    empty: World, changes: dict[str, Any], status: int
+    empty: ApiFixture, changes: dict[str, Any], status: int
 ) -> None:
     account_id = register(empty)["id"]
     body = {"email": "new@example.org", "account_id": account_id, **changes}
     assert empty.post("/users/invite/", "grace", body).status_code == status
 
 
-def test_only_admins_of_the_account_invite(empty: World) -> None:
+def test_only_admins_of_the_account_invite(empty: ApiFixture) -> None:
     account_id = register(empty)["id"]
     bob = register(empty, "bob")["user_id"]
     body = {"email": "new@example.org", "account_id": account_id}
@@ -142,7 +142,7 @@ def test_only_admins_of_the_account_invite(empty: World) -> None:
     assert empty.post("/users/invite/", "bob", body).status_code == 403
 
 
-def test_accounts_are_created_listed_changed_and_deleted(empty: World) -> None:
+def test_accounts_are_created_listed_changed_and_deleted(empty: ApiFixture) -> None:
     own = register(empty)["id"]
     made = empty.post("/accounts/", "grace", {"name": "My Account"})
     assert (made.status_code, made.headers["location"]) == (201, f"/accounts/{made.json['id']}")
@@ -155,7 +155,7 @@ def test_accounts_are_created_listed_changed_and_deleted(empty: World) -> None:
     assert empty.get(path, "grace").status_code == 404
 
 
-def test_members_are_added_by_id_and_role(empty: World) -> None:
+def test_members_are_added_by_id_and_role(empty: ApiFixture) -> None:
     account_id = register(empty)["id"]
     for name, role in (("bob", 2), ("eve", "Admin")):
         user_id = register(empty, name)["user_id"]
@@ -170,7 +170,7 @@ def test_members_are_added_by_id_and_role(empty: World) -> None:
     ]
 
 
-def test_destinations_are_created_by_admins_and_updated_by_members(empty: World) -> None:
+def test_destinations_are_created_by_admins_and_updated_by_members(empty: ApiFixture) -> None:
     account_id = register(empty)["id"]
     bob = register(empty, "bob")["user_id"]
     empty.post(f"/accounts/{account_id}/members/", "grace", {"user": bob, "role": 2})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.http.conftest import NOON, World
+from tests.adapters.http.conftest import NOON, ApiFixture
 from workbell.domain.delivery.delivery import DeliveryState
 
 STATUSES = {
@@ -15,32 +15,32 @@ STATUSES = {
 
 
 @pytest.fixture
-def shop(world: World) -> World:
+def shop(api: ApiFixture) -> ApiFixture:
     """Ada's account with two destinations, and an event for each stored state."""
-    world.account()
-    world.destination(1)
-    world.destination(1, event_types=["type1"], url="https://example.org/")
+    api.account()
+    api.destination(1)
+    api.destination(1, event_types=["type1"], url="https://example.org/")
     for n, state in enumerate(STATUSES, 1):
-        world.clock.at = NOON + timedelta(minutes=n)
+        api.clock.at = NOON + timedelta(minutes=n)
         kind = "incoming_data" if n % 2 else "other"
-        world.publish(1, event_id=f"e{n}", event_type=kind, data={"n": n})
-        at = None if STATUSES[state] == "pending" else world.clock.at
-        world.set_delivery(n, DeliveryState[state.upper()], completed_at=at)
-    return world
+        api.publish(1, event_id=f"e{n}", event_type=kind, data={"n": n})
+        at = None if STATUSES[state] == "pending" else api.clock.at
+        api.set_delivery(n, DeliveryState[state.upper()], completed_at=at)
+    return api
 
 
-def rows(world: World, query: str = "", caller: str = "ada") -> list[dict[str, Any]]:
-    found = world.get(f"/accounts/1/logs/{query}", caller)
+def rows(api: ApiFixture, query: str = "", caller: str = "ada") -> list[dict[str, Any]]:
+    found = api.get(f"/accounts/1/logs/{query}", caller)
     assert found.status_code == 200, found.json
     assert set(found.json) == {"count", "next", "previous", "results"}
     return list(found.json["results"])
 
 
-def ids(world: World, query: str) -> list[int]:
-    return [row["id"] for row in rows(world, query)]
+def ids(api: ApiFixture, query: str) -> list[int]:
+    return [row["id"] for row in rows(api, query)]
 
 
-def test_a_row_has_the_documented_fields(shop: World) -> None:
+def test_a_row_has_the_documented_fields(shop: ApiFixture) -> None:
     found = rows(shop)
     assert found[2] == {
         "id": 4, "event_id": "e4", "account": 1, "destination": 1,
@@ -52,7 +52,7 @@ def test_a_row_has_the_documented_fields(shop: World) -> None:
     assert found[-1]["processed_timestamp"] is None
 
 
-def test_every_documented_filter_selects(shop: World) -> None:
+def test_every_documented_filter_selects(shop: ApiFixture) -> None:
     assert ids(shop, "?status=pending") == [3, 2, 1]
     assert ids(shop, "?status=success") == [4]
     assert ids(shop, "?status=failed") == [6, 5]
@@ -66,7 +66,7 @@ def test_every_documented_filter_selects(shop: World) -> None:
                      "&received_timestamp__lte=2026-05-04T12:03:00Z") == [3, 2]  # fmt: skip
 
 
-def test_a_list_is_paged_as_other_lists_are(shop: World) -> None:
+def test_a_list_is_paged_as_other_lists_are(shop: ApiFixture) -> None:
     first = shop.get("/accounts/1/logs/?page_size=4").json
     assert (first["count"], len(first["results"])) == (6, 4)
     assert [
@@ -86,14 +86,14 @@ def test_a_list_is_paged_as_other_lists_are(shop: World) -> None:
         "status=failed&status=success",
     ],
 )  # fmt: skip
-def test_a_bad_value_is_400(shop: World, query: str) -> None:
+def test_a_bad_value_is_400(shop: ApiFixture, query: str) -> None:
     refused = shop.get(f"/accounts/1/logs/?{query}")
     assert refused.status_code == 400
     [path] = {path.partition(".")[0] for path in refused.json["field_errors"]}
     assert path == query.partition("=")[0]
 
 
-def test_members_and_superusers_read_the_log(shop: World) -> None:
+def test_members_and_superusers_read_the_log(shop: ApiFixture) -> None:
     assert shop.get("/accounts/1/logs/", "bob").status_code == 404
     shop.member(1, "bob")
     assert len(rows(shop, caller="bob")) == len(rows(shop, caller="root")) == 6

@@ -1,11 +1,11 @@
 """LearnFlow: registration, sign-in and usernames."""
 
-from tests.adapters.http.conftest import World
+from tests.adapters.http.conftest import ApiFixture
 
 NEW = {"username": "grace", "email": "grace@example.org", "password": "a compiler, 1952"}
 
 
-def test_learnflow_registers_with_a_tier_and_signs_in(empty: World) -> None:
+def test_learnflow_registers_with_a_tier_and_signs_in(empty: ApiFixture) -> None:
     names = {"first_name": "Grace", "last_name": "Hopper", "tier": "free"}
     made = empty.post("/api/user/", None, {**NEW, **names})
     assert made.status_code == 201

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.adapters.http.conftest import World
+from tests.adapters.http.conftest import ApiFixture
 from workbell.domain.delivery.circuit_breaker import BreakerState, CircuitBreaker
 from workbell.domain.delivery.destination import DestinationId
 from workbell.domain.delivery.signature import parse_secret
@@ -19,28 +19,28 @@ BODY: dict[str, Any] = {
 
 
 @pytest.fixture
-def shop(world: World) -> World:
+def shop(api: ApiFixture) -> ApiFixture:
     """Return an account with the Admin ada, the Normal user una and one destination."""
-    world.member(world.account()["id"], "una")
-    world.destination(1, **BODY)
-    return world
+    api.member(api.account()["id"], "una")
+    api.destination(1, **BODY)
+    return api
 
 
-def open_breaker(world: World, **fields: Any) -> None:
+def open_breaker(api: ApiFixture, **fields: Any) -> None:
     """Store an open breaker, as the sending side does."""
-    with world.store.begin() as tx:
+    with api.store.begin() as tx:
         destination = tx.destinations.get_for_update(DestinationId(1))
         breaker = CircuitBreaker(state=BreakerState.OPEN, failures=5, openings=1)
         tx.destinations.replace(evolve(destination, breaker=breaker, **fields))
 
 
-def test_a_destination_is_shown_with_all_its_fields(world: World) -> None:
-    world.account()
-    made = world.post(OWN, "ada", BODY)
+def test_a_destination_is_shown_with_all_its_fields(api: ApiFixture) -> None:
+    api.account()
+    made = api.post(OWN, "ada", BODY)
     assert (made.status_code, made.headers["location"]) == (201, ONE)
     assert made.headers["etag"] == '"v1"'
     assert made.headers["cache-control"] == "no-store"
-    assert made.json == world.get(ONE).json == world.get(OWN).json["results"][0]
+    assert made.json == api.get(ONE).json == api.get(OWN).json["results"][0]
     body = dict(made.json)
     assert len(parse_secret(body.pop("secret"))) == 32
     assert body == {
@@ -64,7 +64,7 @@ def test_a_destination_is_shown_with_all_its_fields(world: World) -> None:
     }
 
 
-def test_members_see_neither_the_secret_nor_the_values_of_headers(shop: World) -> None:
+def test_members_see_neither_the_secret_nor_the_values_of_headers(shop: ApiFixture) -> None:
     for caller in ("una", "root"):
         for answer in (shop.get(ONE, caller), shop.get(OWN, caller)):
             assert answer.status_code == 200
@@ -96,7 +96,7 @@ def test_members_see_neither_the_secret_nor_the_values_of_headers(shop: World) -
     ],
     ids=str,
 )
-def test_invalid_input_names_the_field(shop: World, body: dict[str, Any], field: str) -> None:
+def test_invalid_input_names_the_field(shop: ApiFixture, body: dict[str, Any], field: str) -> None:
     made = shop.post(OWN, "ada", {"url": BODY["url"], **body})
     changed = shop.call("PATCH", ONE, "ada", body)
     for refused in (made, changed):
@@ -105,7 +105,7 @@ def test_invalid_input_names_the_field(shop: World, body: dict[str, Any], field:
     assert shop.get(OWN).json["count"] == 1
 
 
-def test_given_fields_are_changed_and_the_others_stay(shop: World) -> None:
+def test_given_fields_are_changed_and_the_others_stay(shop: ApiFixture) -> None:
     body = {"url": "https://example.org/", "event_types": ["order.*", "*"], "rate_per_second": 5}
     for method in ("PUT", "PATCH"):
         changed = shop.call(method, ONE, "ada", {**body, "concurrency": 2})
@@ -116,7 +116,7 @@ def test_given_fields_are_changed_and_the_others_stay(shop: World) -> None:
     assert (missing.status_code, list(missing.json["field_errors"])) == (400, ["url"])
 
 
-def test_a_normal_user_does_not_send_stored_values_to_another_host(shop: World) -> None:
+def test_a_normal_user_does_not_send_stored_values_to_another_host(shop: ApiFixture) -> None:
     refused = shop.call("PATCH", ONE, "una", {"url": "https://evil.example/"})
     assert refused.status_code == 400
     assert list(refused.json["field_errors"]) == ["headers.Authorization"]
@@ -124,7 +124,7 @@ def test_a_normal_user_does_not_send_stored_values_to_another_host(shop: World) 
     assert (moved.status_code, moved.json["headers"]) == (200, {})
 
 
-def test_a_stale_change_is_412_with_the_fields_changed_since(shop: World) -> None:
+def test_a_stale_change_is_412_with_the_fields_changed_since(shop: ApiFixture) -> None:
     def with_tag(method: str, tag: str, body: Any = None) -> Any:
         return shop.call(method, ONE, "ada", body, headers={"If-Match": tag})
 
@@ -137,7 +137,7 @@ def test_a_stale_change_is_412_with_the_fields_changed_since(shop: World) -> Non
     assert with_tag("DELETE", '"v3"').status_code == 204
 
 
-def test_a_destination_is_paused_resumed_and_enabled(shop: World) -> None:
+def test_a_destination_is_paused_resumed_and_enabled(shop: ApiFixture) -> None:
     paused = shop.call("PATCH", ONE, "una", {"is_active": False}).json
     assert (paused["is_active"], paused["state"], paused["disabled_reason"]) == (
         False, "disabled", None,
@@ -151,7 +151,7 @@ def test_a_destination_is_paused_resumed_and_enabled(shop: World) -> None:
     assert enabled.json["disabled_reason"] is None
 
 
-def test_a_rotated_secret_is_shown_with_the_end_of_the_overlap(shop: World) -> None:
+def test_a_rotated_secret_is_shown_with_the_end_of_the_overlap(shop: ApiFixture) -> None:
     before = shop.get(ONE).json["secret"]
     assert shop.post(f"{ONE}/rotate_secret", "una").status_code == 403
     rotated = shop.post(f"{ONE}/rotate_secret")
@@ -161,7 +161,7 @@ def test_a_rotated_secret_is_shown_with_the_end_of_the_overlap(shop: World) -> N
     assert shop.get(ONE).json == rotated.json
 
 
-def test_a_test_event_is_enqueued_also_for_a_disabled_destination(shop: World) -> None:
+def test_a_test_event_is_enqueued_also_for_a_disabled_destination(shop: ApiFixture) -> None:
     shop.call("PATCH", ONE, "ada", {"is_active": False})
     assert shop.post(f"{ONE}/test", "una").status_code == 403
     sent = shop.post(f"{ONE}/test")
@@ -171,7 +171,7 @@ def test_a_test_event_is_enqueued_also_for_a_disabled_destination(shop: World) -
     assert shop.get("/api/v1/deliveries/1").json["event_id"] == sent.json["event_id"]
 
 
-def test_statistics_of_an_unused_destination_have_no_rate(shop: World) -> None:
+def test_statistics_of_an_unused_destination_have_no_rate(shop: ApiFixture) -> None:
     assert shop.get(f"{ONE}/stats", "una").json == {
         "succeeded": 0,
         "failed": 0,
@@ -184,7 +184,7 @@ def test_statistics_of_an_unused_destination_have_no_rate(shop: World) -> None:
     }
 
 
-def test_destinations_of_others_are_not_found(shop: World) -> None:
+def test_destinations_of_others_are_not_found(shop: ApiFixture) -> None:
     for method, path in (
         ("GET", ONE),
         ("PUT", ONE),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.adapters.http.conftest import NOON, World
+from tests.adapters.http.conftest import NOON, ApiFixture
 from workbell.domain.delivery.delivery import DeliveryAttempt, DeliveryId, DeliveryState, SendResult
 from workbell.domain.delivery.destination import DestinationId
 
@@ -14,16 +14,16 @@ STATES = [state.label for state in DeliveryState if state is not DeliveryState.S
 
 
 @pytest.fixture
-def shop(world: World) -> dict[str, Any]:
+def shop(api: ApiFixture) -> dict[str, Any]:
     """Ada's account, with Bob as a normal user and one destination (1)."""
-    account = world.account()
-    world.member(account["id"], "bob")
-    world.destination(account["id"])
+    account = api.account()
+    api.member(account["id"], "bob")
+    api.destination(account["id"])
     return account
 
 
-def logs(world: World, query: str = "", caller: str = "ada") -> dict[str, Any]:
-    found = world.get(f"/api/v1/accounts/1/logs{query}", caller)
+def logs(api: ApiFixture, query: str = "", caller: str = "ada") -> dict[str, Any]:
+    found = api.get(f"/api/v1/accounts/1/logs{query}", caller)
     assert found.status_code == 200, found.json
     return dict(found.json)
 
@@ -32,74 +32,74 @@ def ids(page: dict[str, Any]) -> list[int]:
     return [row["id"] for row in page["results"]]
 
 
-def publish_each_state(world: World) -> None:
+def publish_each_state(api: ApiFixture) -> None:
     """Publish an event for every state; the n-th delivery has id n and state n."""
     for n, state in enumerate(STATES, 1):
-        world.clock.at = NOON + timedelta(minutes=n)
-        world.publish(1, event_id=f"e{n}", event_type=f"type{n % 2}")
-        world.set_delivery(n, DeliveryState[state.upper()])
+        api.clock.at = NOON + timedelta(minutes=n)
+        api.publish(1, event_id=f"e{n}", event_type=f"type{n % 2}")
+        api.set_delivery(n, DeliveryState[state.upper()])
 
 
-def test_a_delivery_is_listed_with_every_field(world: World, shop: dict[str, Any]) -> None:
-    world.publish(1, event_id="evt_1")
-    [row] = logs(world)["results"]
+def test_a_delivery_is_listed_with_every_field(api: ApiFixture, shop: dict[str, Any]) -> None:
+    api.publish(1, event_id="evt_1")
+    [row] = logs(api)["results"]
     assert row == {
         "id": 1, "event_id": "evt_1", "event_type": "order.paid", "account": 1, "destination": 1,
         "destination_url": "https://example.com/hook", "state": "pending", "attempts": 0,
         "next_attempt_at": "2026-05-04T12:00:00Z", "created_at": "2026-05-04T12:00:00Z",
         "completed_at": None, "last_status_code": None, "last_error": None,
     }  # fmt: skip
-    [event] = world.get("/api/v1/accounts/1/events").json["results"]
+    [event] = api.get("/api/v1/accounts/1/events").json["results"]
     assert event == {
         "event_id": "evt_1", "event_type": "order.paid", "account": 1, "data": {"n": 1},
         "created_at": "2026-05-04T12:00:00Z",
     }  # fmt: skip
 
 
-def test_deliveries_are_filtered_by_state(world: World, shop: dict[str, Any]) -> None:
-    publish_each_state(world)
+def test_deliveries_are_filtered_by_state(api: ApiFixture, shop: dict[str, Any]) -> None:
+    publish_each_state(api)
     for n, state in enumerate(STATES, 1):
-        page = logs(world, f"?state={state}")
+        page = logs(api, f"?state={state}")
         assert (ids(page), page["count"]) == ([n], 1)
         assert page["results"][0]["state"] == state
-    assert ids(logs(world, "?state=failed,%20pending")) == [5, 1]
-    assert ids(logs(world, "?state=sending")) == []
+    assert ids(logs(api, "?state=failed,%20pending")) == [5, 1]
+    assert ids(logs(api, "?state=sending")) == []
 
 
-def test_a_delivery_whose_job_runs_is_sending(world: World, shop: dict[str, Any]) -> None:
-    world.publish(1)
-    with world.store.begin() as tx:
+def test_a_delivery_whose_job_runs_is_sending(api: ApiFixture, shop: dict[str, Any]) -> None:
+    api.publish(1)
+    with api.store.begin() as tx:
         lease = NOON + timedelta(minutes=1)
         tx.jobs.claim(
             "deliveries", worker="w", now=NOON, lease_until=lease, limit=9, free_threads=9
         )  # fmt: skip
-    assert ids(logs(world, "?state=sending")) == [1]
-    assert ids(logs(world, "?state=pending")) == []
-    assert world.get("/api/v1/deliveries/1").json["state"] == "sending"
-    assert world.post("/api/v1/deliveries/1/retry").status_code == 409
+    assert ids(logs(api, "?state=sending")) == [1]
+    assert ids(logs(api, "?state=pending")) == []
+    assert api.get("/api/v1/deliveries/1").json["state"] == "sending"
+    assert api.post("/api/v1/deliveries/1/retry").status_code == 409
 
 
 def test_deliveries_are_filtered_by_event_destination_and_time(
-    world: World, shop: dict[str, Any]
+    api: ApiFixture, shop: dict[str, Any]
 ) -> None:
-    publish_each_state(world)
-    world.destination(1, url="https://example.org/")
-    world.publish(1, event_id="e7")
-    assert ids(logs(world, "?event_id=e2")) == [2]
-    assert ids(logs(world, "?event_id=E2")) == []
-    assert ids(logs(world, "?destination=2")) == [8]
-    assert ids(logs(world, "?destination=9")) == []
-    assert ids(logs(world, "?created_at__gte=2026-05-04T12:05:00Z&destination=1")) == [7, 6, 5]
-    assert ids(logs(world, "?created_at__lte=2026-05-04T14:02:00%2B02:00")) == [2, 1]
-    assert ids(logs(world, "?created_at__gte=2026-05-04T12:02:00Z&state=retrying,failed")) == [5, 2]
+    publish_each_state(api)
+    api.destination(1, url="https://example.org/")
+    api.publish(1, event_id="e7")
+    assert ids(logs(api, "?event_id=e2")) == [2]
+    assert ids(logs(api, "?event_id=E2")) == []
+    assert ids(logs(api, "?destination=2")) == [8]
+    assert ids(logs(api, "?destination=9")) == []
+    assert ids(logs(api, "?created_at__gte=2026-05-04T12:05:00Z&destination=1")) == [7, 6, 5]
+    assert ids(logs(api, "?created_at__lte=2026-05-04T14:02:00%2B02:00")) == [2, 1]
+    assert ids(logs(api, "?created_at__gte=2026-05-04T12:02:00Z&state=retrying,failed")) == [5, 2]
 
 
-def test_events_are_filtered_by_type_and_id(world: World, shop: dict[str, Any]) -> None:
-    publish_each_state(world)
+def test_events_are_filtered_by_type_and_id(api: ApiFixture, shop: dict[str, Any]) -> None:
+    publish_each_state(api)
     path = "/api/v1/accounts/1/events"
 
     def events(query: str) -> list[str]:
-        return [row["event_id"] for row in world.get(path + query).json["results"]]
+        return [row["event_id"] for row in api.get(path + query).json["results"]]
 
     assert events("?event_type=type0") == ["e6", "e4", "e2"]
     assert events("?event_id=e3") == ["e3"]
@@ -109,19 +109,19 @@ def test_events_are_filtered_by_type_and_id(world: World, shop: dict[str, Any]) 
 
 @pytest.mark.parametrize("name", ["events", "logs"])
 def test_histories_are_paged_by_number_and_by_cursor(
-    world: World, shop: dict[str, Any], name: str
+    api: ApiFixture, shop: dict[str, Any], name: str
 ) -> None:
-    publish_each_state(world)
+    publish_each_state(api)
     path = f"/api/v1/accounts/1/{name}"
-    first = world.get(f"{path}?page_size=4").json
+    first = api.get(f"{path}?page_size=4").json
     assert (first["count"], len(first["results"]), first["previous"]) == (6, 4, None)
-    assert world.get(f"{path}?page_size=4&page=2").json["results"] != first["results"]
-    assert world.get(f"{path}?page_size=4&page=3").status_code == 404
-    assert world.get(f"/api/v1/accounts/{world.account()['id']}/{name}").json["count"] == 0
+    assert api.get(f"{path}?page_size=4&page=2").json["results"] != first["results"]
+    assert api.get(f"{path}?page_size=4&page=3").status_code == 404
+    assert api.get(f"/api/v1/accounts/{api.account()['id']}/{name}").json["count"] == 0
     seen = list[str]()
     url: str | None = f"{path}?page_size=2&cursor="
     while url is not None:
-        page = world.get(url.removeprefix("http://localhost")).json
+        page = api.get(url.removeprefix("http://localhost")).json
         assert "count" not in page
         seen += [row["event_id"] for row in page["results"]]
         url = page["next"]
@@ -143,20 +143,22 @@ BAD_QUERIES = {
 @pytest.mark.parametrize(
     ("name", "query"), [(name, query) for name, found in BAD_QUERIES.items() for query in found]
 )
-def test_a_bad_filter_is_named(world: World, shop: dict[str, Any], name: str, query: str) -> None:
-    refused = world.get(f"/api/v1/accounts/1/{name}?{query}")
+def test_a_bad_filter_is_named(
+    api: ApiFixture, shop: dict[str, Any], name: str, query: str
+) -> None:
+    refused = api.get(f"/api/v1/accounts/1/{name}?{query}")
     assert refused.status_code == 400
     [path] = {path.partition(".")[0] for path in refused.json["field_errors"]}
     assert path == query.partition("=")[0]
 
 
-def test_a_delivery_has_its_attempts(world: World, shop: dict[str, Any]) -> None:
-    world.publish(1)
+def test_a_delivery_has_its_attempts(api: ApiFixture, shop: dict[str, Any]) -> None:
+    api.publish(1)
     result = SendResult(
         error="timeout", detail="no response within 15 s", address="192.0.2.7",
         response_headers={"Server": "x"}, snippet="\0", timings={"total": 15000.0},
     )  # fmt: skip
-    with world.store.begin() as tx:
+    with api.store.begin() as tx:
         tx.deliveries.add_attempt(
             DeliveryAttempt(
                 delivery_id=DeliveryId(1),
@@ -169,7 +171,7 @@ def test_a_delivery_has_its_attempts(world: World, shop: dict[str, Any]) -> None
             )
         )
     for caller in ("ada", "bob", "root"):
-        shown = world.get("/api/v1/deliveries/1", caller).json
+        shown = api.get("/api/v1/deliveries/1", caller).json
         assert shown.pop("attempt_log") == [{
             "number": 1, "started_at": "2026-05-04T12:00:00Z", "duration_ms": 15_000,
             "address": "192.0.2.7", "status_code": None, "error": "timeout",
@@ -177,39 +179,39 @@ def test_a_delivery_has_its_attempts(world: World, shop: dict[str, Any]) -> None
             "request_headers": {"X-Key": "***"}, "response_headers": {"Server": "x"},
             "response_snippet": "\N{REPLACEMENT CHARACTER}",
         }]  # fmt: skip
-        assert [shown] == logs(world, caller=caller)["results"]
+        assert [shown] == logs(api, caller=caller)["results"]
 
 
-def test_purged_data_is_null(world: World, shop: dict[str, Any]) -> None:
-    world.publish(1)
-    with world.store.begin() as tx:
+def test_purged_data_is_null(api: ApiFixture, shop: dict[str, Any]) -> None:
+    api.publish(1)
+    with api.store.begin() as tx:
         tx.events.purge(NOON + timedelta(days=1), limit=10)
-    assert world.get("/api/v1/accounts/1/events").json["results"][0]["data"] is None
-    world.set_delivery(1, DeliveryState.FAILED, attempts=1)
-    assert world.post("/api/v1/deliveries/1/retry").status_code == 409
+    assert api.get("/api/v1/accounts/1/events").json["results"][0]["data"] is None
+    api.set_delivery(1, DeliveryState.FAILED, attempts=1)
+    assert api.post("/api/v1/deliveries/1/retry").status_code == 409
 
 
-def test_an_admin_retries_a_delivery(world: World, shop: dict[str, Any]) -> None:
-    world.publish(1)
-    assert world.post("/api/v1/deliveries/1/retry").status_code == 409
-    world.set_delivery(1, DeliveryState.FAILED, attempts=12, completed_at=NOON)
-    assert world.post("/api/v1/deliveries/1/retry", "bob").status_code == 403
-    retried = world.post("/api/v1/deliveries/1/retry")
+def test_an_admin_retries_a_delivery(api: ApiFixture, shop: dict[str, Any]) -> None:
+    api.publish(1)
+    assert api.post("/api/v1/deliveries/1/retry").status_code == 409
+    api.set_delivery(1, DeliveryState.FAILED, attempts=12, completed_at=NOON)
+    assert api.post("/api/v1/deliveries/1/retry", "bob").status_code == 403
+    retried = api.post("/api/v1/deliveries/1/retry")
     assert (retried.status_code, retried.json["state"]) == (200, "retrying")
     assert retried.json["completed_at"] is None
-    assert [retried.json] == logs(world)["results"]
+    assert [retried.json] == logs(api)["results"]
 
 
-def test_replay_answers_with_a_job_of_the_caller(world: World, shop: dict[str, Any]) -> None:
+def test_replay_answers_with_a_job_of_the_caller(api: ApiFixture, shop: dict[str, Any]) -> None:
     path = "/api/v1/destinations/1/replay"
     body = {"since": "2026-05-04T10:00:00+02:00"}
-    assert world.post(path, "bob", body).status_code == 403
-    started = world.post(path, "ada", {**body, "until": "2026-05-04T11:00:00Z"})
+    assert api.post(path, "bob", body).status_code == 403
+    started = api.post(path, "ada", {**body, "until": "2026-05-04T11:00:00Z"})
     assert started.status_code == 202
     assert started.headers["location"] == f"/api/v1/jobs/{started.json['id']}"
-    job = world.get(started.headers["location"]).json
+    job = api.get(started.headers["location"]).json
     assert (job["origin"], job["status"]) == ("delivery", "pending")
-    assert world.get(started.headers["location"], "bob").status_code == 404
+    assert api.get(started.headers["location"], "bob").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -228,9 +230,9 @@ def test_replay_answers_with_a_job_of_the_caller(world: World, shop: dict[str, A
     ],
 )
 def test_a_wrong_period_is_refused(
-    world: World, shop: dict[str, Any], body: Any, named: set[str]
+    api: ApiFixture, shop: dict[str, Any], body: Any, named: set[str]
 ) -> None:
-    refused = world.post("/api/v1/destinations/1/replay", "ada", body)
+    refused = api.post("/api/v1/destinations/1/replay", "ada", body)
     assert (refused.status_code, refused.json["field_errors"].keys()) == (400, named)
 
 
@@ -246,26 +248,26 @@ PATHS = (
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
 def test_other_peoples_and_malformed_ids_are_not_found(
-    world: World, shop: dict[str, Any], method: str, path: str
+    api: ApiFixture, shop: dict[str, Any], method: str, path: str
 ) -> None:
     """Even if the body is wrong."""
-    world.publish(1)
-    world.join("eve")
-    assert world.call(method, path.format(1), "eve").status_code == 404
+    api.publish(1)
+    api.join("eve")
+    assert api.call(method, path.format(1), "eve").status_code == 404
     for bad in ("0", "-1", "01", "1.0", "x", "%00", "1%20", "9" * 19, "9" * 30, "\u0661"):
-        assert world.call(method, path.format(bad), "ada").status_code == 404, bad
-    assert world.call(method, path.format(1), None).status_code == 401
+        assert api.call(method, path.format(bad), "ada").status_code == 404, bad
+    assert api.call(method, path.format(1), None).status_code == 401
 
 
 def test_the_log_of_a_deleted_destination_stays_readable(
-    world: World, shop: dict[str, Any]
+    api: ApiFixture, shop: dict[str, Any]
 ) -> None:
-    world.publish(1)
-    world.set_delivery(1, DeliveryState.FAILED, attempts=1)
-    with world.store.begin() as tx:
+    api.publish(1)
+    api.set_delivery(1, DeliveryState.FAILED, attempts=1)
+    with api.store.begin() as tx:
         destination = tx.destinations.get_for_update(DestinationId(1))
         tx.destinations.replace(evolve(destination, is_active=False, deleted_at=NOON))
-    [row] = logs(world)["results"]
+    [row] = logs(api)["results"]
     assert row["destination_url"] == "https://example.com/hook"
-    assert world.get("/api/v1/deliveries/1").status_code == 200
-    assert world.post("/api/v1/deliveries/1/retry").status_code == 409
+    assert api.get("/api/v1/deliveries/1").status_code == 200
+    assert api.post("/api/v1/deliveries/1/retry").status_code == 409

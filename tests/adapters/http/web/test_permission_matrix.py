@@ -8,7 +8,7 @@ import pytest
 from attrs import frozen
 from falcon.inspect import inspect_routes
 
-from tests.adapters.http.conftest import PASSWORD, World, add_users, build_world
+from tests.adapters.http.conftest import PASSWORD, ApiFixture, add_users, build_api
 from tests.adapters.http.identity.test_browser_sessions import HTTP, make_page
 from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.docs_pages import DocsRoutes
@@ -135,7 +135,7 @@ ALSO = {"datamanager_change_user": Action.ADMINISTER_PEOPLE}
 
 WITH_DOCS = HttpSettings(docs=True)
 DOCS = {one.name: one for one in docs_operations(DocsRoutes.from_schema(b"", ""))}
-ALL = {one.name: one for one in make_operations(build_world(Path()).parts)} | DOCS
+ALL = {one.name: one for one in make_operations(build_api(Path()).deps)} | DOCS
 ACTIONS = {name: action for action, names in ROUTES.items() for name in names.split()}
 OWN_IDS = {"schedule_id", "job_id", "goal_num", "progress_num", "key_id", "session"}
 MEMBERS = {Relation.ACCOUNT_ADMIN, Relation.ACCOUNT_NORMAL}
@@ -147,30 +147,30 @@ OPEN = {Action.REGISTER, Action.SIGN_IN, Action.RESET_PASSWORD}
 class Caller:
     """A caller: the credential, and the actor that it authenticates, if any."""
 
-    credential: Callable[[World], str]
+    credential: Callable[[ApiFixture], str]
     known_as: str | None
     scope: KeyScope | None = None
 
-    def actor(self, world: World) -> Actor | None:
+    def actor(self, api: ApiFixture) -> Actor | None:
         if self.known_as is None:
             return None
-        with world.store.view() as tx:
+        with api.store.view() as tx:
             user = tx.users.by_login(self.known_as)
         assert user is not None
         return Actor.of(user, key_scopes=frozenset([self.scope]) if self.scope else None)
 
 
 def signed_in(name: str) -> Caller:
-    return Caller(lambda world: world.parts.login.login(name, PASSWORD).access, name)
+    return Caller(lambda api: api.deps.login.login(name, PASSWORD).access, name)
 
 
 def opaque(name: str) -> Caller:
-    return Caller(lambda world: world.parts.login.login_opaque(name, PASSWORD).token.text, name)
+    return Caller(lambda api: api.deps.login.login_opaque(name, PASSWORD).token.text, name)
 
 
-def a_key(world: World, name: str, scope: KeyScope) -> str:
+def a_key(api: ApiFixture, name: str, scope: KeyScope) -> str:
     """Return a new key and revoke the previous one, as the number of keys is limited."""
-    api_keys, actor = world.parts.api_keys, world.actor(name)
+    api_keys, actor = api.deps.api_keys, api.actor(name)
     for old in api_keys.list_keys(actor):
         if old.name == scope:
             api_keys.revoke(actor, old.id)
@@ -178,44 +178,42 @@ def a_key(world: World, name: str, scope: KeyScope) -> str:
 
 
 def with_key(name: str, scope: KeyScope) -> Caller:
-    return Caller(lambda world: a_key(world, name, scope), name, scope)
+    return Caller(lambda api: a_key(api, name, scope), name, scope)
 
 
-def a_revoked_key(world: World) -> str:
-    text = a_key(world, "root", KeyScope.ADMIN)
-    a_key(world, "root", KeyScope.ADMIN)
+def a_revoked_key(api: ApiFixture) -> str:
+    text = a_key(api, "root", KeyScope.ADMIN)
+    a_key(api, "root", KeyScope.ADMIN)
     return text
 
 
-def changed(world: World, name: str, **facts: Any) -> str:
+def changed(api: ApiFixture, name: str, **facts: Any) -> str:
     """Return the token of a user whom a superuser has changed since sign-in."""
-    user_id, people = world.people[name].id, world.parts.users
+    user_id, people = api.users[name].id, api.deps.users
     before = UserChange(is_active=True, is_super_user=True)
-    people.change(world.actor("root"), user_id, before)
-    token = world.parts.login.login(name, PASSWORD).access
-    assert world.parts.login.authenticate(token).user_id == user_id
-    people.change(world.actor("root"), user_id, UserChange(**facts))
+    people.change(api.actor("root"), user_id, before)
+    token = api.deps.login.login(name, PASSWORD).access
+    assert api.deps.login.authenticate(token).user_id == user_id
+    people.change(api.actor("root"), user_id, UserChange(**facts))
     return token
 
 
-def signed_in_again(world: World) -> str:
-    changed(world, "was", is_super_user=False)
-    return world.parts.login.login("was", PASSWORD).access
+def signed_in_again(api: ApiFixture) -> str:
+    changed(api, "was", is_super_user=False)
+    return api.deps.login.login("was", PASSWORD).access
 
 
-def key_of_deactivated_user(world: World) -> str:
-    changed(world, "off", is_super_user=False)
-    key = a_key(world, "off", KeyScope.ADMIN)
-    changed(world, "off", is_active=False)
+def key_of_deactivated_user(api: ApiFixture) -> str:
+    changed(api, "off", is_super_user=False)
+    key = a_key(api, "off", KeyScope.ADMIN)
+    changed(api, "off", is_active=False)
     return key
 
 
 CALLERS: Mapping[str, Caller] = {
     "nobody": Caller(lambda _: "", None),
     "garbage": Caller(lambda _: "x.y.z", None),
-    "a refresh token": Caller(
-        lambda world: world.parts.login.login("root", PASSWORD).refresh, None
-    ),
+    "a refresh token": Caller(lambda api: api.deps.login.login("root", PASSWORD).refresh, None),
     "ada, the owner": signed_in("ada"),
     "ada, opaque": opaque("ada"),
     "bob": signed_in("bob"),
@@ -229,72 +227,72 @@ CALLERS: Mapping[str, Caller] = {
     **{f"root's key, {one}": with_key("root", one) for one in KeyScope},
     "una's key": with_key("una", KeyScope.ADMIN),
     "a revoked key": Caller(a_revoked_key, None),
-    "demoted": Caller(lambda world: changed(world, "was", is_super_user=False), None),
+    "demoted": Caller(lambda api: changed(api, "was", is_super_user=False), None),
     "demoted, signed in again": Caller(signed_in_again, "was"),
-    "switched off": Caller(lambda world: changed(world, "off", is_active=False), None),
+    "switched off": Caller(lambda api: changed(api, "off", is_active=False), None),
     "the key of a deactivated user": Caller(key_of_deactivated_user, None),
 }
 
 
-def names_for(world: World, operation: AnyOperation) -> Mapping[str, Any]:
+def names_for(api: ApiFixture, operation: AnyOperation) -> Mapping[str, Any]:
     """Create the rows that the path names, owned by ada."""
     made: dict[str, Any] = {"name": "default", "file": "x", "token": "x", "task_definition_id": 1}
-    made["user_id"] = world.people["ada"].id
+    made["user_id"] = api.users["ada"].id
     names = set(operation.path_names)
     if "schedule_id" in names:
-        made["schedule_id"] = world.schedule("ada", is_active=False)["id"]
+        made["schedule_id"] = api.schedule("ada", is_active=False)["id"]
     if "job_id" in names:
-        made["job_id"] = world.job("ada")["id"]
-        world.end(made["job_id"], result={"ok": True})
-        world.store_artifact(made["job_id"], "default", b"content", "text/plain")
+        made["job_id"] = api.job("ada")["id"]
+        api.end(made["job_id"], result={"ok": True})
+        api.store_artifact(made["job_id"], "default", b"content", "text/plain")
     if "goal_num" in names:
-        made["goal_num"], made["progress_num"] = world.goal("ada")["goal_num"], 1
-        world.log(made["goal_num"], "ada")
+        made["goal_num"], made["progress_num"] = api.goal("ada")["goal_num"], 1
+        api.log(made["goal_num"], "ada")
     if names & {"account_id", "destination_id", "delivery_id"}:
-        made["account_id"] = account_id = shared_account(world)
-        made["destination_id"] = world.destination(account_id)["id"]
+        made["account_id"] = account_id = shared_account(api)
+        made["destination_id"] = api.destination(account_id)["id"]
     if "delivery_id" in names:
-        world.publish(made["account_id"])
-        [row] = world.get(f"/api/v1/accounts/{made['account_id']}/logs").json["results"]
-        made["delivery_id"] = world.set_delivery(row["id"], DeliveryState.FAILED, attempts=1).id
+        api.publish(made["account_id"])
+        [row] = api.get(f"/api/v1/accounts/{made['account_id']}/logs").json["results"]
+        made["delivery_id"] = api.set_delivery(row["id"], DeliveryState.FAILED, attempts=1).id
     if {"account_id", "user_id"} <= names:
-        made["user_id"] = world.join(f"member{len(world.people)}").id
-        world.member(made["account_id"], f"member{len(world.people) - 1}")
-    ada = world.actor("ada")
+        made["user_id"] = api.join(f"member{len(api.users)}").id
+        api.member(made["account_id"], f"member{len(api.users) - 1}")
+    ada = api.actor("ada")
     if "key_id" in names:
-        made["key_id"] = world.parts.api_keys.create(ada, "one", [KeyScope.READ]).key.id
+        made["key_id"] = api.deps.api_keys.create(ada, "one", [KeyScope.READ]).key.id
     if "session" in names:
-        other = world.parts.login.login("ada", PASSWORD).access
-        made["session"] = world.parts.login.authenticate(other).session_id
+        other = api.deps.login.login("ada", PASSWORD).access
+        made["session"] = api.deps.login.authenticate(other).session_id
     return {name: made[name] for name in names}
 
 
-def shared_account(world: World) -> int:
+def shared_account(api: ApiFixture) -> int:
     """Create an account with the Admin ada and the Normal user nor."""
-    account_id = int(world.account("ada")["id"])
-    if "nor" in world.people:
-        world.member(account_id, "nor")
+    account_id = int(api.account("ada")["id"])
+    if "nor" in api.users:
+        api.member(account_id, "nor")
     return account_id
 
 
-def body_for(world: World, operation: AnyOperation) -> Any:
+def body_for(api: ApiFixture, operation: AnyOperation) -> Any:
     """Return the body of an operation that names its account there or in a header."""
     if operation.name == "datamanager_invite":
-        return {"email": "new@example.org", "account_id": shared_account(world)}
+        return {"email": "new@example.org", "account_id": shared_account(api)}
     if operation.name == "publish_events":
-        account_id = shared_account(world)
-        world.destination(account_id)
+        account_id = shared_account(api)
+        api.destination(account_id)
         return {"account": account_id, "event_type": "order.paid", "data": {}}
     return {} if operation.name == "datamanager_receive_data" else None
 
 
-def headers_for(world: World, operation: AnyOperation) -> Mapping[str, str]:
+def headers_for(api: ApiFixture, operation: AnyOperation) -> Mapping[str, str]:
     """Return the headers of an operation that names its account there."""
     if operation.name != "datamanager_receive_data":
         return {}
-    account_id = shared_account(world)
-    world.destination(account_id)
-    account = world.get(f"/api/v1/accounts/{account_id}").json
+    account_id = shared_account(api)
+    api.destination(account_id)
+    account = api.get(f"/api/v1/accounts/{account_id}").json
     return {"CL-X-TOKEN": account["app_secret_token"]}
 
 
@@ -348,14 +346,14 @@ def refused_by_rule(actor: Actor, action: Action) -> int:
     return 0 if related and key_allows(actor, rule.key) else 403
 
 
-def a_world(folder: Path, settings: HttpSettings | None = None) -> World:
-    world = add_users(build_world(folder, settings))
-    world.join("pat", role=Role.ADMIN)
-    world.join("meg", role=Role.MANAGER)
-    world.join("was", is_super_user=True)
-    world.join("off")
-    world.join("nor")
-    return world
+def a_world(folder: Path, settings: HttpSettings | None = None) -> ApiFixture:
+    api = add_users(build_api(folder, settings))
+    api.join("pat", role=Role.ADMIN)
+    api.join("meg", role=Role.MANAGER)
+    api.join("was", is_super_user=True)
+    api.join("off")
+    api.join("nor")
+    return api
 
 
 def test_every_route_has_an_entry_and_every_action_has_routes() -> None:
@@ -369,7 +367,7 @@ def test_every_route_has_an_entry_and_every_action_has_routes() -> None:
 
 
 def test_the_application_has_no_other_routes(tmp_path: Path) -> None:
-    app = build_app(build_world(tmp_path, WITH_DOCS).parts)
+    app = build_app(build_api(tmp_path, WITH_DOCS).deps)
     found = {
         (one.method, route.path)
         for route in inspect_routes(app)
@@ -382,16 +380,16 @@ def test_the_application_has_no_other_routes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [n for n in ALL if n in ACTIONS and ACTIONS[n] not in OPEN])
 def test_the_table_decides_for_every_caller(tmp_path: Path, name: str) -> None:
     """Every kind of credential is refused or admitted as the rules say."""
-    world, operation = a_world(tmp_path), ALL[name]
+    api, operation = a_world(tmp_path), ALL[name]
     for kind, caller in CALLERS.items():
-        token = caller.credential(world)
-        path = operation.path.format(**names_for(world, operation))
-        expected = refused_by(caller.actor(world), operation, world.actor("ada"))
-        headers = dict(headers_for(world, operation))
+        token = caller.credential(api)
+        path = operation.path.format(**names_for(api, operation))
+        expected = refused_by(caller.actor(api), operation, api.actor("ada"))
+        headers = dict(headers_for(api, operation))
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        body = body_for(world, operation)
-        status = world.call(operation.method, path, json=body, headers=headers).status_code
+        body = body_for(api, operation)
+        status = api.call(operation.method, path, json=body, headers=headers).status_code
         if expected:
             assert status == expected, (kind, status)
         else:
@@ -401,15 +399,15 @@ def test_the_table_decides_for_every_caller(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in ALL if n in ACTIONS and ACTIONS[n] not in OPEN])
 def test_a_cookie_has_its_users_permissions_on_canonical_routes(tmp_path: Path, name: str) -> None:
-    world, operation = a_world(tmp_path), ALL[name]
+    api, operation = a_world(tmp_path), ALL[name]
     for username in ("ada", "bob", "nor", "una", "root"):
-        page = make_page(world, HTTP)
+        page = make_page(api, HTTP)
         page.login(username)
-        path = operation.path.format(**names_for(world, operation))
-        expected = refused_by(signed_in(username).actor(world), operation, world.actor("ada"))
+        path = operation.path.format(**names_for(api, operation))
+        expected = refused_by(signed_in(username).actor(api), operation, api.actor("ada"))
         if operation.style is not Style.CANONICAL or name == "get_metrics":
             expected = 401
-        body = body_for(world, operation) if operation.style is Style.CANONICAL else None
+        body = body_for(api, operation) if operation.style is Style.CANONICAL else None
         status = page.ask(operation.method, path, body).status_code
         if expected:
             assert status == expected, (username, status)
@@ -422,12 +420,12 @@ def test_a_cookie_has_its_users_permissions_on_canonical_routes(tmp_path: Path, 
 @pytest.mark.parametrize("name", [n for n in ALL if n not in ACTIONS or ACTIONS[n] in OPEN])
 def test_public_routes_are_open_to_every_caller(tmp_path: Path, name: str) -> None:
     """With any credential; without a body the response is at worst 400."""
-    world, operation = a_world(tmp_path, WITH_DOCS if name in DOCS else None), ALL[name]
+    api, operation = a_world(tmp_path, WITH_DOCS if name in DOCS else None), ALL[name]
     found = set()
     for caller in CALLERS.values():
-        names = names_for(world, operation)
-        headers = {"Authorization": f"Bearer {caller.credential(world)}"}
-        answer = world.call(operation.method, operation.path.format(**names), headers=headers)
+        names = names_for(api, operation)
+        headers = {"Authorization": f"Bearer {caller.credential(api)}"}
+        answer = api.call(operation.method, operation.path.format(**names), headers=headers)
         found.add(answer.status_code)
     assert len(found) == 1
     assert found <= {200, 302, 400, 404}
