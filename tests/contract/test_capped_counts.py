@@ -26,8 +26,9 @@ from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 
 _WAITING = [DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.FAILED]
-_DELIVERY_FILTERS: list[dict[str, Any]] = [
-    {}, {"account_id": 1}, {"destination_id": 1, "states": _WAITING}
+
+_FILTERS: list[dict[str, Any]] = [
+    {}, {"account_id": 1}, {"destination_id": 1, "states": _WAITING},
 ]  # fmt: skip
 
 
@@ -86,7 +87,7 @@ def counts(store: AnyStore) -> dict[str, int]:
                 f"deliveries {fields} {page}": tx.deliveries.list_page(
                     DeliveryFilter(**fields), **page
                 )[1]
-                for fields in _DELIVERY_FILTERS
+                for fields in _FILTERS
                 for page in ({}, {"limit": 1}, {"offset": 1, "limit": 1}, {"offset": 9})
             },
             "a batch": tx.deliveries.count(DestinationId(1), UNFINISHED),

@@ -19,7 +19,6 @@ from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task, TaskContext, Tasks
 from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import SchedulesTx
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.execution import ExecutionService
 from workbell.services.jobs.requests import NewJob
@@ -135,7 +134,7 @@ class EngineFixture:
     schedules: ScheduleService
     jobs: JobService
     ticker: Ticker
-    execution: ExecutionService[SchedulesTx]
+    execution: ExecutionService[Any]
     retention: RetentionService
     overdue_alerts: OverdueAlerts
 

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from workbell.domain.delivery.delivery import LOST_ATTEMPTS, QUEUE, SEND_TASK, DeliveryId
 from workbell.domain.delivery.destination import DestinationId
-from workbell.domain.jobs.task import Body, Task, TaskContext
+from workbell.domain.jobs.task import Body, ResultForHook, Task, TaskContext
 from workbell.services.delivery.cancellation import DeliveryCancellation
 from workbell.services.delivery.jobs import (
     CANCEL_TASK,
@@ -61,10 +61,14 @@ class DeliveryTasks:
     replays: ReplayService
     cancellation: DeliveryCancellation
 
-    def send(self, context: TaskContext, parameters: SendParameters) -> dict[str, Any]:
-        """Make one attempt of a delivery."""
-        state = self.sending.send(DeliveryId(parameters.delivery), parameters.turn, context)
-        return {"state": None if state is None else state.label}
+    def send(
+        self, context: TaskContext, parameters: SendParameters
+    ) -> dict[str, Any] | ResultForHook:
+        """Make one attempt of a delivery; a hook records its result."""
+        sent = self.sending.send(DeliveryId(parameters.delivery), parameters.turn, context)
+        if sent is None:
+            return {"sent": False}
+        return ResultForHook({"sent": True, "error": sent.result.summary}, sent)
 
     def release(self, context: TaskContext, parameters: DestinationParameters) -> dict[str, Any]:
         """Release parked deliveries of a destination."""

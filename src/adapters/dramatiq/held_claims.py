@@ -1,6 +1,7 @@
 """The claims that a worker holds, with the contexts of their attempts."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import structlog
 from attrs import define, field
@@ -9,7 +10,6 @@ from workbell.adapters.dramatiq.job_context import JobContext, LogBuffer
 from workbell.domain.jobs.attempt import TIMEOUT_GRACE, Claim, Settlement
 from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.queues import WorkerInfo
-from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
 from workbell.services.jobs.execution import ExecutionService
 
@@ -25,7 +25,7 @@ class HeldClaims:
     no lock: each call on it is atomic, and a job id has one claim.
     """
 
-    execution: ExecutionService[SchedulesTx]
+    execution: ExecutionService[Any]
     clock: Clock
     _contexts: dict[JobId, JobContext] = field(factory=dict[JobId, JobContext])
 

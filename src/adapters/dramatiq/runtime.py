@@ -15,7 +15,6 @@ from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
 from workbell.domain.errors import WorkbellError
 from workbell.ports.jobs.repository import Waker
-from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
 from workbell.services.jobs.execution import ExecutionService
 from workbell.services.jobs.retention import RetentionService
@@ -84,7 +83,7 @@ class Runtime:
     is called once when half of the worker's threads exceed their time limits.
     """
 
-    execution: ExecutionService[SchedulesTx]
+    execution: ExecutionService[Any]
     clock: Clock
     lease: timedelta
     metrics: EngineMetrics

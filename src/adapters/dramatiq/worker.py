@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import partial
 from threading import Event
 from time import monotonic
+from typing import Any
 
 import structlog
 from attrs import define, field, frozen
@@ -21,7 +22,6 @@ from workbell.adapters.observability.tracing import span
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import ClaimMode, JobId
 from workbell.ports.jobs.queues import WorkerInfo
-from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
 from workbell.services.jobs.execution import ExecutionService
 
@@ -69,7 +69,7 @@ class JobWorker:
     commit). `log_attempts` logs the end of each attempt, except of batch tasks.
     """
 
-    execution: ExecutionService[SchedulesTx]
+    execution: ExecutionService[Any]
     clock: Clock
     metrics: EngineMetrics
     process: WorkerProcess

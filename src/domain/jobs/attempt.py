@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
@@ -74,6 +74,7 @@ class TaskResult:
     error: str | None = None
     permanent: bool = False
     retry_after: float | None = None
+    data: object = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -82,7 +83,8 @@ class Settlement:
     The outcome of an attempt, to be written under the claim's token.
 
     The store accepts it only while the job is running under that token. A retry
-    becomes a cancellation if cancellation was requested.
+    becomes a cancellation if cancellation was requested. `data` is for hooks (see
+    `ResultForHook`), and is not stored with the job.
     """
 
     id: JobId
@@ -102,6 +104,7 @@ class Settlement:
     schedule_id: int | None = None
     worker: str | None = None
     lease_before: datetime | None = None
+    data: object = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -154,6 +157,19 @@ def retry_delay(attempt: int, random_fraction: float) -> timedelta:
 def _requested_delay(seconds: float) -> timedelta:
     """Clamp the delay that a task requests to between 0 and 366 days."""
     return timedelta(seconds=min(max(0.0, seconds), MAX_REQUESTED_DELAY.total_seconds()))
+
+
+def fail_settlement(settlement: Settlement, error: str) -> Settlement:
+    """Return the outcome of an attempt whose data for a hook cannot be stored."""
+    return evolve(
+        settlement,
+        state=JobState.FAILED,
+        outcome=Outcome.FAILED,
+        error=error,
+        result=None,
+        due_at=None,
+        data=None,
+    )
 
 
 def settle(
@@ -231,4 +247,5 @@ def _make_settlement(
         result=task_result.result,
         schedule_id=claim.schedule_id,
         worker=claim.worker,
+        data=task_result.data,
     )

@@ -30,6 +30,18 @@ class Snooze(Exception):
         self.seconds = seconds
 
 
+@frozen
+class ResultForHook:
+    """
+    A task's result, with data for the settlement hook of another context.
+
+    The hook stores the data in the transaction that stores the outcome.
+    """
+
+    result: Any
+    data: object = field(repr=False)
+
+
 class Interrupted(BaseException):
     """Raised by `context.check()`; a task cleans up and lets it propagate."""
 

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from urllib3 import HTTPConnectionPool
 
 from workbell.domain.delivery.account import TOKEN_PURPOSE, Account, AccountRole, Membership
-from workbell.domain.delivery.delivery import UNFINISHED, DeliveryId
+from workbell.domain.delivery.delivery import DeliveryId
 from workbell.domain.delivery.destination import SECRET_PURPOSE, Destination
 from workbell.domain.delivery.signature import format_secret, signature_headers
 from workbell.domain.identity.actor import Actor
@@ -21,9 +21,14 @@ from workbell.domain.identity.user import User
 from workbell.entrypoints.bench.rows import FigureRows, Row
 from workbell.entrypoints.bench.sink import HANG_PATH, SinkClient, sink_process
 from workbell.entrypoints.bench.targets import Target, open_application
-from workbell.entrypoints.bench.workers import percentiles, run_threads, running, wait_until
+from workbell.entrypoints.bench.workers import (
+    is_finished,
+    percentiles,
+    run_threads,
+    running,
+    wait_until,
+)
 from workbell.entrypoints.bootstrap.application import Application
-from workbell.ports.delivery.repository import DeliveryFilter
 from workbell.services.delivery.requests import NewEvent
 
 DESTINATIONS = 10
@@ -33,7 +38,7 @@ CLIENT_THREADS = 8
 EVENTS_PER_SECOND = 10
 HANG_SECONDS = 30
 SIGNATURES = 20_000
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 
 
 def measure(target: Target, events: int, deliveries: int, seconds: int) -> list[Row]:
@@ -230,12 +235,8 @@ class _Sender:
 
     def wait_until_sent(self) -> None:
         """Wait until all deliveries have been recorded as sent."""
-        unfinished = DeliveryFilter(account_id=self.account.id, states=UNFINISHED)
-        left = 1
-        while left:
+        while not is_finished(self.application):
             time.sleep(POLL_SECONDS)
-            with self.application.store.view() as tx:
-                _, left = tx.deliveries.list_page(unfinished, limit=1)
 
 
 def _payload(number: int) -> bytes:

@@ -12,6 +12,7 @@ from attrs import define, evolve
 from sqlalchemy import Connection
 
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
+from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
@@ -24,7 +25,6 @@ from workbell.domain.goals.reminder import daily_at, quarter_hours
 from workbell.domain.jobs.task import Tasks
 from workbell.entrypoints.bootstrap.backends import Backends, make_store_waker, make_wakeups
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices
-from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.serialization import Serializer
 from workbell.services.audit import AuditBurstFilter
 from workbell.services.goals.commands import GoalService
@@ -74,7 +74,7 @@ class Application(Backends):
     summaries: SummaryService
     reminders: ReminderService
     ticker: Ticker
-    execution: ExecutionService[SchedulesTx]
+    execution: ExecutionService[BuiltInTasksTx]
     retention: RetentionService
     identity: RegistrationService
     login: LoginService

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TextIO
 
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
-from workbell.adapters.builtin_tasks.registry import built_in_tasks
+from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx, built_in_tasks
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
@@ -28,9 +28,8 @@ from workbell.entrypoints.bootstrap.delivery import DeliveryServices, make_deliv
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import signing_keys
 from workbell.entrypoints.config.settings import Settings
-from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
-from workbell.services.delivery.job_outcomes import DeliveryJobOutcomes, closing_job
+from workbell.services.delivery.job_outcomes import closing_job
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.reminders import ReminderService
 from workbell.services.goals.summaries import SummaryService
@@ -115,7 +114,7 @@ def build(
         summaries=_make_summaries(backends),
         reminders=reminders,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
-        execution=_make_execution(backends, definitions),
+        execution=_make_execution(backends, definitions, delivery),
         retention=_make_retention(backends, sessions, delivery),
         identity=identity,
         login=login,
@@ -191,8 +190,8 @@ def _make_jobs(
 
 
 def _make_execution(
-    backends: Backends, definitions: TaskDefinitionService
-) -> ExecutionService[SchedulesTx]:
+    backends: Backends, definitions: TaskDefinitionService, delivery: DeliveryServices
+) -> ExecutionService[BuiltInTasksTx]:
     return ExecutionService(
         store=backends.store,
         clock=backends.clock,
@@ -202,7 +201,7 @@ def _make_execution(
         lease=timedelta(seconds=backends.settings.lease_seconds),
         on_settled=[
             RunOutcomes(clock=backends.clock),
-            DeliveryJobOutcomes(clock=backends.clock),
+            delivery.outcomes,
         ],
     )
 

@@ -14,6 +14,7 @@ from workbell.ports.serialization import Serializer
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.cancellation import DeliveryCancellation
 from workbell.services.delivery.destinations import DestinationService
+from workbell.services.delivery.job_outcomes import DeliveryOutcomes
 from workbell.services.delivery.log import DeliveryLog
 from workbell.services.delivery.members import MemberService
 from workbell.services.delivery.outgoing import OutgoingRequests
@@ -42,6 +43,7 @@ class DeliveryServices:
     replays: ReplayService
     delivery_log: DeliveryLog
     retention: DeliveryRetention
+    outcomes: DeliveryOutcomes
     tasks: DeliveryTasks
 
 
@@ -83,6 +85,7 @@ def make_delivery(
             clock=clock,
             max_age=timedelta(days=backends.settings.retention_events_days),
         ),
+        outcomes=DeliveryOutcomes(clock=clock, recorder=recorder),
         tasks=DeliveryTasks(
             sending=SendService(
                 store=store,

@@ -255,6 +255,9 @@ class DeliveryRepository(Protocol):
     def get_for_update(self, delivery_id: DeliveryId) -> Delivery:
         """Return a delivery and lock its row, or raise NotFound."""
 
+    def lock_turns(self, delivery_ids: Collection[DeliveryId]) -> Mapping[DeliveryId, int]:
+        """Lock deliveries in order of id, and return the turns of those that exist."""
+
     def replace(self, before: Delivery, after: Delivery) -> bool:
         """Update a delivery unless its turn has changed; return whether it was updated."""
 
@@ -291,8 +294,8 @@ class DeliveryRepository(Protocol):
     ) -> int:
         """Return how many deliveries `lock_batch` would return in all, up to `COUNT_CAP` + 1."""
 
-    def add_attempt(self, attempt: DeliveryAttempt) -> None:
-        """Insert an attempt."""
+    def add_attempt(self, *attempts: DeliveryAttempt) -> None:
+        """Insert one or more attempts."""
 
     def attempts(self, delivery_id: DeliveryId) -> Sequence[DeliveryAttempt]:
         """Return the newest 100 attempts of a delivery, oldest first."""

@@ -21,7 +21,7 @@ from workbell.ports.webhook_client import WebhookClient
 from workbell.services.delivery.fan_out import enqueue
 from workbell.services.delivery.jobs import release_job
 from workbell.services.delivery.outgoing import OutgoingRequests
-from workbell.services.delivery.recording import AttemptRecorder, SentAttempt
+from workbell.services.delivery.recording import AttemptRecorder, SentDelivery
 from workbell.services.transaction_retry import retry_on_contention
 
 
@@ -30,9 +30,9 @@ class SendService:
     """
     Sends deliveries; no transaction is open during a request.
 
-    A job whose turn has passed does nothing. If a worker dies between the
-    request and the record of its result, the request is repeated with the same
-    webhook id.
+    A job whose turn has passed does nothing. If a worker dies after a request,
+    before its result is recorded with the outcome of the job, the request is
+    repeated with the same webhook id.
     """
 
     store: Store[DeliveryTx]
@@ -41,59 +41,59 @@ class SendService:
     requests: OutgoingRequests
     recorder: AttemptRecorder
 
-    def send(
-        self, delivery_id: DeliveryId, turn: int, context: TaskContext
-    ) -> DeliveryState | None:
+    def send(self, delivery_id: DeliveryId, turn: int, context: TaskContext) -> SentDelivery | None:
         """
-        Make one attempt, and record its result with the job of the next one.
+        Make one attempt; return its result, which has to be recorded.
 
-        Returns the state of the delivery; None if this job is not its current
-        one, or another job has recorded a result.
+        Returns None if nothing was sent: the job is not the current one, or the
+        delivery was parked, postponed, cancelled, or can never be sent.
 
         Raises:
             Unavailable: A secret cannot be decrypted, or the store is unreachable.
         """
         context.check()
-        delivery, dispatch = self._admit(delivery_id, turn)
+        dispatch = self._admit(delivery_id, turn)
         if dispatch is None:
-            return None if delivery is None else delivery.state
+            return None
         started_at = self.clock.now()
         try:
             signed = self.requests.make(dispatch, started_at)
         except Invalid as error:
-            return self.recorder.fail(dispatch, error.detail)
+            self.recorder.fail(dispatch, error.detail)
+            return None
         result = self.client.send(signed.request)
-        sent = SentAttempt(started_at, self.clock.now(), result, signed.masked_headers)
-        return self.recorder.record(dispatch, sent)
+        return SentDelivery(
+            dispatch=dispatch,
+            started_at=started_at,
+            ended_at=self.clock.now(),
+            result=result,
+            masked_headers=signed.masked_headers,
+        )
 
-    def _admit(self, delivery_id: DeliveryId, turn: int) -> tuple[Delivery | None, Dispatch | None]:
-        """Return the delivery if it is current, and what to send if it may be sent now."""
+    def _admit(self, delivery_id: DeliveryId, turn: int) -> Dispatch | None:
+        """Return what to send if the turn is current and it may be sent now."""
         with self.store.view() as tx:
             dispatch = tx.deliveries.load(delivery_id)
         if dispatch is None or not _is_current(dispatch.delivery, turn):
-            return None, None
-        if _is_unconditional(dispatch):
-            return dispatch.delivery, dispatch
-        return self._admit_locked(dispatch, turn)
+            return None
+        return dispatch if _is_unconditional(dispatch) else self._admit_locked(dispatch, turn)
 
     @retry_on_contention
-    def _admit_locked(
-        self, dispatch: Dispatch, turn: int
-    ) -> tuple[Delivery | None, Dispatch | None]:
+    def _admit_locked(self, dispatch: Dispatch, turn: int) -> Dispatch | None:
         """Decide while the rows of the destination and the delivery are locked."""
         now = self.clock.now()
         with self.store.begin() as tx:
             destination = tx.destinations.get_for_update(dispatch.destination.id)
             delivery = tx.deliveries.get_for_update(dispatch.delivery.id)
             if not _is_current(delivery, turn):
-                return None, None
+                return None
             if (refused := _refuse(destination, delivery, now)) is not None:
                 tx.deliveries.replace(delivery, refused)
-                return refused, None
-            if (postponed := _reserve_slot(tx, destination, delivery, now)) is not None:
-                return postponed, None
+                return None
+            if not _reserve_slot(tx, destination, delivery, now):
+                return None
             destination = _start(tx, destination, delivery, now)
-        return delivery, evolve(dispatch, destination=destination, delivery=delivery)
+        return evolve(dispatch, destination=destination, delivery=delivery)
 
 
 def _is_current(delivery: Delivery, turn: int) -> bool:
@@ -121,18 +121,18 @@ def _refuse(destination: Destination, delivery: Delivery, now: datetime) -> Deli
 
 def _reserve_slot(
     tx: DeliveryTx, destination: Destination, delivery: Delivery, now: datetime
-) -> Delivery | None:
-    """Reserve a sending time under the destination's rate; return a postponed delivery."""
+) -> bool:
+    """Reserve a sending time under the destination's rate; postpone if it is later."""
     if destination.rate_per_second is None or delivery.slot_at is not None or delivery.is_test:
-        return None
+        return True
     reserved, slot = destination.reserve_slot(now)
     tx.destinations.replace(reserved)
     if slot <= now:
-        return None
+        return True
     postponed = delivery.postpone(slot, now)
     tx.deliveries.replace(delivery, postponed)
     enqueue(tx, [(postponed, reserved)], now)
-    return postponed
+    return False
 
 
 def _start(

@@ -16,6 +16,7 @@ from workbell.domain.jobs.attempt import (
     Outcome,
     Settlement,
     TaskResult,
+    fail_settlement,
     reap,
     settle,
 )
@@ -23,6 +24,7 @@ from workbell.domain.jobs.job import MAX_JSON_BYTES, JobId, JobState, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
     OwnershipLost,
+    ResultForHook,
     ShuttingDown,
     Snooze,
     Task,
@@ -103,25 +105,36 @@ class ExecutionService(Generic[TxT]):
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Commit outcomes and claim the next jobs in one transaction."""
         now = self.clock.now()
-        single = not any(map(self._has_hook, finished))
-        with self.store.begin(single_statement=single) as tx:
-            recorded = set[JobId]() if single else self._record(tx, finished)
-            claims, accepted = tx.jobs.settle_and_claim(
-                finished if single else (),
-                queue,
-                worker=worker,
-                now=now,
-                lease_until=now + self.lease,
-                limit=limit,
-                free_threads=free_threads,
-            )
-        return claims, accepted | recorded
+        request = _ClaimRequest(queue, worker, now, now + self.lease, limit, free_threads)
+        try:
+            return self._settle_and_claim(finished, request)
+        except Unavailable:
+            raise
+        except Exception:
+            if not _has_data(finished):
+                raise
+        accepted = self.settle(finished)
+        return self._settle_and_claim((), request)[0], accepted
 
     @retry_on_contention
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
-        """Commit outcomes; return the jobs whose claim was still valid."""
-        with self.store.begin() as tx:
-            return self._record(tx, settlements)
+        """
+        Commit outcomes; return the jobs whose claim was still valid.
+
+        If hooks cannot store the data of some, each is committed by itself, and
+        those fail.
+        """
+        try:
+            with self.store.begin() as tx:
+                return self._record(tx, settlements)
+        except Unavailable:
+            raise
+        except Exception as error:
+            if not _has_data(settlements):
+                raise
+            if len(settlements) == 1:
+                return self.settle([fail_settlement(settlements[0], _describe(error))])
+        return {job_id for each in settlements for job_id in self.settle([each])}
 
     @retry_on_contention
     def release(self, claims: Sequence[Claim]) -> set[JobId]:
@@ -250,7 +263,7 @@ class ExecutionService(Generic[TxT]):
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
-            text = sanitise_text(f"{type(error).__name__}: {_error_text(error)}")
+            text = _describe(error)
             context.log.error(text)
             return TaskResult(outcome=Outcome.FAILED, error=text)
 
@@ -282,12 +295,32 @@ class ExecutionService(Generic[TxT]):
                 return Actor(user_id=claim.owner)
 
     def _to_task_result(self, result: Any) -> TaskResult:
+        data = None
+        if isinstance(result, ResultForHook):
+            result, data = result.result, result.data
         serializer = self.definitions.serializer
         json_result = serializer.unstructure(result)
         if serializer.size(json_result) > MAX_JSON_BYTES:
             text = f"The result is larger than {MAX_JSON_BYTES} bytes; store it as an artifact."
             return TaskResult(outcome=Outcome.FAILED, error=text, permanent=True)
-        return TaskResult(outcome=Outcome.SUCCEEDED, result=json_result)
+        return TaskResult(outcome=Outcome.SUCCEEDED, result=json_result, data=data)
+
+    def _settle_and_claim(
+        self, finished: Sequence[Settlement], request: "_ClaimRequest"
+    ) -> tuple[Sequence[Claim], set[JobId]]:
+        single = not any(map(self._has_hook, finished))
+        with self.store.begin(single_statement=single) as tx:
+            recorded = set[JobId]() if single else self._record(tx, finished)
+            claims, accepted = tx.jobs.settle_and_claim(
+                finished if single else (),
+                request.queue,
+                worker=request.worker,
+                now=request.now,
+                lease_until=request.lease_until,
+                limit=request.limit,
+                free_threads=request.free_threads,
+            )
+        return claims, accepted | recorded
 
     def _record(self, tx: TxT, settlements: Sequence[Settlement]) -> set[JobId]:
         """Write outcomes and call the hooks of other contexts."""
@@ -300,6 +333,27 @@ class ExecutionService(Generic[TxT]):
 
     def _has_hook(self, settlement: Settlement) -> bool:
         return any(hook.applies_to(settlement) for hook in self.on_settled)
+
+
+@frozen
+class _ClaimRequest:
+    """The arguments of a claim."""
+
+    queue: str
+    worker: str
+    now: datetime
+    lease_until: datetime
+    limit: int
+    free_threads: int
+
+
+def _has_data(settlements: Sequence[Settlement]) -> bool:
+    """Whether a hook has to store data of a settlement."""
+    return any(each.data is not None for each in settlements)
+
+
+def _describe(error: BaseException) -> str:
+    return sanitise_text(f"{type(error).__name__}: {_error_text(error)}")
 
 
 def _error_text(error: BaseException) -> str:

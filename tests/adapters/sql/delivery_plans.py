@@ -196,6 +196,10 @@ PAGES: dict[str, tuple[Ask, set[str]]] = {
         lambda tx: tx.events.list_page(BIG, event_type="type 3"),
         {"workbell_events_type_idx"},
     ),
+    "events from a cursor": (
+        lambda tx: tx.events.list_page(BIG, before_id=EventRowId(EVENTS // 2)),
+        {"workbell_events_account_idx"},
+    ),
     "purging": (lambda tx: tx.events.purge(EARLY, limit=9), {"workbell_events_data_idx"}),
     "deliveries of an account": (
         _listing(account_id=BIG),
@@ -203,6 +207,10 @@ PAGES: dict[str, tuple[Ask, set[str]]] = {
     ),
     "deliveries received in a time": (
         _listing(account_id=BIG, received_from=EARLY, received_to=LATE),
+        {"workbell_deliveries_account_idx"},
+    ),
+    "deliveries from a cursor": (
+        _listing(account_id=BIG, before_id=DeliveryId(DELIVERIES // 2)),
         {"workbell_deliveries_account_idx"},
     ),
     "deliveries in a state": (
@@ -220,6 +228,10 @@ PAGES: dict[str, tuple[Ask, set[str]]] = {
     "deliveries to a destination in a state": (
         _listing(account_id=BIG, destination_id=HOOK, states=[FAILED]),
         {"workbell_deliveries_destination_state_idx"},
+    ),
+    "deliveries to a destination in a time": (
+        _listing(account_id=BIG, destination_id=HOOK, received_from=EARLY, received_to=LATE),
+        {"workbell_deliveries_destination_idx"},
     ),
     "all deliveries": (_listing(), {"workbell_deliveries_state_idx"}),
     "a batch": (
@@ -307,6 +319,10 @@ ROWS: dict[str, tuple[Ask, set[str]]] = {
     ),
     "deliveries of an event key": (
         _listing(account_id=BIG, event_key="evt_9"),
+        {"workbell_events_account_id_event_key_key", "workbell_deliveries_event_idx"},
+    ),
+    "deliveries of an event key to a destination": (
+        _listing(account_id=BIG, destination_id=HOOK, event_key="evt_9", states=[FAILED]),
         {"workbell_events_account_id_event_key_key", "workbell_deliveries_event_idx"},
     ),
     "the number of deliveries": (

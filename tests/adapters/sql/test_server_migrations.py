@@ -136,7 +136,7 @@ def test_processes_that_migrate_at_once_do_it_once(url: str) -> None:
         each.close()
 
 
-@pytest.mark.parametrize("after", [1, 5, 14, 23, 24, 31])
+@pytest.mark.parametrize("after", [1, 5, 14, 29, 30, 37])
 def test_an_interrupted_upgrade_is_repeated(
     store: SqlStore, kind: str, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,8 +53,7 @@ def test_an_attempt_is_returned_as_it_was_inserted(store: AnyStore, delivery: De
     )
     plain = an_attempt(delivery, 2, result=SendResult(error="refused_address"))
     with store.begin() as tx:
-        tx.deliveries.add_attempt(full)
-        tx.deliveries.add_attempt(plain)
+        tx.deliveries.add_attempt(full, plain)
     with store.view() as tx:
         found = tx.deliveries.attempts(delivery.id)
         assert found == [full, plain]

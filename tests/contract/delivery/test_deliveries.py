@@ -240,3 +240,22 @@ def test_all_of_many_deliveries_are_locked_in_batches(store: AnyStore, ann: Tena
         last = found[-1].id
     assert sizes == [10, 10, 5]
     assert {read(store, each.id).state for each in rows} == {PENDING}
+
+
+def test_the_turns_of_existing_deliveries_are_returned(store: AnyStore, ann: Tenant) -> None:
+    first, second = batch(store, ann, PENDING, FAILED)
+    with store.begin() as tx:
+        tx.deliveries.replace(second, evolve(second, turn=5))
+    with store.begin() as tx:
+        found = tx.deliveries.lock_turns([second.id, DeliveryId(9_999), first.id])
+        assert dict(found) == {first.id: 1, second.id: 5}
+        assert dict(tx.deliveries.lock_turns([])) == {}
+
+
+def test_the_turns_of_any_number_of_deliveries_are_returned(store: AnyStore, ann: Tenant) -> None:
+    made = batch(store, ann, *[PENDING] * 9)
+    with store.begin() as tx:
+        for size in range(1, 10):
+            assert len(tx.deliveries.lock_turns([each.id for each in made[:size]])) == size
+        many = [DeliveryId(100_000 + n) for n in range(1_200)]
+        assert len(tx.deliveries.lock_turns([*many, made[0].id])) == 1

@@ -219,10 +219,12 @@ def test_states_are_filtered_as_they_are_listed(
     positions: list[int],
 ) -> None:
     expected = [sending[n].id for n in positions][::-1]
-    others: list[dict[str, Any]] = [
-        {}, {"destination_id": ann.destination.id}, {"event_key": "evt_1"}
-    ]  # fmt: skip
-    for fields in others:
+    further: list[dict[str, Any]] = [
+        {},
+        {"destination_id": ann.destination.id},
+        {"event_key": "evt_1"},
+    ]
+    for fields in further:
         filters = DeliveryFilter(account_id=ann.account.id, states=states, **fields)
         assert listed(store, filters) == expected
 

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import Factory, define, evolve, frozen
 
 from tests.domain.delivery.factories import OK
-from tests.services.engine import CountingIds, EngineFixture, make_engine
+from tests.services.engine import CountingIds, EngineFixture, RecordingContext, make_engine
 from workbell.adapters.builtin_tasks.delivery_tasks import DeliveryTasks
 from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.domain.delivery.account import (
@@ -33,12 +33,12 @@ from workbell.domain.delivery.destination import (
 from workbell.domain.delivery.event import Event
 from workbell.domain.delivery.signature import format_secret
 from workbell.domain.identity.actor import Actor
-from workbell.domain.jobs.attempt import Claim
+from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import Job
 from workbell.ports.delivery.repository import DeliveryFilter
 from workbell.ports.webhook_client import OutgoingRequest
 from workbell.services.delivery.cancellation import DeliveryCancellation
-from workbell.services.delivery.job_outcomes import DeliveryJobOutcomes, closing_job
+from workbell.services.delivery.job_outcomes import DeliveryOutcomes, closing_job
 from workbell.services.delivery.jobs import release_job
 from workbell.services.delivery.outgoing import OutgoingRequests
 from workbell.services.delivery.publish import PublishService
@@ -196,6 +196,11 @@ class DeliveryFixture:
         with self.engine.store.begin() as tx:
             return tx.destinations.get_for_update(destination.id)
 
+    def destinations(self, account: Account) -> list[Destination]:
+        """Return the destinations of an account."""
+        with self.engine.store.view() as tx:
+            return list(tx.destinations.all_of(account.id))
+
     def change(self, destination: Destination, **fields: Any) -> Destination:
         """Change a stored destination."""
         with self.engine.store.begin() as tx:
@@ -224,6 +229,12 @@ class DeliveryFixture:
         """Return the jobs that have not ended."""
         return [job for job in self.engine.list_jobs() if not job.state.ended]
 
+    def settlement_of(self, claim: Claim) -> Settlement:
+        """Run a claimed job, and return its outcome, which is not committed."""
+        settlement = self.engine.execution.run(claim, RecordingContext(claim, self.engine.clock))
+        assert settlement is not None
+        return settlement
+
     def run_once(self, task: str) -> Job:
         """Run the first due job of a task, and return it; others are not started."""
         claims = self.claim()
@@ -251,7 +262,10 @@ def make_delivery(folder: Path) -> DeliveryFixture:
             engine,
             execution=evolve(
                 engine.execution,
-                on_settled=[*engine.execution.on_settled, DeliveryJobOutcomes(clock=clock)],
+                on_settled=[
+                    *engine.execution.on_settled,
+                    DeliveryOutcomes(clock=clock, recorder=recorder),
+                ],
             ),
             jobs=evolve(engine.jobs, follow_up=closing_job),
         ),

@@ -176,7 +176,7 @@ def test_outcomes_of_other_jobs_close_nothing(env: DeliveryFixture) -> None:
     failed = settle(claim, TaskResult(outcome=Outcome.FAILED, permanent=True), NOON, 0.5)
     (hook,) = env.engine.execution.on_settled[1:]
     assert not hook.applies_to(failed)
-    hook.prepare(None, [failed])([failed])  # type: ignore[arg-type]
+    hook.prepare(None, [failed])([failed])
     assert env.engine.execution.settle([failed]) == {claim.id}
     assert closing_job(env.engine.reload_job(claim), NOON) is None
     assert env.jobs("delivery.close") == []

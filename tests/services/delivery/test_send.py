@@ -10,10 +10,17 @@ from tests.contract.factories import NOON
 from tests.domain.delivery.factories import ERROR, GONE, OK, TIMEOUT, after
 from tests.services.delivery.sending import DeliveryFixture
 from tests.services.engine import RecordingContext
+from workbell.adapters.memory.delivery.deliveries import MemoryDeliveryRepository
 from workbell.domain.delivery.account import Account
 from workbell.domain.delivery.circuit_breaker import BreakerState, CircuitBreaker
-from workbell.domain.delivery.delivery import DeliveryId, DeliveryState, SendResult
+from workbell.domain.delivery.delivery import (
+    DeliveryAttempt,
+    DeliveryId,
+    DeliveryState,
+    SendResult,
+)
 from workbell.domain.delivery.destination import Destination, DestinationState, HttpMethod
+from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import Actor
 from workbell.domain.jobs.job import JobState
 from workbell.ports.webhook_client import OutgoingRequest
@@ -33,7 +40,7 @@ def test_a_delivery_is_sent_once_and_recorded(
     assert (delivery.state, delivery.attempts, delivery.completed_at) == (SUCCEEDED, 1, NOON)
     (attempt,) = env.attempts()
     assert (attempt.number, attempt.result.status_code, attempt.duration_ms) == (1, 200, 0)
-    assert [job.result for job in env.jobs("delivery.send")] == [{"state": "succeeded"}]
+    assert [job.result for job in env.jobs("delivery.send")] == [{"sent": True, "error": None}]
     assert env.unfinished_jobs() == []
     assert len(env.client.requests) == 1
 
@@ -162,7 +169,7 @@ def test_a_job_of_an_earlier_turn_does_nothing(
         before = tx.deliveries.get_for_update(DeliveryId(1))
         tx.deliveries.replace(before, before.park(NOON).release(NOON))
     env.engine.run(claim)
-    assert env.engine.reload_job(claim).result == {"state": None}
+    assert env.engine.reload_job(claim).result == {"sent": False}
     assert env.client.requests == []
 
 
@@ -193,7 +200,7 @@ def test_a_pruned_delivery_is_not_sent(
         )
         assert tx.deliveries.prune(after(1), limit=5) == 1
     env.engine.run(claim)
-    assert env.engine.reload_job(claim).result == {"state": None}
+    assert env.engine.reload_job(claim).result == {"sent": False}
 
 
 def test_of_two_workers_with_the_same_turn_one_records_its_result(
@@ -202,18 +209,76 @@ def test_of_two_workers_with_the_same_turn_one_records_its_result(
     env.add_destination(account)
     env.publish(admin, account)
     (claim,) = env.claim()
-    context = RecordingContext(claim, env.engine.clock)
-
-    def answer_late(_: OutgoingRequest) -> SendResult:
-        env.answer(OK)
-        assert env.sending.send(DeliveryId(1), 1, context) is SUCCEEDED
-        return ERROR
-
-    env.client.receivers["https://example.com/hook"] = answer_late
-    assert env.sending.send(DeliveryId(1), 1, context) is None
+    env.engine.advance(31)
+    env.engine.execution.sweep()  # the lease has expired, and the job is due again
+    env.engine.advance(1)
+    (second,) = env.claim()
+    late = env.settlement_of(claim)
+    env.engine.run(second)
+    env.answer(ERROR)
+    assert env.engine.execution.settle([late]) == set()
     assert env.states() == [SUCCEEDED]
     assert [attempt.result for attempt in env.attempts()] == [OK]
     assert len({each.headers["webhook-id"] for each in env.client.requests}) == 1
+    assert len(env.client.requests) == 2
+
+
+def test_a_result_counts_even_if_the_lease_of_its_job_has_expired(
+    env: DeliveryFixture, admin: Actor, account: Account
+) -> None:
+    env.add_destination(account)
+    env.publish(admin, account)
+    (claim,) = env.claim()
+    late = env.settlement_of(claim)
+    env.engine.advance(31)
+    env.engine.execution.sweep()
+    assert env.engine.execution.settle([late]) == set()
+    assert env.states() == [SUCCEEDED]
+    env.work(1)
+    assert len(env.client.requests) == 1
+
+
+def test_results_of_several_threads_are_recorded_together(
+    env: DeliveryFixture, admin: Actor, account: Account
+) -> None:
+    env.add_destination(account, concurrency=10)
+    env.add_destination(account, "https://example.com/other", concurrency=10)
+    env.answer(ERROR)
+    env.publish(admin, account, *[{"n": n} for n in range(6)])
+    settlements = [env.settlement_of(claim) for claim in env.claim()]
+    assert len(env.engine.execution.settle([*settlements, settlements[0]])) == 12
+    failing, other = (env.destination(each) for each in env.destinations(account))
+    assert (failing.breaker.failures, failing.state) == (6, DestinationState.OPEN)
+    assert other.breaker.is_pristine
+    assert sorted(env.states()) == [RETRYING] * 6 + [SUCCEEDED] * 6
+    assert [message["subject"] for message in env.engine.messages()] == ["Destination 1 is failing"]
+    assert len(env.attempts(1)) == 1
+
+
+def test_a_result_that_cannot_be_stored_fails_only_its_delivery_and_is_not_sent_again(
+    env: DeliveryFixture, admin: Actor, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env.add_destination(account)
+    env.publish(admin, account, {"n": 1}, {"n": 2}, {"n": 3})
+    settlements = [env.settlement_of(claim) for claim in env.claim()]
+    add_attempt = MemoryDeliveryRepository.add_attempt
+
+    def refuse(repository: Any, *attempts: DeliveryAttempt) -> None:
+        if any(each.delivery_id == 2 for each in attempts):
+            raise Invalid("A value cannot be stored.")
+        add_attempt(repository, *attempts)
+
+    monkeypatch.setattr(MemoryDeliveryRepository, "add_attempt", refuse)
+    claims, accepted = env.engine.execution.claim(
+        "deliveries", worker="w", limit=1, free_threads=1, finished=settlements
+    )
+    assert len(accepted) == 3
+    assert [claim.task for claim in claims] == ["delivery.close"]
+    env.engine.execution.release(claims)
+    env.work(hours=1)
+    assert env.states() == [SUCCEEDED, FAILED, SUCCEEDED]
+    assert env.deliveries()[1].last_error == "Invalid: A value cannot be stored."
+    assert len(env.client.requests) == 3
 
 
 def test_a_job_that_is_to_stop_sends_nothing(
@@ -547,7 +612,8 @@ def test_a_postponed_delivery_uses_its_reserved_time_after_a_crash(
     env.engine.advance(1)
     (claim,) = env.claim()
     context = RecordingContext(claim, env.engine.clock)
-    assert env.sending.send(DeliveryId(2), 2, context) is SUCCEEDED
+    for _ in range(2):
+        assert env.sending.send(DeliveryId(2), 2, context) is not None
     assert env.destination(destination).next_send_at == after(2)
 
 
@@ -560,4 +626,4 @@ def test_a_delivery_that_changed_before_its_row_was_locked_is_not_sent(
         dispatch = tx.deliveries.load(DeliveryId(1))
         assert dispatch is not None
         tx.deliveries.replace(dispatch.delivery, dispatch.delivery.cancel(NOON))
-    assert env.sending._admit_locked(dispatch, 1) == (None, None)
+    assert env.sending._admit_locked(dispatch, 1) is None

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from tests.contract.factories import NOON, after
 from tests.services.engine import EngineFixture, FixedRandomness, RecordingContext, make_engine
+from workbell.adapters.memory.jobs.repository import MemoryJobRepository
 from workbell.domain.errors import (
     Conflict,
     Invalid,
@@ -27,6 +28,7 @@ from workbell.domain.jobs.task import (
     Interrupted,
     OnLost,
     OwnershipLost,
+    ResultForHook,
     ShuttingDown,
     Snooze,
     Task,
@@ -35,7 +37,7 @@ from workbell.domain.jobs.task import (
 )
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.schedules.repository import SchedulesTx
-from workbell.services.jobs.execution import sanitise_text
+from workbell.services.jobs.execution import ExecutionService, sanitise_text
 from workbell.services.jobs.requests import NewJob
 
 pytestmark = pytest.mark.unit
@@ -470,3 +472,111 @@ def test_claiming_calls_the_hooks_only_for_outcomes_to_which_they_apply(
 
 def _succeeded(engine: EngineFixture, claim: Claim) -> Settlement:
     return settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), engine.clock.at, 0.5)
+
+
+# data for hooks
+
+
+class _Hook:
+    """Stores the data of outcomes in a list; refuses "bad"."""
+
+    def __init__(self) -> None:
+        self.stored: list[object] = []
+
+    def applies_to(self, settlement: Settlement) -> bool:
+        return settlement.data is not None
+
+    def prepare(
+        self, _: object, settlements: Sequence[Settlement]
+    ) -> Callable[[Sequence[Settlement]], None]:
+        data = [each.data for each in settlements if self.applies_to(each)]
+        if "bad" in data:
+            raise ValueError("it is bad")
+        self.stored += data
+        return lambda accepted: None
+
+
+@pytest.fixture
+def hook() -> _Hook:
+    return _Hook()
+
+
+@pytest.fixture
+def hooked(engine: EngineFixture, hook: _Hook) -> ExecutionService[Any]:
+    """Return the service with a task whose results have data for a hook."""
+    engine.tasks.add(
+        Task(key="hooked", body=lambda _, given: ResultForHook({"n": 1}, given.get("data")))
+    )
+    engine.definitions.synchronise()
+    return evolve(engine.execution, on_settled=[hook])
+
+
+def _run_hooked(engine: EngineFixture, *data: str) -> list[Settlement]:
+    for each in data:
+        engine.enqueue(SYSTEM, task_definition="hooked", parameters={"data": each})
+    settlements = [
+        engine.execution.run(claim, RecordingContext(claim, engine.clock))
+        for claim in engine.claim()
+    ]
+    return [each for each in settlements if each is not None]
+
+
+def test_a_hook_gets_the_data_of_a_result_which_is_not_stored_with_the_job(
+    engine: EngineFixture, hooked: ExecutionService[Any], hook: _Hook
+) -> None:
+    settlements = _run_hooked(engine, "a", "b")
+    assert len(hooked.settle(settlements)) == 2
+    assert hook.stored == ["a", "b"]
+    assert [job.result for job in engine.list_jobs()] == [{"n": 1}] * 2
+
+
+@pytest.mark.parametrize("by_claim", [True, False])
+def test_data_that_a_hook_refuses_fail_their_job_and_no_other(
+    engine: EngineFixture, hooked: ExecutionService[Any], hook: _Hook, by_claim: bool
+) -> None:
+    settlements = _run_hooked(engine, "a", "bad", "b")
+    if by_claim:
+        claims, accepted = hooked.claim(
+            "default", worker="w", limit=1, free_threads=1, finished=settlements
+        )
+        assert claims == []
+    else:
+        accepted = hooked.settle(settlements)
+    assert len(accepted) == 3
+    assert hook.stored == ["a", "b"]
+    jobs = engine.list_jobs()
+    assert [job.state for job in jobs] == [JobState.SUCCEEDED, JobState.FAILED, JobState.SUCCEEDED]
+    assert (jobs[1].reason, jobs[1].result) == ("ValueError: it is bad", None)
+
+
+def test_an_error_that_no_data_explain_is_raised(
+    engine: EngineFixture, hooked: ExecutionService[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("broken")
+
+    engine.enqueue(SYSTEM)
+    (claim,) = engine.claim()
+    settlement = settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), engine.clock.now(), 0.5)
+    monkeypatch.setattr(MemoryJobRepository, "settle", fail)
+    monkeypatch.setattr(MemoryJobRepository, "settle_and_claim", fail)
+    with pytest.raises(ValueError, match="broken"):
+        hooked.settle([settlement])
+    with pytest.raises(ValueError, match="broken"):
+        hooked.claim("default", worker="w", limit=1, free_threads=1, finished=[settlement])
+
+
+def test_an_unavailable_store_is_not_the_fault_of_the_data(
+    engine: EngineFixture, hooked: ExecutionService[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Unavailable("down")
+
+    settlements = _run_hooked(engine, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryJobRepository, "settle", fail)
+        with pytest.raises(Unavailable):
+            hooked.settle(settlements)
+        with pytest.raises(Unavailable):
+            hooked.claim("default", worker="w", limit=1, free_threads=1, finished=settlements)
+    assert len(hooked.settle(settlements)) == 1

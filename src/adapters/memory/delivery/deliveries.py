@@ -1,6 +1,6 @@
 """Deliveries and their attempts in memory."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from attrs import define, evolve
@@ -66,6 +66,11 @@ class MemoryDeliveryRepository:
             raise NotFound(f"There is no delivery {delivery_id}.")
         return delivery
 
+    def lock_turns(self, delivery_ids: Collection[DeliveryId]) -> Mapping[DeliveryId, int]:
+        """Return the turns of the deliveries that exist."""
+        found = (self._tables.deliveries.get(each) for each in sorted(delivery_ids))
+        return {each.id: each.turn for each in found if each is not None}
+
     def replace(self, before: Delivery, after: Delivery) -> bool:
         """Update a delivery unless its turn has changed; return whether it was updated."""
         stored = self._tables.deliveries.get(before.id)
@@ -119,8 +124,12 @@ class MemoryDeliveryRepository:
         """Return how many deliveries `lock_batch` would return in all, up to `COUNT_CAP` + 1."""
         return count_rows(self._in_states(destination_id, states, completed_from, completed_to))
 
-    def add_attempt(self, attempt: DeliveryAttempt) -> None:
-        """Insert an attempt."""
+    def add_attempt(self, *attempts: DeliveryAttempt) -> None:
+        """Insert one or more attempts."""
+        for attempt in attempts:
+            self._add_attempt(attempt)
+
+    def _add_attempt(self, attempt: DeliveryAttempt) -> None:
         attempts = self._tables.delivery_attempts.get(attempt.delivery_id) or ()
         if any(each.number == attempt.number for each in attempts):
             raise Conflict(f"The delivery has an attempt {attempt.number} already.")

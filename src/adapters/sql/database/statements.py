@@ -14,12 +14,23 @@ from sys import intern
 from typing import Any, TypeAlias, cast
 
 from attrs import Factory, define, field
-from sqlalchemy import Connection, CursorResult, Executable, Row, Table, TextClause, text
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    CursorResult,
+    Executable,
+    Row,
+    Table,
+    TextClause,
+    bindparam,
+    text,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 Values = Sequence[Any]
 _TABLE = re.compile(r"\bworkbell_\w+")
+SQLITE_DRIVER = "pysqlite"
 IDLE = 0
 """psycopg's transaction status of a connection without a transaction."""
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -99,11 +110,15 @@ class PreparedStatement:
     def _by_driver(
         self, db: Connection, values: Values, *, reads: bool
     ) -> Sequence[tuple[Any, ...]]:
-        """Execute the statement with a binary psycopg cursor; return the rows."""
-        if not db.in_transaction():
-            db.begin()
+        """Execute the statement with the driver's own cursor; return the rows."""
         driver: Any = db.connection.dbapi_connection
         text, arguments = self.compiled(db, values)
+        if db.dialect.driver == SQLITE_DRIVER:
+            with wrap_driver_errors(db, text, arguments):
+                found: Sequence[tuple[Any, ...]] = driver.execute(text, arguments).fetchall()
+            return found
+        if not db.in_transaction():
+            db.begin()
         with wrap_driver_errors(db, text, arguments), driver.cursor(binary=True) as cursor:
             cursor.execute(text, arguments)
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall() if reads else ()
@@ -128,6 +143,35 @@ class PreparedStatement:
         return str(compiled), _arranger(self._names, fixed, compiled.positiontup)
 
 
+@define(eq=False)
+class PreparedListStatement:
+    """
+    A statement over a list of values, prepared for 1, 2, 4, ... of them.
+
+    The last value is repeated to fill a list. `make` gets the bind parameters of
+    the list; rows are the driver's tuples.
+    """
+
+    _make: Callable[[Sequence[BindParameter[Any]]], Executable]
+    _by_size: dict[int, PreparedStatement] = field(init=False, default=Factory(dict))
+
+    def fetch_all(self, db: Connection, values: Values) -> list[tuple[Any, ...]]:
+        """Execute the statement, once for 500 values each; return all rows."""
+        found: list[tuple[Any, ...]] = []
+        for part in chunks(values):
+            size = 1 << (len(part) - 1).bit_length()
+            padded = (*part, *[part[-1]] * (size - len(part)))
+            found += self._for_size(size).fetch_all(db, padded)
+        return found
+
+    def _for_size(self, size: int) -> PreparedStatement:
+        if size not in self._by_size:
+            names = [f"value_{n}" for n in range(size)]
+            statement = self._make([bindparam(name) for name in names])
+            self._by_size[size] = prepare(statement, *names)
+        return self._by_size[size]
+
+
 def _arranger(
     names: tuple[str, ...], fixed: dict[str, Any], order: list[str] | None
 ) -> Callable[[Values], Any]:
@@ -147,8 +191,9 @@ def _arranger(
 
 
 def can_bypass_sqlalchemy(db: Connection) -> bool:
-    """Whether the driver is psycopg and no cursor listener is registered."""
-    return db.dialect.driver == "psycopg" and not db.dispatch.before_cursor_execute
+    """Whether the driver is psycopg or sqlite3, and no cursor listener is registered."""
+    is_known = db.dialect.driver in {"psycopg", SQLITE_DRIVER}
+    return is_known and not db.dispatch.before_cursor_execute
 
 
 @contextmanager
@@ -159,7 +204,9 @@ def wrap_driver_errors(db: Connection, text: str, values: Any) -> Iterator[None]
         yield
     except failure as error:
         driver: Any = db.connection.dbapi_connection
-        if driver.closed:  # makes SQLAlchemy detect the disconnect and renew its pool
+        if getattr(
+            driver, "closed", False
+        ):  # makes SQLAlchemy detect the disconnect and renew its pool
             db.exec_driver_sql("SELECT 1")
         raise DBAPIError.instance(text, values, error, failure, dialect=db.dialect) from error
 

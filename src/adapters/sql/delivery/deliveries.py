@@ -1,6 +1,6 @@
 """Deliveries and their attempts in SQL."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,16 @@ from workbell.adapters.sql.database.filters import (
     count_limit,
     count_ordered,
     equals_number,
+    force_index,
     in_range,
 )
 from workbell.adapters.sql.database.rows import RowReader
-from workbell.adapters.sql.database.statements import chunks, prepare, row_to_dict
+from workbell.adapters.sql.database.statements import (
+    PreparedListStatement,
+    chunks,
+    prepare,
+    row_to_dict,
+)
 from workbell.adapters.sql.delivery.listing import LISTED, DeliveryLists
 from workbell.adapters.sql.delivery.rows import (
     CHANGED_COLUMNS,
@@ -74,13 +80,8 @@ _OF_EVENT = (
     .order_by(deliveries_c.id)
 )
 _ids = deliveries_c.id.in_(bindparam("ids", expanding=True))
-_BATCH_INDEX = "FORCE INDEX (workbell_deliveries_batch_idx)"
-_BY_ID = (
-    select(deliveries_c.id)
-    .order_by(deliveries_c.id)
-    # Without the hint MySQL and MariaDB sort all deliveries of the state.
-    .with_hint(deliveries, _BATCH_INDEX, "mysql")
-    .with_hint(deliveries, _BATCH_INDEX, "mariadb")
+_BY_ID = force_index(
+    select(deliveries_c.id).order_by(deliveries_c.id), deliveries, "workbell_deliveries_batch_idx"
 )
 _LOCK = select(deliveries).where(_ids).order_by(deliveries_c.id).with_for_update()
 _attempt_names = (
@@ -111,6 +112,8 @@ _OLD = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
+_turns = select(deliveries_c.id, deliveries_c.turn).order_by(deliveries_c.id)
+_TURNS = PreparedListStatement(lambda ids: _turns.where(deliveries_c.id.in_(ids)).with_for_update())
 _DELETE = delete(deliveries).where(_ids)
 _READER, _EVENT_READER, _DESTINATION_READER = (
     RowReader.of(table) for table in (deliveries, events, destinations)
@@ -155,6 +158,10 @@ class SqlDeliveryRepository(DeliveryLists):
         if not rows:
             raise NotFound(f"There is no delivery {delivery_id}.")
         return delivery_from_row(_READER.read(self._db, rows[0]))
+
+    def lock_turns(self, delivery_ids: Collection[DeliveryId]) -> Mapping[DeliveryId, int]:
+        """Lock deliveries in order of id, and return the turns of those that exist."""
+        return dict(_TURNS.fetch_all(self._db, sorted(delivery_ids)))
 
     def replace(self, before: Delivery, after: Delivery) -> bool:
         """Update a delivery unless its turn has changed; return whether it was updated."""
@@ -212,11 +219,13 @@ class SqlDeliveryRepository(DeliveryLists):
         ]
         return min(sum(counts), count_limit())
 
-    def add_attempt(self, attempt: DeliveryAttempt) -> None:
-        """Insert an attempt."""
-        values = attempt_values(attempt)
-        stored = to_db_values([values[name] for name in _attempt_names], self._db.dialect)
-        _ADD_ATTEMPT.execute_no_result(self._db, stored)
+    def add_attempt(self, *attempts: DeliveryAttempt) -> None:
+        """Insert one or more attempts."""
+        rows = [
+            to_db_values([values[name] for name in _attempt_names], self._db.dialect)
+            for values in map(attempt_values, attempts)
+        ]
+        _ADD_ATTEMPT.execute_many(self._db, rows)
 
     def attempts(self, delivery_id: DeliveryId) -> Sequence[DeliveryAttempt]:
         """Return the newest 100 attempts of a delivery, oldest first."""

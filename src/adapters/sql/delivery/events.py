@@ -6,7 +6,7 @@ from datetime import datetime
 from attrs import evolve, frozen
 from sqlalchemy import ColumnElement, Connection, bindparam, select, true, update
 
-from workbell.adapters.sql.database.filters import count_ordered, equals, equals_number
+from workbell.adapters.sql.database.filters import count_ordered, equals, equals_number, force_index
 from workbell.adapters.sql.database.rows import RowReader
 from workbell.adapters.sql.database.statements import prepare, row_to_dict
 from workbell.adapters.sql.database.strategy import Strategy
@@ -65,6 +65,9 @@ class SqlEventRepository:
         """Return a page of events, newest first, and their number up to `COUNT_CAP` + 1."""
         newest = select(events_c.id).where(*_conditions(account_id, event_type, key))
         newest = newest.order_by(events_c.id.desc())
+        if key is None:
+            name = "account" if event_type is None else "type"
+            newest = force_index(newest, events, f"workbell_events_{name}_idx")
         page = newest if before_id is None else newest.where(events_c.id < before_id)
         ids = self._db.execute(page.offset(offset).limit(limit)).scalars().all()
         rows = self._db.execute(_AMONG, {"ids": ids}).all() if ids else ()

@@ -1,6 +1,6 @@
 """Lists of deliveries; a page is read by one range of an index per state."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ from workbell.adapters.sql.database.filters import (
     count_ordered,
     equals,
     equals_number,
+    force_index,
     in_range,
 )
 from workbell.adapters.sql.database.statements import AnyRow, row_to_dict
@@ -36,6 +37,7 @@ from workbell.ports.delivery.repository import DeliveryFilter, ListedDelivery
 
 Conditions: TypeAlias = Sequence[ColumnElement[bool]]
 deliveries_c, jobs_c = deliveries.c, jobs.c
+_SORTED = [deliveries_c.created_at, deliveries_c.id]
 _STARTABLE = (DeliveryState.PENDING, DeliveryState.RETRYING)
 _STORED = [state for state in DeliveryState if state is not DeliveryState.SENDING]
 LISTED = (
@@ -59,6 +61,29 @@ _STARTED = select(deliveries).where(
 
 
 @frozen
+class _Branch:
+    """Deliveries that an index has in the order of the list; without one, few by their ids."""
+
+    conditions: Conditions
+    index: str | None
+
+    def only(self, ids: Sequence[DeliveryId]) -> "_Branch":
+        """Return those of the deliveries that have one of the ids."""
+        return _Branch([*self.conditions, deliveries_c.id.in_(ids)], None)
+
+    def without(self, ids: Sequence[DeliveryId]) -> "_Branch":
+        """Return the deliveries except those with one of the ids."""
+        others = [deliveries_c.id.not_in(ids)] if ids else []
+        return _Branch([*self.conditions, *others], self.index)
+
+    def newest(self) -> Select[Any]:
+        """Return the query for the ids and times of the deliveries, newest first."""
+        query: Select[Any] = select(*_SORTED).where(*self.conditions)
+        query = query.order_by(*[column.desc() for column in _SORTED])
+        return query if self.index is None else force_index(query, deliveries, self.index)
+
+
+@frozen
 class DeliveryLists:
     """Queries for deliveries with the URLs of destinations and the data of events."""
 
@@ -77,7 +102,7 @@ class DeliveryLists:
             return page, 0
         if ids and len(ids) < limit:  # the last page
             return page, min(offset + len(ids), count_limit())
-        counts = [count_ordered(_newest(conditions)) for conditions in branches]
+        counts = [count_ordered(branch.newest()) for branch in branches]
         total = sum(self._db.execute(query).scalar_one() for query in counts)
         return page, min(total, count_limit())
 
@@ -111,37 +136,30 @@ class DeliveryLists:
         candidates = [delivery_from_row(row_to_dict(row)) for row in rows]
         return [each.id for each in self._sending(candidates)]
 
-    def _branches(self, filters: DeliveryFilter) -> Iterator[Conditions]:
-        """Yield the conditions of disjoint sets of deliveries, each a range of one index."""
-        conditions, states = list(_conditions(filters)), filters.states
-        if {filters.account_id, filters.destination_id, filters.event_key} == {None}:
-            states = tuple(DeliveryState) if states is None else states
+    def _branches(self, filters: DeliveryFilter) -> Iterator[_Branch]:
+        """Yield the disjoint sets that make up the list."""
+        conditions, owner, states = list(_conditions(filters)), _owner(filters), filters.states
         if filters.before_id is not None:
             last = self._db.execute(_POSITION, {"id": filters.before_id}).scalar()
             if last is None:
                 return
             conditions.append(_comes_after(last, filters.before_id))
-        if states is None:
-            yield conditions
+        if states is None and owner is not None:
+            yield _Branch(conditions, _index(owner))
             return
-        for more in self._state_conditions(states, _column("state", filters)):
-            yield [*conditions, *more]
-
-    def _state_conditions(
-        self, states: Collection[DeliveryState], column: ColumnElement[Any]
-    ) -> Iterator[Conditions]:
-        wants_sending = DeliveryState.SENDING in states
-        is_split = any((state in states) != wants_sending for state in _STARTABLE)
-        sending = self._all_sending() if is_split else ()
+        states = tuple(DeliveryState) if states is None else states
+        with_sending = DeliveryState.SENDING in states
+        divided = [state for state in _STARTABLE if (state in states) != with_sending]
+        sending = self._all_sending() if divided else ()
         for state in _STORED:
-            in_state = equals_number(column, state)
-            if state not in _STARTABLE or (state in states) == wants_sending:
-                if state in states:
-                    yield [in_state]
-            elif state in states:
-                yield [in_state, deliveries_c.id.not_in(sending)] if sending else [in_state]
-            elif sending:
-                yield [in_state, deliveries_c.id.in_(sending)]
+            in_state = equals_number(_column("state", filters), state)
+            branch = _Branch([*conditions, in_state], _index(owner, by_state=True))
+            if state not in divided and state in states:
+                yield branch
+            elif state in divided and not with_sending:
+                yield branch.without(sending)
+            elif state in divided and sending:
+                yield branch.only(sending)
 
 
 def _conditions(filters: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
@@ -168,6 +186,25 @@ def _conditions(filters: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
         yield equals_number(deliveries_c.account_id, account_id)
 
 
+def _owner(filters: DeliveryFilter) -> str | None:
+    """Return the name of the most selective filter, of those that have indexes."""
+    named = {
+        "event": filters.event_key,
+        "destination": filters.destination_id,
+        "account": filters.account_id,
+    }
+    return next((name for name, value in named.items() if value is not None), None)
+
+
+def _index(owner: str | None, *, by_state: bool = False) -> str | None:
+    """Return the index that has the deliveries in the order of the list; None for few."""
+    if owner == "event":
+        return None
+    names = (owner, "state" if by_state else None)
+    parts = [name for name in names if name is not None]
+    return "_".join(["workbell_deliveries", *parts, "idx"])
+
+
 def _column(name: str, filters: DeliveryFilter) -> ColumnElement[Any]:
     """Return a column, without its indexes if the deliveries are those of one event."""
     return deliveries_c[name] if filters.event_key is None else deliveries_c[name] + 0
@@ -179,20 +216,12 @@ def _comes_after(created_at: datetime, last_id: DeliveryId) -> ColumnElement[boo
     return and_(deliveries_c.created_at <= created_at, is_older)  # a range of the index
 
 
-def _page(branches: Sequence[Conditions], offset: int, limit: int) -> Select[*tuple[Any, ...]]:
+def _page(branches: Sequence[_Branch], offset: int, limit: int) -> Select[Any]:
     """Return the query for the ids of a page of the newest deliveries."""
     if len(branches) == 1:
-        return _newest(branches[0]).offset(offset).limit(limit)
-    newest = [_newest(conditions).limit(offset + limit).subquery() for conditions in branches]
-    every = union_all(*[select(each.c.id, each.c.created_at) for each in newest]).subquery()
+        query = branches[0].newest().with_only_columns(deliveries_c.id)
+        return query.offset(offset).limit(limit)
+    newest = [branch.newest().limit(offset + limit).subquery() for branch in branches]
+    every = union_all(*[select(each) for each in newest]).subquery()
     ordered = select(every.c.id).order_by(every.c.created_at.desc(), every.c.id.desc())
     return ordered.offset(offset).limit(limit)
-
-
-def _newest(conditions: Conditions) -> Select[*tuple[Any, ...]]:
-    """Return the query for the ids and times of deliveries, newest first."""
-    return (
-        select(deliveries_c.id, deliveries_c.created_at)
-        .where(*conditions)
-        .order_by(deliveries_c.created_at.desc(), deliveries_c.id.desc())
-    )

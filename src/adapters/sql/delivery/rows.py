@@ -30,9 +30,9 @@ CHANGED_COLUMNS = (
 
 
 def membership_from_row(values: dict[str, Any]) -> Membership:
-    """Convert a row's columns to a membership."""
-    role: Any = AccountRole(values["role"])
-    return Membership(**values | {"role": role})
+    """Convert a row's columns to a membership; the dictionary is modified."""
+    values["role"] = AccountRole(values["role"])
+    return Membership(**values)
 
 
 def membership_values(membership: Membership) -> dict[str, Any]:
@@ -80,9 +80,9 @@ def event_values(event: Event) -> dict[str, Any]:
 
 
 def delivery_from_row(values: dict[str, Any]) -> Delivery:
-    """Convert a row's columns to a delivery."""
-    state: Any = _STATES[values["state"]]
-    return Delivery(**values | {"state": state})
+    """Convert a row's columns to a delivery; the dictionary is modified."""
+    values["state"] = _STATES[values["state"]]
+    return Delivery(**values)
 
 
 def delivery_values(delivery: Delivery) -> dict[str, Any]:

@@ -74,8 +74,9 @@ def read_statistics(
     """Return the figures of a destination since a time; tests are left out."""
     cap = constraints.COUNT_CAP
     values = {"destination_id": destination_id, "since": since, "cap": cap}
-    succeeded, failed, *waiting = list[Any](db.execute(_FIGURES, values).one())
-    counts, oldest = waiting[: len(UNFINISHED)], waiting[len(UNFINISHED) :]
+    figures: list[Any] = list(db.execute(_FIGURES, values).one())
+    succeeded, failed, *counts = figures[: -len(UNFINISHED)]
+    oldest = figures[-len(UNFINISHED) :]
     del values["cap"]
     durations = db.execute(_DURATIONS, values).scalars().all()
     return DestinationStatistics(

@@ -16,7 +16,14 @@ from sqlalchemy import (
 )
 
 from workbell.adapters.sql.database.column_types import instant_writer
-from workbell.adapters.sql.database.statements import AnyRow, chunks, insert_if_absent, prepare
+from workbell.adapters.sql.database.statements import (
+    AnyRow,
+    PreparedListStatement,
+    PreparedStatement,
+    chunks,
+    insert_if_absent,
+    prepare,
+)
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator
 from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
 from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, task_definitions
@@ -30,14 +37,20 @@ _busy = (
     .where(jobs_c.concurrency_key == concurrency_keys.c.key, IS_BUSY)
     .scalar_subquery()
 )
-_wanted = concurrency_keys.c.key.in_(bindparam("keys", expanding=True))
-OCCUPANCY = select(
+_occupancy = select(
     concurrency_keys.c.key, concurrency_keys.c.concurrency_limit, _busy.label("busy")
-).where(_wanted)
-_LOCK = (
-    select(concurrency_keys.c.key).where(_wanted).order_by(concurrency_keys.c.key).with_for_update()
 )
-_LOCK_FREE = _LOCK.with_for_update(skip_locked=True)
+_OCCUPANCY = PreparedListStatement(lambda keys: _occupancy.where(concurrency_keys.c.key.in_(keys)))
+_lock = select(concurrency_keys.c.key).order_by(concurrency_keys.c.key)
+_LOCK = PreparedListStatement(
+    lambda keys: _lock.where(concurrency_keys.c.key.in_(keys)).with_for_update()
+)
+_LOCK_FREE = PreparedListStatement(
+    lambda keys: _lock.where(concurrency_keys.c.key.in_(keys)).with_for_update(skip_locked=True)
+)
+_INSERT = PreparedStatement(
+    lambda dialect: insert_if_absent(concurrency_keys, dialect), ("key", "concurrency_limit")
+)
 _LIMIT = prepare(
     update(concurrency_keys)
     .where(concurrency_keys.c.key == bindparam("concurrency_key"))
@@ -66,8 +79,8 @@ HELD_CONCURRENCY_KEYS = (
     .where(IS_HELD, jobs_c.concurrency_key.is_not(None))
     .order_by(jobs_c.concurrency_key)
 )
-_HELD_CONCURRENCY_KEYS_AMONG = HELD_CONCURRENCY_KEYS.where(
-    jobs_c.concurrency_key.in_(bindparam("keys", expanding=True))
+_HELD_CONCURRENCY_KEYS_AMONG = PreparedListStatement(
+    lambda keys: HELD_CONCURRENCY_KEYS.where(jobs_c.concurrency_key.in_(keys))
 )
 _HELD = (
     select(*READY_COLUMNS)
@@ -80,7 +93,8 @@ NEXT_HELD = (
     .limit(bindparam("limit"))
     .with_for_update()
 )
-_NEXT_HELD_OF_TASK = NEXT_HELD.where(_IS_OF_TASK)
+_NEXT_HELD = prepare(NEXT_HELD, "concurrency_key", "limit")
+_NEXT_HELD_OF_TASK = prepare(NEXT_HELD.where(_IS_OF_TASK), *("concurrency_key", "limit", "task"))
 HELD_FREELY = _HELD.where(jobs_c.concurrency_key.is_(None)).with_for_update(skip_locked=True)
 _HELD_FREELY_OF_TASK = HELD_FREELY.where(_IS_OF_TASK)
 _MAKE_READY = prepare(
@@ -95,16 +109,14 @@ _MAKE_READY = prepare(
 
 def lock(db: Connection, keys: Collection[str]) -> None:
     """Lock concurrency keys, in sorted order."""
-    for part in chunks(sorted(keys)):
-        db.execute(_LOCK, {"keys": part}).all()
+    _LOCK.fetch_all(db, sorted(keys))
 
 
 def lock_and_set_limits(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
     """Insert and lock concurrency keys, set their limits, return each key's free slots."""
     if not limits:
         return {}
-    rows = [{"key": key, "concurrency_limit": limits[key]} for key in sorted(limits)]
-    db.execute(insert_if_absent(concurrency_keys, db.dialect.name), rows)
+    _INSERT.execute_many(db, [(key, limits[key]) for key in sorted(limits)])
     lock(db, limits)
     found = occupancy(db, limits)
     changed = [(limits[key], key) for key, (limit, _) in found.items() if limit != limits[key]]
@@ -114,11 +126,8 @@ def lock_and_set_limits(db: Connection, limits: Mapping[str, int]) -> dict[str, 
 
 def occupancy(db: Connection, keys: Collection[str]) -> dict[str, tuple[int, int]]:
     """Return each key's limit and its number of ready or running jobs."""
-    found: dict[str, tuple[int, int]] = {}
-    for part in chunks(sorted(keys)):
-        for key, limit, busy in db.execute(OCCUPANCY, {"keys": part}):
-            found[key] = limit, busy
-    return found
+    rows = _OCCUPANCY.fetch_all(db, sorted(keys))
+    return {key: (limit, busy) for key, limit, busy in rows}
 
 
 def release(
@@ -147,36 +156,32 @@ def release_all(db: Connection, now: datetime, woken: set[str], *, task: str | N
         db, [key for key in db.execute(HELD_CONCURRENCY_KEYS).scalars() if key is not None]
     )
     query = HELD_FREELY if task is None else _HELD_FREELY_OF_TASK
-    rows = list(db.execute(query, {} if task is None else {"task": task}))
+    rows: list[Sequence[Any]] = list(db.execute(query, {} if task is None else {"task": task}))
     return make_ready(db, rows + _next_held(db, keys, task), now, woken)
 
 
 def _lock_free(db: Connection, keys: Sequence[str]) -> Sequence[str]:
     """Lock the keys that no other transaction has locked; return them."""
-    free: list[str] = []
-    for part in chunks(keys):
-        free += db.execute(_LOCK_FREE, {"keys": part}).scalars()
-    return free
+    return [key for (key,) in _LOCK_FREE.fetch_all(db, keys)]
 
 
-def _next_held(db: Connection, keys: Collection[str], task: str | None) -> list[AnyRow]:
+def _next_held(db: Connection, keys: Collection[str], task: str | None) -> list[Sequence[Any]]:
     """Lock and return the held rows that fit the limits of their keys."""
-    held: list[Any] = []
-    for part in chunks(sorted(keys)):
-        held += db.execute(_HELD_CONCURRENCY_KEYS_AMONG, {"keys": part}).scalars()
-    rows: list[AnyRow] = []
+    held = [key for (key,) in _HELD_CONCURRENCY_KEYS_AMONG.fetch_all(db, sorted(keys))]
+    rows: list[Sequence[Any]] = []
     for key, (limit, busy) in sorted(occupancy(db, held).items()):
         if busy >= limit:
             continue
-        values = {"concurrency_key": key, "limit": limit - busy}
         if task is None:
-            rows += db.execute(NEXT_HELD, values)
+            rows += _NEXT_HELD.fetch_all(db, (key, limit - busy))
         else:
-            rows += db.execute(_NEXT_HELD_OF_TASK, {**values, "task": task})
+            rows += _NEXT_HELD_OF_TASK.fetch_all(db, (key, limit - busy, task))
     return rows
 
 
-def make_ready(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> int:
+def make_ready(
+    db: Connection, rows: Sequence[Sequence[Any]], now: datetime, woken: set[str]
+) -> int:
     """Move rows with `READY_COLUMNS` to READY with fair tags; return how many."""
     if not rows:
         return 0

@@ -59,7 +59,7 @@ Share = tuple[str, int, str]
 def tag_single(db: Connection, job: Job) -> tuple[bool, float]:
     """Return whether a single job's task is active, and its tag, from one query."""
     values = (job.task, job.queue, job.priority, job.fairness_key)
-    inactive, lowest, highest = _tags_and_task.execute(db, values).one()
+    ((inactive, lowest, highest),) = _tags_and_task.fetch_all(db, values)
     return not inactive, fair_tag(lowest, highest, 1, job.weight)
 
 
@@ -76,7 +76,8 @@ class FairTagAllocator:
     def next(self, share: Share, weight: float) -> float:
         """Return the tag of the next job of a share."""
         if share not in self._known:
-            self._known[share] = tuple(_tags.execute(self._db, share).one())
+            ((lowest, highest),) = _tags.fetch_all(self._db, share)
+            self._known[share] = lowest, highest
         nth = self._counts[share] = self._counts.get(share, 0) + 1
         lowest, highest = self._known[share]
         return fair_tag(lowest, highest, nth, weight)

@@ -1,13 +1,14 @@
 """Settling: outcomes are written only under the job's current token."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from attrs import evolve
 from sqlalchemy import Connection, bindparam, func, insert, null, select, update
 
-from workbell.adapters.sql.database.column_types import instant_writer, json_text
-from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare
+from workbell.adapters.sql.database.column_types import instant_reader, instant_writer, json_text
+from workbell.adapters.sql.database.statements import PreparedListStatement, prepare
 from workbell.adapters.sql.jobs.rows import STATES
 from workbell.adapters.sql.schema.tables import attempts, jobs
 from workbell.domain.jobs.attempt import Settlement
@@ -17,8 +18,7 @@ jobs_c = jobs.c
 _row = select(
     jobs_c.id, jobs_c.token, jobs_c.state, jobs_c.cancel_requested, jobs_c.lease_until
 ).with_for_update()
-_LOCK_MANY = _row.where(jobs_c.id.in_(bindparam("ids", expanding=True))).order_by(jobs_c.id)
-_LOCK_ONE = prepare(_row.where(jobs_c.id == bindparam("job_id")), "job_id")
+_LOCK = PreparedListStatement(lambda ids: _row.where(jobs_c.id.in_(ids)).order_by(jobs_c.id))
 _SETTLE = prepare(
     update(jobs)
     .where(jobs_c.id == bindparam("job_id"))
@@ -47,6 +47,16 @@ _ATTEMPT_COLUMNS = tuple(attempts.c.keys())
 _ATTEMPT = prepare(insert(attempts), *_ATTEMPT_COLUMNS)
 
 
+class _LockedRow(NamedTuple):
+    """The columns of a job that decide whether an outcome is accepted."""
+
+    id: int
+    token: int
+    state: JobState
+    cancel_requested: bool
+    lease_until: datetime
+
+
 def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
     """Write accepted outcomes and their attempts; return the outcomes by id."""
     rows = {row.id: row for row in _locked_rows(db, settlements)}
@@ -62,22 +72,23 @@ def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict
     return accepted
 
 
-def _locked_rows(db: Connection, settlements: Sequence[Settlement]) -> Iterable[AnyRow]:
-    """Lock the rows of settlements in id order; usually it is a single one."""
-    if len(settlements) == 1 and settlements[0].lease_before is None:
-        return _LOCK_ONE.execute(db, (settlements[0].id,)).all()
-    ids = sorted({each.id for each in settlements})
-    return [row for part in chunks(ids) for row in db.execute(_LOCK_MANY, {"ids": part})]
+def _locked_rows(db: Connection, settlements: Sequence[Settlement]) -> Iterable[_LockedRow]:
+    """Lock the rows of settlements in id order."""
+    read_time = instant_reader(db.dialect)
+    for job_id, token, state, cancel_requested, lease_until in _LOCK.fetch_all(
+        db, sorted({each.id for each in settlements})
+    ):
+        yield _LockedRow(job_id, token, STATES[state], cancel_requested, read_time(lease_until))
 
 
-def _is_current(row: AnyRow, settlement: Settlement) -> bool:
+def _is_current(row: _LockedRow, settlement: Settlement) -> bool:
     """Whether the job runs under the token and, for the reaper, its lease has expired."""
-    if STATES[row.state] is not JobState.RUNNING or row.token != settlement.token:
+    if row.state is not JobState.RUNNING or row.token != settlement.token:
         return False
     return settlement.lease_before is None or row.lease_until < settlement.lease_before
 
 
-def _apply_cancellation(row: AnyRow, settlement: Settlement) -> Settlement:
+def _apply_cancellation(row: _LockedRow, settlement: Settlement) -> Settlement:
     """Turn a retry into a cancellation if cancellation was requested."""
     if settlement.state is JobState.SCHEDULED and row.cancel_requested:
         return evolve(settlement, state=JobState.CANCELLED)
