@@ -37,7 +37,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def faults(result: dict[str, Any]) -> str:
     """Return the results of `make faults`."""
-    head = ("Fault", "Database", "Injected", "Jobs", "Ticks", "Lost", "Doubled", "Rerun",
+    head = ("Fault", "Database", "Injected", "Jobs", "Ticks", "Lost", "Duplicated", "Restarted",
             "Refused", "Drain")  # fmt: skip
     rows = [
         (
@@ -86,7 +86,7 @@ def soak(result: dict[str, Any]) -> str:
     summary = (
         f"`{result['command']}`, {result['measured']}, on {NAMES[row['database']]}: "
         f"{row['injected']}, {row['jobs']} jobs and {row['ticks']} ticks, {row['lost']} lost, "
-        f"{row['doubled']} doubled; slowest response {result['slowest'][0]:.2f} s in the first half, "
+        f"{row['doubled']} duplicated; slowest response {result['slowest'][0]:.2f} s in the first half, "
         f"{result['slowest'][1]:.2f} s in the second."
     )
     return f"{summary}\n\n{table(head, rows)}"

@@ -47,6 +47,18 @@ def test_every_folder_is_listed() -> None:
     assert set(settings["tool"]["setuptools"]["packages"]) == folders
 
 
+@pytest.mark.unit
+def test_folders_of_tests_mirror_those_of_the_package() -> None:
+    """Tests of a port are in `contract`, because they run on every store."""
+    tests, unknown = ROOT / "tests", set[Path]()
+    for layer in ("domain", "services", "contract", "adapters", "entrypoints"):
+        mirrored = "ports" if layer == "contract" else layer
+        for folder in (each for each in (tests / layer).rglob("*") if any(each.glob("*.py"))):
+            if not (SOURCE / mirrored / folder.relative_to(tests / layer)).is_dir():
+                unknown.add(folder.relative_to(ROOT))
+    assert unknown == set()
+
+
 @pytest.mark.integration
 def test_the_wheel_contains_every_file(wheel: Path) -> None:
     """Also static files, templates and migrations, and only the package."""

@@ -62,12 +62,14 @@ PATTERNS = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in BANNED
 
 
 def texts_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and text of each docstring, comment and sentence in a Python file."""
+    """Yield line and text of each docstring, comment, sentence and test name in a file."""
     source = (ROOT / path).read_text(encoding="utf-8")
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, documented) and (text := ast.get_docstring(node)):
             yield (node.body[0].lineno, text)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            yield (node.lineno, node.name[5:].replace("_", " "))
         elif (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)

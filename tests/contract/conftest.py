@@ -12,23 +12,24 @@ import pytest
 from attrs import Factory, define
 
 from tests.contract.factories import AnyStore, ManualClock
+from tests.contract.servers import SERVER_KINDS, server
 from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.sql.store import open_store
 
 KINDS = (
     "memory",
     "sqlite",
-    *[pytest.param(kind, marks=pytest.mark.integration) for kind in ("postgresql", "mariadb")],
+    *[pytest.param(kind, marks=pytest.mark.integration) for kind in SERVER_KINDS],
 )
 
 
 @cache
 def _migrated_file() -> Path:
     """Return a migrated SQLite file, to be copied."""
-    sql = pytest.importorskip("workbell.adapters.sql.store", exc_type=ImportError)
     folder = mkdtemp(prefix="workbell-contract-")
     atexit.register(rmtree, folder)
     path = Path(folder) / "empty.db"
-    store = sql.open_store(f"sqlite:///{path}", ManualClock())
+    store = open_store(f"sqlite:///{path}", ManualClock())
     store.migrate()
     store.close()
     return path
@@ -36,19 +37,15 @@ def _migrated_file() -> Path:
 
 @contextmanager
 def empty_store(kind: str, tmp_path: Path, clock: ManualClock) -> Iterator[AnyStore]:
-    """Open an empty store of a kind; one that is not there is skipped."""
+    """Open an empty store of a kind; skip the test if its server is unavailable."""
     if kind == "memory":
         yield MemoryStore(clock)
         return
     if kind != "sqlite":
-        from tests.contract.servers import server
-
         yield server(kind).store(clock)
         return
     path = tmp_path / "contract.db"
     copyfile(_migrated_file(), path)
-    from workbell.adapters.sql.store import open_store
-
     store = open_store(f"sqlite:///{path}", clock)
     try:
         yield store
@@ -70,18 +67,18 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) ->
 
 
 @define
-class Bell:
-    """A waker that remembers whom it woke."""
+class RecordingWaker:
+    """A waker that records the queues it was called for."""
 
-    rung: list[str] = Factory(list[str])
+    woken: list[str] = Factory(list[str])
 
     def wake(self, queue: str) -> None:
-        """Note the queue."""
-        self.rung.append(queue)
+        """Record the queue."""
+        self.woken.append(queue)
 
 
 @pytest.fixture
-def client(store: AnyStore) -> Bell:
+def waker(store: AnyStore) -> RecordingWaker:
     """Return the store's waker."""
-    store.waker = client = Bell()
-    return client
+    store.waker = waker = RecordingWaker()
+    return waker

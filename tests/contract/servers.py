@@ -17,6 +17,9 @@ from workbell.adapters.sql.schema.tables import metadata
 from workbell.adapters.sql.store import SqlStore, open_store
 
 SERVERS = ("postgresql", "mariadb")
+IN_A_SCHEMA = "postgresql with the schema order"
+"""Tables in a schema of their own; a reserved word, so that an unquoted name fails."""
+SERVER_KINDS = (*SERVERS, IN_A_SCHEMA)
 _URLS = {
     "postgresql": ("WORKBELL_TEST_POSTGRES", "postgresql+psycopg://127.0.0.1:5432/postgres"),
     "mariadb": ("WORKBELL_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/"),
@@ -86,26 +89,43 @@ class Server:
 
     kind: str
     url: URL
+    schema: str | None
     opened: SqlStore
     engine: Engine
+
+    def open(self, clock: ManualClock, *, pool_size: int = 16) -> SqlStore:
+        """Open a store with connections of its own; the caller closes it."""
+        return open_store(address(self.url), clock, pool_size=pool_size, schema=self.schema)
 
     def store(self, clock: ManualClock) -> SqlStore:
         """Return an empty store; its connections are reused for the next one."""
         with self.engine.connect() as connection:
+            if self.schema:
+                connection.exec_driver_sql(f'SET search_path TO "{self.schema}"')
             empty(connection)
-        return SqlStore(clock, self.opened._connections, self.opened._strategy)
+        opened = self.opened
+        for other in _OPENED:  # a server has not enough connections for the idle ones of two pools
+            if other.kind == self.kind and other is not self:
+                other.opened.close()
+        return SqlStore(clock, opened._connections, opened._strategy, schema=self.schema)
+
+
+_OPENED: list[Server] = []
 
 
 @cache
 def server(kind: str) -> Server:
     """Return the database of this run on a server of a kind."""
-    url = new_database(kind)
-    store = open_store(address(url), ManualClock(), pool_size=40)
+    product, _, schema = kind.partition(" with the schema ")
+    url = new_database(product)
+    store = open_store(address(url), ManualClock(), pool_size=40, schema=schema or None)
     atexit.register(store.close)
     store.migrate()
     engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     atexit.register(engine.dispose)
-    return Server(kind, url, store, engine)
+    opened = Server(product, url, schema or None, store, engine)
+    _OPENED.append(opened)
+    return opened
 
 
 def address(url: URL) -> str:

@@ -36,7 +36,7 @@ def test_the_newest_entries_are_listed_first(store: AnyStore) -> None:
         assert [entry.object_id for entry in tx.audit.latest()] == ["2", "1", "3"]
 
 
-def test_the_trail_is_read_in_parts(store: AnyStore) -> None:
+def test_the_audit_log_is_read_in_pages(store: AnyStore) -> None:
     with store.begin() as tx:
         assert list(tx.audit.latest()) == []
         for n in range(25):
@@ -57,7 +57,7 @@ def test_an_entry_is_rolled_back_with_its_transaction(store: AnyStore) -> None:
         assert list(tx.audit.latest()) == []
 
 
-def test_the_entries_about_one_thing_are_found(store: AnyStore) -> None:
+def test_entries_of_one_object_are_found(store: AnyStore) -> None:
     """The newest first, and no more than asked for."""
     with store.begin() as tx:
         for number, (model, thing) in enumerate(

@@ -91,7 +91,7 @@ def test_the_last_value_wins(cache: Cache) -> None:
     assert cache.get("k") == 2
 
 
-def test_values_are_forgotten_in_time(clock: ManualClock) -> None:
+def test_values_expire(clock: ManualClock) -> None:
     cache = MemoryCache(clock)
     cache.put("k", 1, 300)
     clock.at = after(299)
@@ -125,7 +125,7 @@ def test_memory_is_bounded_by_the_bytes_of_stored_values(clock: ManualClock) -> 
 
 
 @pytest.mark.integration
-def test_a_redis_that_is_away_is_a_miss_and_costs_next_to_nothing() -> None:
+def test_an_unreachable_redis_is_a_quick_miss() -> None:
     from workbell.adapters.cache.redis import RedisCache
     from workbell.adapters.redis_client import OptionalRedis
 

@@ -1,15 +1,35 @@
 """Every list stops counting one above the cap, on every store."""
 
+from typing import Any
+
 import pytest
 
+from tests.contract.delivery.rows import (
+    a_destination,
+    a_membership,
+    an_account,
+    an_event,
+    deliver,
+)
 from tests.contract.factories import ALICE, AnyStore, a_job, a_schedule, a_user, keep
 from tests.contract.goals.test_repository import a_goal, an_entry
 from workbell.domain import constraints
-from workbell.domain.identity.actor import ALL_OWNERS
+from workbell.domain.delivery.account import AccountId
+from workbell.domain.delivery.delivery import UNFINISHED, DeliveryState
+from workbell.domain.delivery.destination import DestinationId
+from workbell.domain.identity.actor import ALL_OWNERS, Scope
+from workbell.domain.identity.user import UserId
+from workbell.ports.delivery.repository import DeliveryFilter
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
 from workbell.ports.identity.users import UserFilter
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
+
+_WAITING = [DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.FAILED]
+
+_FILTERS: list[dict[str, Any]] = [
+    {}, {"account_id": 1}, {"destination_id": 1, "states": _WAITING},
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -22,7 +42,23 @@ def filled(store: AnyStore) -> AnyStore:
             tx.users.add(a_user(f"user{number}"))
             goal = tx.goals.add(a_goal(number))
             tx.entries.add(an_entry(goal))
+    fill_delivery(store)
     return store
+
+
+def fill_delivery(store: AnyStore) -> None:
+    """Insert five accounts with all users as members, and five rows of the first one."""
+    with store.begin() as tx:
+        users = [tx.users.get(UserId(number)) for number in range(1, 6)]
+        accounts = [tx.accounts.add(an_account(f"account {number}")) for number in range(5)]
+        for account in accounts:
+            for user in users:
+                tx.memberships.add(a_membership(account, user))
+        destinations = [tx.destinations.add(a_destination(accounts[0].id)) for _ in range(5)]
+        events = [tx.events.add(an_event(f"evt_{n}", accounts[0].id)) for n in range(5)]
+    for event in events:
+        assert event is not None
+        deliver(store, event, destinations[0])
 
 
 def counts(store: AnyStore) -> dict[str, int]:
@@ -41,6 +77,20 @@ def counts(store: AnyStore) -> dict[str, int]:
             )[1],
             "users": tx.users.count(UserFilter()),
             "goals": tx.goals.count(ALICE, GoalFilter()),
+            "accounts": tx.accounts.list_page(ALL_OWNERS)[1],
+            "accounts of a member": tx.accounts.list_page(Scope(owner=ALICE), search="ACC")[1],
+            "members": tx.memberships.list_page(AccountId(1))[1],
+            "visible users": tx.memberships.list_visible_users(ALICE)[1],
+            "destinations": tx.destinations.list_page(AccountId(1))[1],
+            "events": tx.events.list_page(AccountId(1), event_type="order.paid")[1],
+            **{
+                f"deliveries {fields} {page}": tx.deliveries.list_page(
+                    DeliveryFilter(**fields), **page
+                )[1]
+                for fields in _FILTERS
+                for page in ({}, {"limit": 1}, {"offset": 1, "limit": 1}, {"offset": 9})
+            },
+            "a batch": tx.deliveries.count(DestinationId(1), UNFINISHED),
             "entries": tx.entries.count(ALICE, EntryFilter()),
         }  # fmt: skip
 

@@ -61,7 +61,7 @@ def test_without_redis_no_value_is_known() -> None:
 @pytest.mark.integration
 @pytest.mark.parametrize("threads", [0, 1])
 @pytest.mark.parametrize("kind", ["local", "redis"])
-def test_a_commit_that_gives_work_increments_the_counter(
+def test_a_commit_with_ready_jobs_increments_the_counter(
     kind: str, threads: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """With a worker in the process, and without one."""

@@ -1,5 +1,6 @@
 """Quotas: exact under concurrency, and preserved across restarts."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -11,10 +12,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.factories import NOON, ManualClock, after
-from tests.contract.servers import SERVERS, address, server
-from workbell.domain.rate_limits.policy import Decision, Policy, Rate, RateLimitKey, Subject
+from tests.contract.servers import SERVER_KINDS, server
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
+from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.domain.identity.user import UserId
+from workbell.domain.rate_limits.policy import (
+    Decision,
+    Policies,
+    Policy,
+    Rate,
+    RateLimited,
+    RateLimitKey,
+    RateLimitRequest,
+    Route,
+    Subject,
+)
 from workbell.ports.rate_limits import RateLimitTx
 from workbell.ports.store import Store
+from workbell.services.rate_limits import RateLimiting
 
 Counting = Store[RateLimitTx]
 DAY = 86_400
@@ -43,7 +58,7 @@ def prune(store: Counting, now: datetime, limit: int = 100) -> int:
         return tx.quotas.prune(now, limit=limit)
 
 
-def test_ten_a_day_are_ten(store: Counting) -> None:
+def test_a_limit_of_ten_a_day_admits_ten(store: Counting) -> None:
     assert [spend(store, ANN, after(n)).remaining for n in range(10)] == list(range(9, -1, -1))
     refused = spend(store, ANN, after(60))
     assert (refused.allowed, refused.remaining) == (False, 0)
@@ -54,7 +69,7 @@ def test_ten_a_day_are_ten(store: Counting) -> None:
     assert not spend(store, ANN, after(DAY)).allowed
 
 
-def test_what_is_refused_is_not_spent(store: Counting) -> None:
+def test_a_refused_request_consumes_nothing(store: Counting) -> None:
     short = RateLimitKey(SHORT, "1")
     for n in range(8):
         spend(store, short, after(n))
@@ -62,7 +77,7 @@ def test_what_is_refused_is_not_spent(store: Counting) -> None:
     assert peek(store, short, after(11)).remaining == 2 - 1
 
 
-def test_looking_spends_nothing(store: Counting) -> None:
+def test_peeking_consumes_nothing(store: Counting) -> None:
     unused = peek(store, ANN)
     assert (unused.allowed, unused.remaining, unused.reset_after) == (True, 10, 0)
     spend(store, ANN)
@@ -75,7 +90,7 @@ def test_looking_spends_nothing(store: Counting) -> None:
     assert not peek(store, ANN).allowed
 
 
-def test_what_is_undone_is_not_spent(store: Counting) -> None:
+def test_a_rolled_back_request_consumes_nothing(store: Counting) -> None:
     with suppress(ZeroDivisionError), store.begin() as tx:
         assert tx.quotas.consume(ANN, NOON).remaining == 9
         raise ZeroDivisionError
@@ -89,7 +104,7 @@ def test_both_tiers_share_one_count(store: Counting) -> None:
     assert (refused.allowed, refused.remaining, refused.retry_after) == (False, 0, DAY + 2 - 20)
 
 
-def test_something_may_be_given_back(store: Counting) -> None:
+def test_a_consumed_amount_can_be_refunded(store: Counting) -> None:
     short = RateLimitKey(SHORT, "1")
     with store.begin() as tx:
         tx.quotas.refund(short)
@@ -109,7 +124,7 @@ def test_a_batch_fits_whole_or_not_at_all(store: Counting) -> None:
     assert spend(store, ANN, cost=2).remaining == 0
 
 
-def test_only_what_counts_no_more_is_pruned(store: Counting) -> None:
+def test_only_expired_quota_entries_are_pruned(store: Counting) -> None:
     for n in range(5):
         spend(store, RateLimitKey(SHORT, str(n)), after(n))
     spend(store, ANN)
@@ -123,7 +138,7 @@ def test_only_what_counts_no_more_is_pruned(store: Counting) -> None:
     assert spend(store, ANN, after(DAY)).remaining == 9
 
 
-def test_a_clock_set_back_opens_nothing(store: Counting) -> None:
+def test_a_clock_set_back_admits_no_more_requests(store: Counting) -> None:
     short = RateLimitKey(SHORT, "1")
     spend(store, short)
     spend(store, short, after(-8))
@@ -151,51 +166,72 @@ def at_once(stores: list[Counting], charge: RateLimitKey) -> int:
         return sum(pool.map(ask, range(32)))
 
 
-def test_of_32_at_once_exactly_ten_are_admitted(store: Counting) -> None:
+def test_ten_of_32_parallel_requests_are_admitted(store: Counting) -> None:
     assert at_once([store], ANN) == 10
     assert at_once([store], ANN) == 0
     assert at_once([store], BOB) == 10
 
 
 @pytest.fixture(
-    params=["sqlite", *[pytest.param(kind, marks=pytest.mark.integration) for kind in SERVERS]]
+    params=["sqlite", *[pytest.param(k, marks=pytest.mark.integration) for k in SERVER_KINDS]]
 )
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the address of an empty, migrated database of each kind."""
-    from workbell.adapters.sql.store import open_store
-
+def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], SqlStore]:
+    """Return a function that opens an empty database, each time with new connections."""
     if request.param != "sqlite":
         database = server(request.param)
         database.store(ManualClock())
-        return address(database.url)
+        return lambda: database.open(ManualClock())
     url = f"sqlite:///{tmp_path}/quotas.db"
     store = open_store(url, ManualClock())
     store.migrate()
     store.close()
-    return url
+    return lambda: open_store(url, ManualClock(), pool_size=16)
 
 
-def test_a_restart_refills_nothing(path: str) -> None:
-    from workbell.adapters.sql.store import open_store
-
+def test_a_restart_refills_nothing(open_again: Callable[[], SqlStore]) -> None:
     for n in range(1, 15):
-        store = open_store(path, ManualClock(), pool_size=16)
+        store = open_again()
         assert spend(store, ANN, after(n)).remaining == max(10 - n, 0)
         store.close()
-    store = open_store(path, ManualClock(), pool_size=16)
+    store = open_again()
     assert at_once([store], ANN) == 0
     assert spend(store, ANN, after(DAY + 1)).allowed
     store.close()
 
 
-def test_two_processes_share_one_count(path: str) -> None:
+def test_two_processes_share_one_count(open_again: Callable[[], SqlStore]) -> None:
     """Each store has connections of its own, as each process has."""
-    from workbell.adapters.sql.store import open_store
-
-    stores = [open_store(path, ManualClock(), pool_size=16) for _ in range(2)]
+    stores = [open_again() for _ in range(2)]
     assert at_once([*stores], ANN) == 10
     for each in stores:
         each.close()
+
+
+def test_two_processes_admit_five_events_a_second(open_again: Callable[[], SqlStore]) -> None:
+    """Without Redis, and however many requests arrive at the same moment."""
+    clock, barrier = ManualClock(), Barrier(16)
+    off = dict.fromkeys(("anonymous", "user", "login", "free", "premium"))
+    policies = Policies.of(ingest=Rate(5, 1), **off)
+    stores = [open_again() for _ in range(2)]
+    processes = [
+        RateLimiting(store=each, limiter=MemoryRateLimiter(), clock=clock, policies=policies)
+        for each in stores
+    ]
+    request = RateLimitRequest(address="192.0.2.7", route=Route.INGEST, user_id=UserId(7))
+
+    def ask(n: int) -> bool:
+        barrier.wait()
+        with suppress(RateLimited):
+            return bool(processes[n % 2].admit(request))
+        return False
+
+    with ThreadPoolExecutor(16) as pool:
+        for second in (0, 0.999, 1, 1.5, 2):
+            clock.at = after(second)
+            admitted = sum(pool.map(ask, range(16)))
+            assert admitted == (5 if second in {0, 1, 2} else 0)
+    for store in stores:
+        store.close()
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

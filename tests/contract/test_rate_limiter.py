@@ -107,7 +107,7 @@ def test_a_refused_wide_policy_spends_nothing_narrower(limiter: RateLimiter) -> 
     assert (wide.allowed, wide.retry_after) == (False, 3_600)
 
 
-def test_looking_costs_nothing(limiter: RateLimiter) -> None:
+def test_a_request_of_cost_0_consumes_nothing(limiter: RateLimiter) -> None:
     limit = [charge(2, 10)]
     for _ in range(5):
         (seen,) = limiter.hit(limit, NOON, cost=0)
@@ -123,7 +123,7 @@ def test_a_batch_fits_whole_or_not_at_all(limiter: RateLimiter) -> None:
     assert not limiter.hit([charge(5, 10)], NOON, cost=6)[0].allowed
 
 
-def test_a_clock_set_back_opens_nothing(limiter: RateLimiter) -> None:
+def test_a_clock_set_back_admits_no_more_requests(limiter: RateLimiter) -> None:
     limit = [charge(3, 10)]
     assert limiter.hit(limit, NOON, cost=2)[0].allowed
     assert limiter.hit(limit, after(-9))[0].allowed
@@ -131,7 +131,7 @@ def test_a_clock_set_back_opens_nothing(limiter: RateLimiter) -> None:
     assert limiter.hit(limit, after(10), cost=3)[0].allowed
 
 
-def test_no_policies_no_refusal(limiter: RateLimiter) -> None:
+def test_without_policies_no_request_is_refused(limiter: RateLimiter) -> None:
     assert list(limiter.hit([], NOON)) == []
 
 

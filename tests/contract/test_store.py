@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from tests.contract.conftest import Bell
+from tests.contract.conftest import RecordingWaker
 from tests.contract.factories import (
     ALICE,
     NOON,
@@ -144,14 +144,16 @@ def test_the_store_answers(store: AnyStore) -> None:
     assert store.schema_version()
 
 
-def test_queues_are_woken_after_the_commit_and_once_each(store: AnyStore, client: Bell) -> None:
+def test_queues_are_woken_after_the_commit_and_once_each(
+    store: AnyStore, waker: RecordingWaker
+) -> None:
     with store.begin() as tx:
         tx.jobs.add([a_job(), a_job(), a_job(queue="mail")], NOON)
-        assert client.rung == []
-    assert sorted(client.rung) == ["default", "mail"]
+        assert waker.woken == []
+    assert sorted(waker.woken) == ["default", "mail"]
 
 
-def test_a_waker_finds_the_work_committed(store: AnyStore) -> None:
+def test_the_waker_is_called_after_the_commit(store: AnyStore) -> None:
     found = []
 
     class Look:
@@ -163,68 +165,72 @@ def test_a_waker_finds_the_work_committed(store: AnyStore) -> None:
     assert found == [("default", 1)]
 
 
-def test_no_worker_is_woken_after_a_rollback(store: AnyStore, client: Bell) -> None:
+def test_no_worker_is_woken_after_a_rollback(store: AnyStore, waker: RecordingWaker) -> None:
     with suppress(ZeroDivisionError), store.begin() as tx:
         tx.jobs.add([a_job()], NOON)
         raise ZeroDivisionError
-    assert client.rung == []
+    assert waker.woken == []
     with store.begin():
         pass
-    assert client.rung == []
+    assert waker.woken == []
 
 
-def test_no_worker_is_woken_for_jobs_that_are_not_ready(store: AnyStore, client: Bell) -> None:
+def test_no_worker_is_woken_for_jobs_that_are_not_ready(
+    store: AnyStore, waker: RecordingWaker
+) -> None:
     keep(store, a_job(due_at=after(1)))
     with store.view() as tx:
         tx.jobs.waiting_queues()
-    assert client.rung == []
+    assert waker.woken == []
 
 
-def test_every_way_to_ready_wakes(store: AnyStore, client: Bell) -> None:
-    """Staged, released, retried, given back, activated."""
+def test_every_way_to_ready_wakes(store: AnyStore, waker: RecordingWaker) -> None:
+    """Staged, released, retried, returned unstarted, activated."""
     with store.begin() as tx:
         tx.definitions.add(a_definition(key="other"))
     keep(store, a_job(due_at=after(1)))
     sweep(store, after(1))
-    assert client.rung.pop() == "default"
+    assert waker.woken.pop() == "default"
     (work,) = claim(store, now=after(1))
     with store.begin() as tx:
         tx.jobs.release([(work.id, work.token)])
-    assert client.rung.pop() == "default"
+    assert waker.woken.pop() == "default"
     (work,) = claim(store, now=after(1))
     write(store, ended(work, Outcome.FAILED, now=after(1), permanent=True))
-    assert client.rung == []
+    assert waker.woken == []
     move(store, work.id, "retry", now=NOON)
-    assert client.rung.pop() == "default"
+    assert waker.woken.pop() == "default"
     (work,) = claim(store, now=after(1))
     write(store, ended(work, Outcome.SNOOZED, now=after(2), retry_after=0))
-    assert client.rung.pop() == "default"
+    assert waker.woken.pop() == "default"
     keep(store, a_job(queue="other", task="other"))
-    client.rung.clear()
+    waker.woken.clear()
     switch(store, "other", on=False)
-    assert client.rung == []
+    assert waker.woken == []
     switch(store, "other", on=True)
-    assert client.rung == ["other"]
+    assert waker.woken == ["other"]
 
 
-def test_a_released_concurrency_key_wakes(store: AnyStore, client: Bell) -> None:
+def test_a_released_concurrency_key_wakes(store: AnyStore, waker: RecordingWaker) -> None:
     first, _ = keep(store, in_concurrency_key(), in_concurrency_key())
     (work,) = claim(store)
-    client.rung.clear()
+    waker.woken.clear()
     assert write(store, ended(work)) == {first.id}
-    assert client.rung == ["default"]
+    assert waker.woken == ["default"]
     claim(store)
     keep(store, in_concurrency_key())
-    client.rung.clear()
+    waker.woken.clear()
     reap_all(store, after(31))
-    assert client.rung == ["default"]
+    assert waker.woken == ["default"]
 
 
-def test_an_outcome_that_readies_no_job_wakes_no_worker(store: AnyStore, client: Bell) -> None:
+def test_an_outcome_that_readies_no_job_wakes_no_worker(
+    store: AnyStore, waker: RecordingWaker
+) -> None:
     (work,) = running(store, a_job())
-    client.rung.clear()
+    waker.woken.clear()
     write(store, ended(work))
-    assert client.rung == []
+    assert waker.woken == []
 
 
 def test_threads_lose_no_writes(store: AnyStore) -> None:
@@ -237,7 +243,7 @@ def test_threads_lose_no_writes(store: AnyStore) -> None:
     assert count(store) == 80
 
 
-def test_counting_under_a_lock_cannot_be_raced(store: AnyStore) -> None:
+def test_counting_under_a_lock_has_no_race(store: AnyStore) -> None:
     """24 threads, 5 created, 19 refused."""
     with store.begin() as tx:
         owner = tx.users.add(a_user()).id

@@ -38,7 +38,7 @@ GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
 
 
 @define(eq=False)
-class World:
+class DeliveryFixture:
     """An installation and its receivers."""
 
     installation: Installation
@@ -67,9 +67,9 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def running(tmp_path: Path) -> Iterator[DeliveryFixture]:
     """Return an installation that may reach private addresses."""
-    created = World(Installation(tmp_path, {"allow_private_destinations": True}))
+    created = DeliveryFixture(Installation(tmp_path, {"allow_private_destinations": True}))
     created.installation.start()
     with created.stack:
         yield created
@@ -102,9 +102,9 @@ def body_of(request: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_the_data_arrives_byte_for_byte_and_verified(world: World, method: str) -> None:
-    client = world.client
-    receiver = world.receiver(answering())
+def test_the_data_arrives_byte_for_byte_and_verified(running: DeliveryFixture, method: str) -> None:
+    client = running.client
+    receiver = running.receiver(answering())
     client.add_destination(receiver.url(), method=HttpMethod(method))
     client.publish(BODY, b'{"other": 1}')
     publishing = client.application.delivery.publishing
@@ -118,7 +118,7 @@ def test_the_data_arrives_byte_for_byte_and_verified(world: World, method: str) 
             )
         )  # fmt: skip
     publishing.publish_by_token(client.actor, TOKEN, NewEvent(data=BODY, value=VALUE))
-    world.wait_for_states(SUCCEEDED, SUCCEEDED, SUCCEEDED)
+    running.wait_for_states(SUCCEEDED, SUCCEEDED, SUCCEEDED)
     bodies = [body_of(request) for request in receiver.requests]
     assert sorted(bodies) == sorted([BODY, BODY, b'{"other": 1}'])
     for request in receiver.requests:
@@ -129,11 +129,11 @@ def test_the_data_arrives_byte_for_byte_and_verified(world: World, method: str) 
         webhooks.verify(SECRET, headers, body_of(request))
 
 
-def test_by_get_the_raw_query_arrives_and_is_verified(world: World) -> None:
-    receiver = world.receiver(answering())
-    world.client.add_destination(receiver.url("/hook?own=%c3%a9&x"), method=HttpMethod.GET)
-    world.client.publish(b'{"b": [1.50, {"c": null}], "a": "x y/\\u00e9"}')
-    world.wait_for_states(SUCCEEDED)
+def test_by_get_the_raw_query_arrives_and_is_verified(running: DeliveryFixture) -> None:
+    receiver = running.receiver(answering())
+    running.client.add_destination(receiver.url("/hook?own=%c3%a9&x"), method=HttpMethod.GET)
+    running.client.publish(b'{"b": [1.50, {"c": null}], "a": "x y/\\u00e9"}')
+    running.wait_for_states(SUCCEEDED)
     (request,) = receiver.requests
     path = request.split(b" ")[1].decode()
     assert path == (
@@ -164,12 +164,12 @@ def test_a_destination_that_resolves_to_a_private_address_receives_nothing(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_a_failure_and_not_followed(world: World, status: int) -> None:
-    other = world.receiver(answering())
+def test_a_redirect_is_a_failure_and_not_followed(running: DeliveryFixture, status: int) -> None:
+    other = running.receiver(answering())
     location = f"HTTP/1.1 {status} Moved\r\nLocation: {other.url()}\r\nContent-Length: 0\r\n\r\n"
-    receiver, _ = world.send(answering(location.encode()), retry_delays=[3_600])
-    world.wait_for_states(RETRYING)
-    assert world.client.deliveries()[0].last_status_code == status
+    receiver, _ = running.send(answering(location.encode()), retry_delays=[3_600])
+    running.wait_for_states(RETRYING)
+    assert running.client.deliveries()[0].last_status_code == status
     assert len(receiver.requests) == 1
     assert other.connections == 0
 
@@ -178,18 +178,18 @@ def test_a_redirect_is_a_failure_and_not_followed(world: World, status: int) -> 
 
 
 def test_all_attempts_have_one_id_and_body_also_after_restart_retry_and_replay(
-    world: World,
+    running: DeliveryFixture,
 ) -> None:
-    receiver, destination = world.send(in_turn(ERROR, ERROR, OK, ERROR, OK), retry_delays=[1])
+    receiver, destination = running.send(in_turn(ERROR, ERROR, OK, ERROR, OK), retry_delays=[1])
     wait_for(lambda: len(receiver.requests) == 1)
-    world.installation.restart()
-    world.wait_for_states(FAILED)
-    client = world.client
+    running.installation.restart()
+    running.wait_for_states(FAILED)
+    client = running.client
     client.retry(client.deliveries()[0])
-    world.wait_for_states(SUCCEEDED)
+    running.wait_for_states(SUCCEEDED)
     client.retry(client.deliveries()[0])
     wait_for(lambda: len(receiver.requests) == 5)
-    world.wait_for_states(SUCCEEDED)
+    running.wait_for_states(SUCCEEDED)
     with client.application.store.begin() as tx:
         (delivery,) = client.deliveries()
         now = client.application.clock.now()
@@ -198,7 +198,7 @@ def test_all_attempts_have_one_id_and_body_also_after_restart_retry_and_replay(
         client.actor, destination.id, datetime(2020, 1, 1, tzinfo=UTC)
     )
     wait_for(lambda: len(receiver.requests) == 6)
-    world.wait_for_states(SUCCEEDED)
+    running.wait_for_states(SUCCEEDED)
     assert len({headers_of(each)["webhook-id"] for each in receiver.requests}) == 1
     assert {body_of(each) for each in receiver.requests} == {BODY}
 
@@ -206,17 +206,19 @@ def test_all_attempts_have_one_id_and_body_also_after_restart_retry_and_replay(
 # 6. retries outlive their destination
 
 
-def test_nothing_is_sent_to_a_deleted_destination_and_nothing_is_pending(world: World) -> None:
-    receiver, destination = world.send(answering(ERROR), retry_delays=[2, 2, 2])
-    world.wait_for_states(RETRYING)
-    world.client.delete(destination)
-    world.wait_for_states(CANCELLED)
-    (delivery,) = world.client.deliveries()
+def test_nothing_is_sent_to_a_deleted_destination_and_nothing_is_pending(
+    running: DeliveryFixture,
+) -> None:
+    receiver, destination = running.send(answering(ERROR), retry_delays=[2, 2, 2])
+    running.wait_for_states(RETRYING)
+    running.client.delete(destination)
+    running.wait_for_states(CANCELLED)
+    (delivery,) = running.client.deliveries()
     due = datetime.now(UTC) + timedelta(seconds=2.5)
     wait_for(lambda: datetime.now(UTC) > due)
     assert len(receiver.requests) == 1
-    assert [each.result.status_code for each in world.client.attempts(delivery)] == [500]
-    queues = world.client.application.jobs.queues()
+    assert [each.result.status_code for each in running.client.attempts(delivery)] == [500]
+    queues = running.client.application.jobs.queues()
     assert all(queue.scheduled + queue.held + queue.ready == 0 for queue in queues)
 
 
@@ -236,31 +238,31 @@ def test_nothing_is_sent_to_a_deleted_destination_and_nothing_is_pending(world: 
     ],
 )
 def test_retry_after_moves_the_next_attempt_within_its_bounds(
-    world: World, value: str, low: float, high: float
+    running: DeliveryFixture, value: str, low: float, high: float
 ) -> None:
     minutes = {"in a minute": 1, "a minute ago": -1}
     if value in minutes:
         at = datetime.now(UTC) + timedelta(minutes=minutes[value])
         value = format_datetime(at, usegmt=True)
     busy = f"HTTP/1.1 503 Busy\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n"
-    world.send(answering(busy.encode()), retry_delays=[5, 5])
-    healthy = world.receiver(answering())
-    world.wait_for_states(RETRYING)
-    (delivery,) = world.client.deliveries()
+    running.send(answering(busy.encode()), retry_delays=[5, 5])
+    healthy = running.receiver(answering())
+    running.wait_for_states(RETRYING)
+    (delivery,) = running.client.deliveries()
     assert delivery.next_attempt_at is not None
     wait = (delivery.next_attempt_at - delivery.updated_at).total_seconds()
     assert low <= wait <= high
-    other = world.client.add_destination(healthy.url())
-    world.client.publish(b"{}")
-    wait_for(lambda: world.client.states(destination_id=other.id) == [SUCCEEDED])
+    other = running.client.add_destination(healthy.url())
+    running.client.publish(b"{}")
+    wait_for(lambda: running.client.states(destination_id=other.id) == [SUCCEEDED])
 
 
 # 8. the time of the signature
 
 
-def test_every_attempt_is_signed_with_its_own_time(world: World) -> None:
-    receiver, _ = world.send(in_turn(ERROR, ERROR, OK))
-    world.wait_for_states(SUCCEEDED)
+def test_every_attempt_is_signed_with_its_own_time(running: DeliveryFixture) -> None:
+    receiver, _ = running.send(in_turn(ERROR, ERROR, OK))
+    running.wait_for_states(SUCCEEDED)
     times = [int(headers_of(each)["webhook-timestamp"]) for each in receiver.requests]
     assert len(set(times)) == 3
     assert max(times) - min(times) >= 2
@@ -269,16 +271,16 @@ def test_every_attempt_is_signed_with_its_own_time(world: World) -> None:
     assert len({headers_of(each)["webhook-signature"] for each in receiver.requests}) == 3
 
 
-def test_deliveries_verify_with_either_secret_during_a_rotation(world: World) -> None:
-    receiver = world.receiver(answering())
-    destination = world.client.add_destination(receiver.url())
-    application = world.client.application
+def test_deliveries_verify_with_either_secret_during_a_rotation(running: DeliveryFixture) -> None:
+    receiver = running.receiver(answering())
+    destination = running.client.add_destination(receiver.url())
+    application = running.client.application
     new = format_secret(b"n" * 32)
     encrypted = application.delivery.secret_box.encrypt(new, "destination secret")
     with application.store.begin() as tx:
         tx.destinations.replace(destination.rotate_secret(encrypted, application.clock.now()))
-    world.client.publish(BODY)
-    world.wait_for_states(SUCCEEDED)
+    running.client.publish(BODY)
+    running.wait_for_states(SUCCEEDED)
     (request,) = receiver.requests
     for secret in (new, SECRET):
         Webhook(secret).verify(body_of(request), headers_of(request))
@@ -301,49 +303,51 @@ def test_deliveries_verify_with_either_secret_during_a_rotation(world: World) ->
     ids=["body", "header", "long name", "many headers"],
 )
 def test_a_response_that_databases_refuse_is_a_success_and_sent_once(
-    world: World, response: bytes
+    running: DeliveryFixture, response: bytes
 ) -> None:
-    receiver, _ = world.send(answering(response))
-    world.wait_for_states(SUCCEEDED)
+    receiver, _ = running.send(answering(response))
+    running.wait_for_states(SUCCEEDED)
     time.sleep(1.5)  # longer than the first retry of the engine
     assert len(receiver.requests) == 1
-    (attempt,) = world.client.attempts(world.client.deliveries()[0])
+    (attempt,) = running.client.attempts(running.client.deliveries()[0])
     assert attempt.result.status_code == 200
 
 
 # 15. off is not lost
 
 
-def test_events_of_a_disabled_destination_arrive_after_it_is_enabled(world: World) -> None:
-    receiver, destination = world.send(in_turn(GONE, OK))
-    world.wait_for_states(FAILED)
-    assert world.client.destination(destination).state is DestinationState.DISABLED
-    world.client.publish(b'{"n": 2}')
-    world.wait_for_states(FAILED, PARKED)
-    world.client.enable(destination)
-    world.wait_for_states(FAILED, SUCCEEDED)
+def test_events_of_a_disabled_destination_arrive_after_it_is_enabled(
+    running: DeliveryFixture,
+) -> None:
+    receiver, destination = running.send(in_turn(GONE, OK))
+    running.wait_for_states(FAILED)
+    assert running.client.destination(destination).state is DestinationState.DISABLED
+    running.client.publish(b'{"n": 2}')
+    running.wait_for_states(FAILED, PARKED)
+    running.client.enable(destination)
+    running.wait_for_states(FAILED, SUCCEEDED)
     assert [body_of(each) for each in receiver.requests] == [BODY, b'{"n": 2}']
 
 
-def test_a_hanging_destination_does_not_hold_up_the_others(world: World) -> None:
+def test_a_hanging_destination_does_not_hold_up_the_others(running: DeliveryFixture) -> None:
     def hang(connection: Connection) -> None:
         connection.read_request()
         connection.wait()
 
-    hanging = world.receiver(hang)
-    healthy = world.receiver(answering())
-    stuck = world.client.add_destination(hanging.url(), timeout_seconds=30, concurrency=2)
-    others = [world.client.add_destination(healthy.url(f"/{n}")) for n in range(9)]
+    hanging = running.receiver(hang)
+    healthy = running.receiver(answering())
+    stuck = running.client.add_destination(hanging.url(), timeout_seconds=30, concurrency=2)
+    others = [running.client.add_destination(healthy.url(f"/{n}")) for n in range(9)]
     waits: list[float] = []
     for n in range(20):
         began = time.monotonic()
-        world.client.publish(b'{"n": %d}' % n)
+        running.client.publish(b'{"n": %d}' % n)
         wait_for(lambda n=n: len(healthy.requests) == 9 * (n + 1))  # type: ignore[misc]
         waits.append(time.monotonic() - began)
     assert quantiles(waits, n=20)[18] < 2.0
     wait_for(lambda: all(
-        world.client.states(destination_id=each.id) == [SUCCEEDED] * 20 for each in others
+        running.client.states(destination_id=each.id) == [SUCCEEDED] * 20 for each in others
     ))  # fmt: skip
-    states = world.client.states(destination_id=stuck.id)
+    states = running.client.states(destination_id=stuck.id)
     assert sorted(set(states)) == [PENDING, SENDING]
     assert hanging.connections == 2

@@ -1,4 +1,4 @@
-"""A short run of the faults on each database: no job is lost or doubled."""
+"""A short run of the faults on each database: no job is lost or duplicated."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.faults.ledger import Row
 pytestmark = pytest.mark.integration
 
 
-def test_three_of_each_fault_neither_lose_nor_double_a_job(cluster: Cluster) -> None:
+def test_three_of_each_fault_neither_lose_nor_duplicate_a_job(cluster: Cluster) -> None:
     """Each accepted job ends once, and each tick is accounted for once."""
     rows: list[Row] = [
         storm(cluster, 3),

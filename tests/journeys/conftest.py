@@ -5,7 +5,8 @@ import http.client
 import json
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -30,19 +31,25 @@ class Client:
     mail: Path
     validator: ResponseValidator
     token: str | None = None
+    scheme: str = "Bearer"
 
     def call(
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, Any, dict[str, str]]:
-        """Send a request; return status, decoded body and headers."""
+        """
+        Send a request; return status, decoded body and headers.
+
+        A body of bytes is sent unchanged.
+        """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
             sent["Content-Type"] = "application/json"
         if self.token is not None:
-            sent["Authorization"] = f"Bearer {self.token}"
+            sent["Authorization"] = f"{self.scheme} {self.token}"
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), sent)
+            content = body if body is None or isinstance(body, bytes) else json.dumps(body)
+            connection.request(method, path, content, sent)
             response = connection.getresponse()
             content = response.read()
         finally:
@@ -92,22 +99,20 @@ def eventually(condition: Callable[[], Any]) -> Any:
     raise AssertionError(f"not true within {PATIENCE} s")
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Generator[Client]:
-    """Return a client of a new service on SQLite with running workers."""
-    (tmp_path / "input").mkdir()
-    (tmp_path / "backups").mkdir()
-    settings = Settings(
-        data_dir=tmp_path / "data",
-        port=0,
-        admin_password="correct-horse-battery",
-        input_dirs=(tmp_path / "input",),
-        backup_dirs=(tmp_path / "backups",),
-        worker_threads=2,
-        rate_limit_anon=None,
-        rate_limit_login=None,
+@contextmanager
+def open_service(folder: Path, **settings: Any) -> Iterator[Client]:
+    """Run a new service on SQLite with workers; return a client of it."""
+    application = build(
+        Settings(
+            data_dir=folder / "data",
+            port=0,
+            admin_password="correct-horse-battery",
+            worker_threads=2,
+            rate_limit_anon=None,
+            rate_limit_login=None,
+            **settings,
+        )
     )
-    application = build(settings)
     application.migrate_and_register()
     application.ensure_administrator()
     dependencies = application.app_dependencies()
@@ -116,7 +121,17 @@ def client(tmp_path: Path) -> Generator[Client]:
     server.start()
     runtime = application.runtime(threads=2)
     runtime.start()
-    yield Client(server.address[1], tmp_path / "data" / "mail", response_validator(dependencies))
+    yield Client(server.address[1], folder / "data" / "mail", response_validator(dependencies))
     server.stop(2.0)
     runtime.stop(5.0)
     application.close()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    """Return a client of a new service on SQLite with running workers."""
+    folders = {"input_dirs": (tmp_path / "input",), "backup_dirs": (tmp_path / "backups",)}
+    for (folder,) in folders.values():
+        folder.mkdir()
+    with open_service(tmp_path, **folders) as opened:
+        yield opened

@@ -9,6 +9,7 @@ from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.session import Session
 from workbell.domain.identity.user import User
@@ -94,6 +95,13 @@ class AccountFixture:
 
     def actor(self, signed_in: TokenLogin) -> Actor:
         return self.login_service.authenticate(signed_in.access, CLIENT)
+
+    def refuses(self, token: str) -> bool:
+        try:
+            self.login_service.authenticate(token, CLIENT)
+        except Unauthenticated:
+            return True
+        return False
 
     def ana(self) -> Actor:
         return self.actor(self.login())

@@ -97,7 +97,6 @@ DEEDS: dict[str, Callable[[AccountFixture], object]] = {
     "sign somebody out": lambda on: on.services.users.sign_out(
         on.actor(on.login("root")), on.user("ana").id
     ),
-    "invite": lambda on: on.services.users.invite(on.actor(on.login("root")), "new@example.com"),
     "make a key": lambda on: on.services.api_keys.create(on.ana(), "key", [KeyScope.READ]),
 }
 

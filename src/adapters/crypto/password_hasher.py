@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 import argon2
 import attrs
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.low_level import ARGON2_VERSION
 from attrs import define, field, frozen
 
 from workbell.domain.errors import Unavailable
@@ -60,8 +61,12 @@ class Argon2Hasher:
     _retry_after: Iterator[float] = field(factory=lambda: cycle(RETRY_AFTER_SECONDS), init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Compute a dummy hash, so that unknown users take as long as known ones."""
-        self._dummy_hash = self._hasher.hash("dummy")
+        """Make a dummy hash, so that unknown users take as long as known ones."""
+        # not computed: glibc retains the memory of all hashes but the first
+        hasher = self._hasher
+        cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+        salt, digest = "A" * 22, "A" * 43  # 16 and 32 bytes in base64
+        self._dummy_hash = f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${digest}"
 
     @classmethod
     def create(

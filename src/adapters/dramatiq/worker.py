@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from attrs import asdict, define, field, frozen
+from attrs import define, field, frozen
 from structlog.contextvars import bound_contextvars
 
 from workbell.adapters.dramatiq.claim_queue import ClaimQueue
@@ -46,7 +46,16 @@ class WorkerProcess:
 
     def info(self, *, now: datetime, busy_threads: int) -> WorkerInfo:
         """Return the row to store for the process."""
-        return WorkerInfo(**asdict(self, recurse=False), seen_at=now, running=busy_threads)
+        return WorkerInfo(
+            id=self.id,
+            host=self.host,
+            pid=self.pid,
+            started_at=self.started_at,
+            seen_at=now,
+            threads=self.threads,
+            running=busy_threads,
+            queues=self.queues,
+        )
 
 
 @define(eq=False)

@@ -7,7 +7,14 @@ from types import SimpleNamespace
 import falcon
 from attrs import Factory, field, frozen
 
-from workbell.adapters.http.compat import datamanager, insighthub, jobprocessing, learnflow
+from workbell.adapters.http.compat import (
+    datamanager,
+    datamanager_events,
+    insighthub,
+    jobprocessing,
+    learnflow,
+)
+from workbell.adapters.http.delivery import accounts, destinations, ingest, log_routes, members
 from workbell.adapters.http.goals import progress, summaries
 from workbell.adapters.http.goals import routes as goals
 from workbell.adapters.http.health import api_process
@@ -38,6 +45,14 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
 from workbell.services.audit import RefusalAudit
+from workbell.services.delivery.accounts import AccountService
+from workbell.services.delivery.destinations import DestinationService
+from workbell.services.delivery.ingest import IngestService
+from workbell.services.delivery.log import DeliveryLog
+from workbell.services.delivery.members import MemberService
+from workbell.services.delivery.publish import PublishService
+from workbell.services.delivery.replay import ReplayService
+from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
 from workbell.services.goals.reminders import ReminderService
@@ -89,6 +104,13 @@ class AppDependencies:
     timers: TimerService
     summaries: SummaryService
     reminders: ReminderService
+    accounts: AccountService
+    members: MemberService
+    destinations: DestinationService
+    account_users: AccountUserService
+    publishing: PublishService
+    replays: ReplayService
+    delivery_log: DeliveryLog
     serializer: Serializer
     ids: Ids
     database: Health
@@ -133,6 +155,7 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *summaries.operations(summary_routes),
         *notifications.operations(notifications.NotificationRoutes(reminders=deps.reminders)),
         *api_process.operations(_make_health_routes(deps)),
+        *_delivery_operations(deps),
         *_compat_identity_operations(deps, auth_routes, account_routes),
         *insighthub.task_operations(insighthub.InsightHubTaskRoutes(definitions=deps.definitions)),
         *insighthub.schedule_operations(schedule_routes),
@@ -168,7 +191,10 @@ def _compat_identity_operations(
         identity=identity, login_service=login, users=deps.users
     )
     datamanager_routes = datamanager.DataManagerUserRoutes(
-        identity=identity, signing_in=login, profiles=deps.profiles, people=deps.users
+        users=deps.account_users,
+        members=deps.members,
+        signing_in=login,
+        profiles=deps.profiles,
     )
     return (
         *insighthub.identity_operations(insighthub_routes, auth_routes),
@@ -176,6 +202,37 @@ def _compat_identity_operations(
         *datamanager.identity_operations(datamanager_routes, account_routes),
         *jobprocessing.identity_operations(
             jobprocessing.JobProcessingAuthRoutes(identity=identity, login_service=login)
+        ),
+    )
+
+
+def _delivery_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
+    account_routes = accounts.DeliveryAccountRoutes(accounts=deps.accounts)
+    member_routes = members.MemberRoutes(members=deps.members, accounts=deps.accounts)
+    destination_routes = destinations.DestinationRoutes(
+        destinations=deps.destinations, accounts=deps.accounts, publishing=deps.publishing
+    )
+    return (
+        *accounts.operations(account_routes),
+        *members.operations(member_routes),
+        *destinations.operations(destination_routes),
+        *datamanager.account_operations(account_routes, member_routes, destination_routes),
+        *_event_operations(deps),
+    )
+
+
+def _event_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
+    ingest_routes = ingest.IngestRoutes(ingest=IngestService(publishing=deps.publishing))
+    log = log_routes.DeliveryLogRoutes(
+        log=deps.delivery_log, replays=deps.replays, destinations=deps.destinations
+    )
+    return (
+        *ingest.operations(ingest_routes),
+        *log_routes.operations(log),
+        *datamanager_events.operations(
+            datamanager_events.DataManagerEventRoutes(
+                publishing=deps.publishing, log=deps.delivery_log
+            )
         ),
     )
 

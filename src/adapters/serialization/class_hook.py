@@ -22,7 +22,7 @@ from workbell.domain.errors import Invalid
 Hook = Callable[[Any, Any], Any]
 
 
-def fields_of(cls: type) -> "Sequence[Attribute[Any]]":
+def get_fields(cls: type) -> "Sequence[Attribute[Any]]":
     """Return the fields that JSON can set, with their annotations resolved."""
     attrs.resolve_types(cls)
     return [attribute for attribute in attrs.fields(cls) if attribute.init]
@@ -34,7 +34,7 @@ def class_hook(cls: type, converter: Converter) -> Hook:
 
     It raises every error of the fields at once, including those of validators.
     """
-    fields = fields_of(cls)
+    fields = get_fields(cls)
     structure_object: Hook = make_dict_structure_fn(cls, converter)
 
     def structure(data: Any, _: Any) -> Any:
@@ -47,7 +47,9 @@ def class_hook(cls: type, converter: Converter) -> Hook:
             errors = [error for error, _ in with_notes]
             errors += [error for error in others if isinstance(error, ForbiddenExtraKeysError)]
             errors += _validator_errors(fields, data, converter)
-            raise ClassValidationError(group.message, errors or others, cls) from None
+            raise ClassValidationError(  # pyright: ignore[reportCallIssue] - sees the base class
+                group.message, errors or others, cls
+            ) from None
 
     return structure
 

@@ -1,6 +1,7 @@
 """Strict JSON parsing and compact JSON encoding."""
 
 import re
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NoReturn
 
@@ -18,6 +19,8 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _DEPTH_CHANGES)
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def loads(data: bytes) -> Any:
@@ -42,6 +45,21 @@ def loads(data: bytes) -> Any:
     if names != data.count(b":") and names != _STRINGS.sub(b"", data).count(b":"):
         raise Invalid("This is not valid JSON: an object has the same name twice.")
     return value
+
+
+def raw_items(text: bytes) -> Sequence[bytes]:
+    """Return the items of an array as they are written in a text that `loads` accepts."""
+    return [bytes(item) for item in _decode_items(text)]
+
+
+def raw_member(text: bytes, name: str) -> bytes:
+    """Return a member of an object as it is written in a text that `loads` accepts."""
+    return bytes(_decode_members(text)[name])
+
+
+def verbatim(text: bytes) -> object:
+    """Return a value that `dumps` encodes as this JSON text, unchanged."""
+    return msgspec.Raw(text)
 
 
 def dumps(value: object) -> bytes:

@@ -12,7 +12,7 @@ from uuid import UUID
 import attrs
 from attrs import Attribute, Factory, field, frozen
 
-from workbell.adapters.serialization.class_hook import fields_of
+from workbell.adapters.serialization.class_hook import get_fields
 from workbell.adapters.serialization.structure import LISTS, OBJECTS, UNIONS
 from workbell.domain.constraints import (
     MAX_INTEGER,
@@ -82,7 +82,7 @@ class _SchemaBuilder:
         schema: Schema = {"title": cls.__name__, "type": "object"}
         if cls.__doc__:
             schema["description"] = " ".join(inspect.cleandoc(cls.__doc__).split("\n\n")[0].split())
-        attributes = fields_of(cls)
+        attributes = get_fields(cls)
         schema["properties"] = {a.alias or a.name: self.field_schema(a) for a in attributes}
         if required := [a.alias or a.name for a in attributes if a.default is attrs.NOTHING]:
             schema["required"] = required

@@ -18,7 +18,7 @@ from attrs import field, frozen
 from cattrs import BaseValidationError, Converter
 
 from workbell.adapters.serialization import json_schema, scalars
-from workbell.adapters.serialization.class_hook import fields_of
+from workbell.adapters.serialization.class_hook import get_fields
 from workbell.adapters.serialization.field_errors import StructureError, messages_by_path
 from workbell.adapters.serialization.structure import make_converter
 from workbell.domain.errors import Invalid
@@ -145,7 +145,7 @@ def _object_writer(hooks: _Hooks) -> Write:
 
 
 def _class_writer(cls: type, hooks: _Hooks) -> Write:
-    fields = [(a.alias or a.name, attrgetter(a.name)) for a in fields_of(cls)]
+    fields = [(a.alias or a.name, attrgetter(a.name)) for a in get_fields(cls)]
 
     def write(value: Any) -> dict[str, Any]:
         return {name: hooks[(part := get(value)).__class__](part) for name, get in fields}

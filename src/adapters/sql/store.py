@@ -123,7 +123,7 @@ class SqlTx:
     metadata: SqlStoreMetadata = _repository(lambda tx: SqlStoreMetadata(tx.db))
 
 
-def _clock_of(store: "SqlStore") -> Clock:
+def _get_clock(store: "SqlStore") -> Clock:
     return store.clock
 
 
@@ -143,7 +143,7 @@ class SqlStore:
     _strategy: Strategy
     waker: Waker | None = None
     schema: str | None = None
-    _machine: Clock = field(init=False, default=Factory(_clock_of, takes_self=True))
+    _machine: Clock = field(init=False, default=Factory(_get_clock, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
 
     @contextmanager

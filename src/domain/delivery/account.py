@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Annotated, Final, NewType, Self
+from typing import Annotated, Final, Literal, NewType, Self
 
 from attrs import evolve, field, frozen
 
@@ -35,6 +35,15 @@ class AccountRole(IntEnum):
     def relation(self) -> Relation:
         """The relation of a member with this role to the account."""
         return Relation.ACCOUNT_ADMIN if self is AccountRole.ADMIN else Relation.ACCOUNT_NORMAL
+
+
+RoleChoice = Literal[1, 2, "Admin", "Normal user"]
+"""A role as clients send it: by number or by name."""
+
+
+def parse_role(choice: RoleChoice) -> AccountRole:
+    """Return the role with a number or a name."""
+    return next(role for role in AccountRole if choice in {role.value, role.label})
 
 
 @frozen(kw_only=True)

@@ -11,7 +11,7 @@ from attrs import Factory, evolve, field, frozen
 from workbell.domain.constraints import Constraints
 from workbell.domain.delivery.account import AccountId
 from workbell.domain.delivery.circuit_breaker import CircuitBreaker
-from workbell.domain.errors import Invalid
+from workbell.domain.errors import Invalid, LimitReached
 
 DestinationId = NewType("DestinationId", int)
 
@@ -24,6 +24,8 @@ HEADER_MASK: Final = "***"
 CONCURRENCY_PREFIX: Final = "destination:"
 """The beginning of the concurrency keys of deliveries."""
 MAX_HEADERS: Final = 50
+MAX_DESTINATIONS: Final = 100
+"""Destinations of one account: every event is copied to each that matches."""
 RESERVED_HEADERS: Final = frozenset(
     {
         "accept-encoding", "connection", "content-encoding", "content-length", "date", "expect",
@@ -109,6 +111,11 @@ class Destination:
         return DestinationState(self.breaker.state)
 
     @property
+    def masked_headers(self) -> Mapping[str, str]:
+        """The names of the headers, with the mask in place of each value."""
+        return dict.fromkeys(self.headers, HEADER_MASK)
+
+    @property
     def concurrency_key(self) -> str:
         """The concurrency key of the jobs that deliver to this destination."""
         return f"{CONCURRENCY_PREFIX}{self.id}"
@@ -131,9 +138,24 @@ class Destination:
             secret=secret,
             previous_secret=self.secret,
             previous_secret_until=now + SECRET_OVERLAP,
-            version=self.version + 1,
-            updated_at=now,
-        )
+        ).touch(now)
+
+    def pause(self) -> Self:
+        """Return the destination as inactive by a member's choice."""
+        return evolve(self, is_active=False, disabled_reason=None)
+
+    def resume(self) -> Self:
+        """
+        Return the destination as active again.
+
+        The breaker of a paused one is unchanged, that of a disabled one is closed.
+        """
+        breaker = self.breaker if self.disabled_reason is None else CircuitBreaker()
+        return evolve(self, is_active=True, disabled_reason=None, breaker=breaker)
+
+    def touch(self, now: datetime) -> Self:
+        """Return the destination with the next version."""
+        return evolve(self, version=self.version + 1, updated_at=now)
 
     def disable(self, reason: str, now: datetime) -> Self:
         """Return the destination as disabled; its deliveries will be parked."""
@@ -147,8 +169,7 @@ class Destination:
             disabled_reason=None,
             breaker=CircuitBreaker(),
             exhausted_at=None,
-            updated_at=now,
-        )
+        ).touch(now)
 
     def delete(self, now: datetime) -> Self:
         """Return the destination as deleted."""
@@ -165,6 +186,16 @@ class Destination:
         slot = max(now, self.next_send_at or now)
         gap = timedelta(seconds=1 / self.rate_per_second)
         return evolve(self, next_send_at=slot + gap), slot
+
+
+def check_destination_limit(count: int) -> None:
+    """Raise LimitReached if an account has as many destinations as are allowed."""
+    if count >= MAX_DESTINATIONS:
+        raise LimitReached(
+            f"The account has {count} of {MAX_DESTINATIONS} destinations.",
+            used=count,
+            limit=MAX_DESTINATIONS,
+        )
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

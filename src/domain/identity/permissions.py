@@ -68,7 +68,9 @@ class Action(StrEnum):
     MAKE_ACCOUNT = "accounts.make"
     READ_ACCOUNT = "accounts.read"
     CHANGE_ACCOUNT = "accounts.change"
+    LEAVE_ACCOUNT = "accounts.leave"
     READ_ACCOUNT_SECRET = "accounts.read_secret"  # noqa: S105 - the name of an action
+    CHANGE_DESTINATIONS = "destinations.change"
     READ_DELIVERIES = "deliveries.read"
     RETRY_DELIVERIES = "deliveries.retry"
     SEND_EVENTS = "events.send"
@@ -150,7 +152,15 @@ RULES: Mapping[Action, Rule] = {
     Action.CHANGE_ACCOUNT: _rule(
         _WRITE, _A_ADMIN, _SUPERUSER, note="Also its members and destinations."
     ),
+    Action.LEAVE_ACCOUNT: _rule(_WRITE, _A_ADMIN, _A_NORMAL, _SUPERUSER),
     Action.READ_ACCOUNT_SECRET: _rule(_WRITE, _A_ADMIN),
+    Action.CHANGE_DESTINATIONS: _rule(
+        _WRITE,
+        _A_ADMIN,
+        _A_NORMAL,
+        _SUPERUSER,
+        note="Not to create, enable, test or delete them, nor to rotate secrets.",
+    ),
     Action.READ_DELIVERIES: _rule(_READ, _A_ADMIN, _A_NORMAL, _SUPERUSER),
     Action.RETRY_DELIVERIES: _rule(_WRITE, _A_ADMIN, _SUPERUSER),
     Action.SEND_EVENTS: _rule(_WRITE, _A_ADMIN, _A_NORMAL),
@@ -232,6 +242,19 @@ def may(
     return is_related and key_allows(actor, rule.key)
 
 
+def check_key(actor: Actor, action: Action) -> None:
+    """
+    Check what does not depend on an object: the API key and the second factor.
+
+    Raises:
+        NotAllowed: The API key lacks the scope.
+        EnrolmentRequired: The actor must add a second factor first.
+    """
+    check_enrolment(actor, enrolling=action in ALLOWED_WHILE_ENROLLING)
+    if not key_allows(actor, RULES[action].key):
+        raise NotAllowed(KEY_SCOPE_MISSING)
+
+
 def check(
     actor: Actor,
     action: Action,
@@ -247,9 +270,7 @@ def check(
         NotAllowed: With `message`, or because the API key lacks the scope.
         EnrolmentRequired: The actor must add a second factor first.
     """
-    check_enrolment(actor, enrolling=action in ALLOWED_WHILE_ENROLLING)
-    if not key_allows(actor, RULES[action].key):
-        raise NotAllowed(KEY_SCOPE_MISSING)
+    check_key(actor, action)
     if not may(actor, action, owner=owner, also=also):
         raise NotAllowed(message)
 

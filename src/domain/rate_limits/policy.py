@@ -268,7 +268,7 @@ class Policies:
             anonymous=_policy("anonymous", anonymous, Subject.ADDRESS),
             user=_policy("user", user, Subject.USER),
             login=_policy("login", login, Subject.ADDRESS, exact=True),
-            ingest=_policy("ingest", ingest, Subject.USER),
+            ingest=_policy("ingest", ingest, Subject.USER, exact=True),
             console=_policy("console", console, Subject.SESSION),
             free=_policy("free", free, Subject.USER, exact=True, meter="progress"),
             premium=_policy("premium", premium, Subject.USER, exact=True, meter="progress"),

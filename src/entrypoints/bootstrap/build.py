@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TextIO
 
-from attrs import asdict
-
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
 from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx, built_in_tasks
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
@@ -77,24 +75,34 @@ def build(
     backends = open_backends(settings, clock, echo)
     store, clock = backends.store, backends.clock
     keys = signing_keys(settings, required=issues_tokens)
-    reminders = ReminderService(
-        store=store,
-        clock=clock,
-        tokens=UnsubscribeTokens(keys),
-        public_url=settings.public_url.rstrip("/"),
-        inactive_days=settings.inactive_days,
+    reminders = _make_reminders(backends, keys)
+    identity = _make_registration(backends)
+    login = _make_login(backends, identity, keys)
+    users = UserAdministration(
+        codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
     )
-    delivery = make_delivery(backends, keys)
+    delivery = make_delivery(backends, keys, identity, users, FIELDS)
     registry = _make_tasks(backends, reminders, [*delivery.tasks.tasks(), *tasks])
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
-    identity = _make_registration(backends)
-    login = _make_login(backends, identity, keys)
     sessions = SessionService(store=store, clock=clock, actor_cache=login.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
-        **asdict(backends, recurse=False),
+        settings=settings,
+        closing=backends.closing,
+        store=store,
+        clock=clock,
+        anchor=backends.anchor,
+        waker=backends.waker,
+        changes=backends.changes,
+        ids=backends.ids,
+        files=backends.files,
+        mailer=backends.mailer,
+        metrics=backends.metrics,
+        cache=backends.cache,
+        rate_limits=backends.rate_limits,
+        webhook_client=backends.webhook_client,
         tasks=registry,
         serializer=definitions.serializer,
         definitions=definitions,
@@ -103,24 +111,37 @@ def build(
         jobs=_make_jobs(backends, definitions, queues),
         goals=GoalService(store=store, clock=clock, serializer=FIELDS),
         engine_metrics=EngineMetrics(backends.metrics, registry),
-        summaries=SummaryService(
-            store=store,
-            clock=clock,
-            cache=backends.cache,
-            cache_seconds=settings.summary_cache_seconds,
-        ),
+        summaries=_make_summaries(backends),
         reminders=reminders,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
         execution=_make_execution(backends, definitions, delivery),
         retention=_make_retention(backends, sessions, delivery),
         identity=identity,
         login=login,
-        users=UserAdministration(
-            codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
-        ),
+        users=users,
         sessions=sessions,
         delivery=delivery,
         queues=settings.queues or queues,
+    )
+
+
+def _make_reminders(backends: Backends, keys: Sequence[bytes]) -> ReminderService:
+    settings = backends.settings
+    return ReminderService(
+        store=backends.store,
+        clock=backends.clock,
+        tokens=UnsubscribeTokens(keys),
+        public_url=settings.public_url.rstrip("/"),
+        inactive_days=settings.inactive_days,
+    )
+
+
+def _make_summaries(backends: Backends) -> SummaryService:
+    return SummaryService(
+        store=backends.store,
+        clock=backends.clock,
+        cache=backends.cache,
+        cache_seconds=backends.settings.summary_cache_seconds,
     )
 
 

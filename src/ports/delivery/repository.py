@@ -1,4 +1,4 @@
-"""Repositories of accounts, destinations, events and deliveries; the transaction."""
+"""Repositories of webhook delivery, and the transaction over them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from attrs import frozen
 
-from workbell.domain.delivery.account import Account, AccountId, Membership
+from workbell.domain.delivery.account import Account, AccountId, AccountRole, Membership
 from workbell.domain.delivery.delivery import (
     Delivery,
     DeliveryAttempt,
@@ -14,7 +14,7 @@ from workbell.domain.delivery.delivery import (
     DeliveryState,
 )
 from workbell.domain.delivery.destination import Destination, DestinationId
-from workbell.domain.delivery.event import Event
+from workbell.domain.delivery.event import Event, EventRowId
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import User, UserId
 from workbell.ports.identity.users import IdentityTx
@@ -40,7 +40,9 @@ class DeliveryFilter:
     Conditions of a list of deliveries; None means any. Times are inclusive.
 
     `received_from` and `received_to` compare `created_at`, which is when the
-    event was received.
+    event was received. With `before_id` only the deliveries that come after that
+    one in the list match; there are none if it does not exist. Such pages by cursor
+    are not counted: their number is 0.
     """
 
     account_id: AccountId | None = None
@@ -49,6 +51,7 @@ class DeliveryFilter:
     event_key: str | None = None
     received_from: datetime | None = None
     received_to: datetime | None = None
+    before_id: DeliveryId | None = None
 
 
 @frozen(kw_only=True)
@@ -91,6 +94,12 @@ class DestinationStatistics:
     pending: int
     oldest_pending_at: datetime | None
 
+    @property
+    def success_rate(self) -> float | None:
+        """Successes per ended delivery, from 0 to 1; None if none has ended."""
+        ended = self.succeeded + self.failed
+        return round(self.succeeded / ended, 4) if ended else None
+
 
 class AccountRepository(Protocol):
     """
@@ -128,6 +137,11 @@ class MembershipRepository(Protocol):
 
     def find(self, account_id: AccountId, user_id: UserId) -> Membership | None:
         """Return a user's membership, or None."""
+
+    def roles(
+        self, user_id: UserId, account_ids: Sequence[AccountId]
+    ) -> Mapping[AccountId, AccountRole]:
+        """Return a user's role in each of the accounts of which they are a member."""
 
     def first_of(self, user_id: UserId) -> Membership | None:
         """Return the user's oldest membership in an account that is not deleted."""
@@ -207,10 +221,15 @@ class EventRepository(Protocol):
         *,
         event_type: str | None = None,
         key: str | None = None,
+        before_id: EventRowId | None = None,
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[Event], int]:
-        """Return a page of events, newest first, and their number up to `COUNT_CAP` + 1."""
+        """
+        Return a page of events, newest first, and their number up to `COUNT_CAP` + 1.
+
+        With `before_id` only events with lower ids are listed, and not counted.
+        """
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete the data, not the rows, of events received before a time; return how many."""

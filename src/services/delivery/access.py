@@ -5,7 +5,7 @@ from collections.abc import Collection
 from workbell.domain.delivery.account import Account, AccountId
 from workbell.domain.delivery.destination import Destination, DestinationId
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.permissions import Action, Relation, check, get_scope
+from workbell.domain.identity.permissions import Action, Relation, check, check_key, get_scope
 from workbell.ports.delivery.repository import DeliveryTx
 
 
@@ -23,8 +23,10 @@ def get_account(
 
     Raises:
         NotFound: There is no such account, or the actor may not see it.
-        NotAllowed: The actor may see it, but not perform the action.
+        NotAllowed: The actor may see it, but not perform the action, or the
+            API key lacks the scope.
     """
+    check_key(actor, action)
     scope = get_scope(actor, Action.READ_ACCOUNT)
     read = tx.accounts.get_for_update if lock else tx.accounts.get
     account = read(scope, account_id)
@@ -45,8 +47,10 @@ def get_destination(
 
     Raises:
         NotFound: There is no such destination, or the actor may not see its account.
-        NotAllowed: The actor may see it, but not perform the action.
+        NotAllowed: The actor may see it, but not perform the action, or the
+            API key lacks the scope.
     """
+    check_key(actor, action)
     if lock:  # before it is read: a deleted one is not found afterwards
         tx.destinations.get_for_update(destination_id)
     destination = tx.destinations.get(get_scope(actor, Action.READ_ACCOUNT), destination_id)

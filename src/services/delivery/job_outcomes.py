@@ -1,4 +1,4 @@
-"""Outcomes of sending jobs: results are recorded, and lost jobs are closed."""
+"""Outcomes of sending jobs: results are recorded, lost jobs closed."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime

@@ -1,6 +1,7 @@
 """Outgoing requests of deliveries: URL, body, headers and signature."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from attrs import field, frozen
@@ -15,7 +16,7 @@ from workbell.domain.delivery.destination import (
 )
 from workbell.domain.delivery.query_string import add_to_query
 from workbell.domain.delivery.signature import SIGNATURE_HEADER, parse_secret, signature_headers
-from workbell.domain.errors import Invalid
+from workbell.domain.errors import Invalid, Unavailable
 from workbell.ports.delivery.repository import Dispatch
 from workbell.ports.secret_box import SecretBox
 from workbell.ports.webhook_client import OutgoingRequest
@@ -56,11 +57,9 @@ class OutgoingRequests:
             body = event.data
         own = self._own_headers(destination)
         standard = {} if body is None or CONTENT_TYPE in map(str.lower, own) else _JSON
-        keys = [
-            parse_secret(self.secret_box.decrypt(secret, SECRET_PURPOSE))
-            for secret in destination.active_secrets(now)
-        ]
-        signed = signature_headers(keys, event.key, int(now.timestamp()), payload)
+        signed = signature_headers(
+            self._signing_keys(destination, now), event.key, int(now.timestamp()), payload
+        )
         return SignedRequest(
             request=OutgoingRequest(
                 method=destination.method,
@@ -76,6 +75,15 @@ class OutgoingRequests:
                 SIGNATURE_HEADER: HEADER_MASK,
             },
         )
+
+    def _signing_keys(self, destination: Destination, now: datetime) -> Sequence[bytes]:
+        """Return the keys to sign with; a previous one that cannot be decrypted is left out."""
+        current, *previous = destination.active_secrets(now)
+        secrets = [self.secret_box.decrypt(current, SECRET_PURPOSE)]
+        for encrypted in previous:
+            with suppress(Unavailable):  # its key was lost, which is why it was replaced
+                secrets.append(self.secret_box.decrypt(encrypted, SECRET_PURPOSE))
+        return [parse_secret(secret) for secret in secrets]
 
     def _own_headers(self, destination: Destination) -> dict[str, str]:
         """Return the decrypted headers of a destination, without reserved ones."""

@@ -1,4 +1,4 @@
-"""Recording of attempts: deliveries, their next jobs and their destinations."""
+"""Recording of attempts with all that follows from their results."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

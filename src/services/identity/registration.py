@@ -36,6 +36,15 @@ ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PASSWORD_LENGTH = 20
 
 
+@frozen
+class PreparedRegistration:
+    """A valid registration, the hash of its password and its code."""
+
+    registration: Registration
+    password_hash: str = field(repr=False)
+    new_code: GeneratedCode
+
+
 @frozen(kw_only=True)
 class RegistrationService:
     """
@@ -82,16 +91,35 @@ class RegistrationService:
             Unavailable: The account was created, but the code could not be sent;
                 the user can request another.
         """
-        new.check(self_service_tier=self.self_service_tier)
-        password_hash, new_code = self.hasher.hash(new.password), self.codes.generate()
+        prepared = self.prepare(new)
 
         def add() -> User:
             with self.store.begin() as tx:
-                return self._add(tx, new, password_hash, new_code, client_info)
+                return self.add_prepared(tx, prepared, client_info)
 
         user = retry_on_name_conflict(add)
-        self.mailer.send(self._compose_code_email(user, new_code))
+        self.send_code(user, prepared)
         return user
+
+    def prepare(self, new: Registration) -> PreparedRegistration:
+        """Check a registration and hash its password, before the transaction."""
+        new.check(self_service_tier=self.self_service_tier)
+        return PreparedRegistration(new, self.hasher.hash(new.password), self.codes.generate())
+
+    def add_prepared(
+        self, tx: IdentityTx, prepared: PreparedRegistration, client_info: ClientInfo
+    ) -> User:
+        """Do the stored part of `register` in the caller's transaction."""
+        now, new = self.clock.now(), prepared.registration
+        username = new.username or free_username(tx, new.email, self.randomness)
+        user = tx.users.add(new.user(username, prepared.password_hash, now))
+        self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, prepared.new_code, now)
+        tx.audit.add(account_audit_entry(user, "REGISTER", client_info, now))
+        return user
+
+    def send_code(self, user: User, prepared: PreparedRegistration) -> None:
+        """Email the code of a registration after its commit; may raise Unavailable."""
+        self.mailer.send(self._compose_code_email(user, prepared.new_code))
 
     def register_without_disclosure(
         self, email: str, password: str, client_info: ClientInfo = UNKNOWN_CLIENT
@@ -102,16 +130,14 @@ class RegistrationService:
         The owner of a known address gets an email about their account, or a new
         code if it is unverified, at the usual limits. Mail errors are ignored.
         """
-        new = Registration(email=email, password=password)
-        new.check(self_service_tier=self.self_service_tier)
-        password_hash, new_code = self.hasher.hash(password), self.codes.generate()
+        prepared = self.prepare(Registration(email=email, password=password))
 
         def add_or_remind() -> Email | None:
             with self.store.begin() as tx:
-                if (known := tx.users.by_email(new.email)) is not None:
-                    return self._mail_known_address(tx, known, new_code, client_info)
-                user = self._add(tx, new, password_hash, new_code, client_info)
-                return self._compose_code_email(user, new_code)
+                if (known := tx.users.by_email(prepared.registration.email)) is not None:
+                    return self._mail_known_address(tx, known, prepared.new_code, client_info)
+                user = self.add_prepared(tx, prepared, client_info)
+                return self._compose_code_email(user, prepared.new_code)
 
         with self.min_duration():
             send_ignoring_errors(self.background_mailer, retry_on_name_conflict(add_or_remind))
@@ -180,21 +206,6 @@ class RegistrationService:
         with self.store.begin() as tx:
             user = tx.users.add(administrator)
             tx.audit.add(AuditEntry.of(SYSTEM, "CREATE", "user", user.id, user.created_at))
-        return user
-
-    def _add(
-        self,
-        tx: IdentityTx,
-        new: Registration,
-        password_hash: str,
-        new_code: GeneratedCode,
-        client_info: ClientInfo,
-    ) -> User:
-        now = self.clock.now()
-        username = new.username or free_username(tx, new.email, self.randomness)
-        user = tx.users.add(new.user(username, password_hash, now))
-        self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, new_code, now)
-        tx.audit.add(account_audit_entry(user, "REGISTER", client_info, now))
         return user
 
     def _mail_known_address(

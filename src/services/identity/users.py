@@ -1,4 +1,4 @@
-"""User administration by superusers, and lists of visible users."""
+"""User administration by superusers."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import Purpose
-from workbell.domain.identity.permissions import Action, check, may
+from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.registration import email_errors
 from workbell.domain.identity.user import Role, Tier, User, UserId
 from workbell.ports.identity.users import IdentityTx, UserFilter
@@ -22,7 +22,7 @@ from workbell.services.identity.one_time_codes import (
 )
 from workbell.services.identity.registration import free_username
 from workbell.services.identity.second_factor import compose_second_factor_email
-from workbell.services.transaction_retry import retry_on_contention, retry_on_name_conflict
+from workbell.services.transaction_retry import retry_on_contention
 
 SUPERUSERS_ONLY = "Only superusers may administer users."
 
@@ -58,7 +58,7 @@ def _rights(user: User) -> tuple[int, int, int]:
 @frozen(kw_only=True)
 class UserAdministration:
     """
-    Lists, changes and invites users.
+    Lists and changes users, and adds invited ones.
 
     Methods raise `NotAllowed` unless the actor is a superuser. Those that
     change a user also raise `NotFound`, and `Conflict` if it is the actor, so
@@ -74,17 +74,6 @@ class UserAdministration:
     ) -> tuple[Sequence[User], int]:
         """Return a page of all users, and the total number."""
         check(actor, Action.READ_PEOPLE, SUPERUSERS_ONLY)
-        return self._list(filters, ordering, offset, limit)
-
-    def find_visible(
-        self, actor: Actor, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
-    ) -> tuple[Sequence[User], int]:
-        """Return a page of the users visible to any actor: all, or itself."""
-        check(actor, Action.READ_PROFILE, owner=actor.user_id)
-        if not may(actor, Action.READ_PEOPLE):
-            if filters.id not in {None, actor.user_id}:
-                return [], 0
-            filters = evolve(filters, id=actor.user_id)
         return self._list(filters, ordering, offset, limit)
 
     def get(self, actor: Actor, user_id: UserId) -> User:
@@ -141,34 +130,16 @@ class UserAdministration:
         )
         return True
 
-    def invite(self, actor: Actor, email: str) -> tuple[User, bool]:
-        """
-        Return the user with an address, or add and invite a new one.
-
-        A new user sets a password with the emailed code. Returns also whether the
-        user is new.
-
-        Raises:
-            Invalid: The address is malformed.
-            Unavailable: The store is down, too many hashes are running, or the
-                user was added and the email could not be sent.
-        """
-        check(actor, Action.INVITE_PEOPLE, SUPERUSERS_ONLY)
-        new_code = self.codes.generate()
-
-        def add() -> tuple[User, bool]:
-            with self.codes.store.begin() as tx:
-                return self.add_invited(tx, actor, email, new_code)
-
-        user, is_new = retry_on_name_conflict(add)
-        if is_new:
-            self.mailer.send(compose_invitation_email(user, new_code))
-        return user, is_new
-
     def add_invited(
         self, tx: IdentityTx, actor: Actor, email: str, new_code: GeneratedCode
     ) -> tuple[User, bool]:
-        """Do the stored part of `invite` within the caller's transaction."""
+        """
+        Return the user with an address, or add a new one without a password.
+
+        Works in the caller's transaction; the caller emails `new_code` after the
+        commit, with which a new user sets a password. Returns also whether the
+        user is new; raises Invalid if the address is malformed.
+        """
         email = email.strip()
         if errors := email_errors(email):
             raise Invalid(field_errors={"email": errors})

@@ -3,47 +3,22 @@
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import jwt
 import pytest
-from attrs import define, evolve
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.utils import base64url_decode
 
+from tests.adapters.crypto.claims import CLAIMS, KEY, NOON, OTHER_KEY, Clock
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity.session import Claims, TokenKind
-from workbell.domain.identity.user import UserId
+from workbell.domain.identity.session import TokenKind
 
 pytestmark = pytest.mark.unit
-
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-
-
-KEY, OLD_KEY = b"k" * 32, b"o" * 32
-
-
-CLAIMS = Claims(
-    kind=TokenKind.ACCESS,
-    user_id=UserId(7),
-    session_id="session",
-    jti="one",
-    version=0,
-    issued_at=NOON,
-    expires_at=NOON + timedelta(minutes=15),
-)
-
-
-@define
-class Clock:
-    at: datetime = NOON
-
-    def now(self) -> datetime:
-        return self.at
 
 
 def tokens(*keys: bytes, clock: Clock | None = None, issuer: str = "us") -> JwtTokens:
@@ -112,8 +87,8 @@ def test_a_token_stays_valid_when_the_clock_is_set_back() -> None:
 
 
 def test_an_older_key_verifies_and_does_not_sign() -> None:
-    old = tokens(OLD_KEY).issue(CLAIMS)
-    both = tokens(KEY, OLD_KEY)
+    old = tokens(OTHER_KEY).issue(CLAIMS)
+    both = tokens(KEY, OTHER_KEY)
     assert both.read(old, TokenKind.ACCESS) == CLAIMS
     assert both.issue(CLAIMS) == tokens(KEY).issue(CLAIMS)
     with pytest.raises(Unauthenticated):

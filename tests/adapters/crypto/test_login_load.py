@@ -78,7 +78,7 @@ class Service:
     members: AccountServiceSet
 
 
-def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -> Service:
+def make_service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -> Service:
     counting = CountingHasher(hasher or Argon2Hasher.create(memory_kib=8, passes=1))
     clock = SystemClock()
     identity = RegistrationService(
@@ -102,30 +102,30 @@ def register(service: Service, name: str = "ana", password: str = "correct horse
 
 def test_known_and_unknown_users_cost_the_same_hashes() -> None:
     """Hashes are counted, because they take nearly all of the time."""
-    scene = service(MemoryStore(SystemClock()))
-    register(scene)
-    register(scene, "bob")
+    service = make_service(MemoryStore(SystemClock()))
+    register(service)
+    register(service, "bob")
     names = ("ana@example.com", "nobody@example.com", "ana", "nobody", "", "\0", "x" * 5000)
 
     flows: dict[str, Callable[[str], object]] = {
-        "login": lambda name: scene.login_service.login(name, "wrong"),
-        "opaque login": lambda name: scene.login_service.login_opaque(name, "wrong"),
-        "verify": lambda name: scene.identity.verify_otp(name, "123456"),
-        "resend": lambda name: scene.identity.resend_otp(name),
-        "request reset": lambda name: scene.members.passwords.request_reset(name),
-        "reset": lambda name: scene.members.passwords.reset(name, "123456", "a good one, 77"),
+        "login": lambda name: service.login_service.login(name, "wrong"),
+        "opaque login": lambda name: service.login_service.login_opaque(name, "wrong"),
+        "verify": lambda name: service.identity.verify_otp(name, "123456"),
+        "resend": lambda name: service.identity.resend_otp(name),
+        "request reset": lambda name: service.members.passwords.request_reset(name),
+        "reset": lambda name: service.members.passwords.reset(name, "123456", "a good one, 77"),
     }
     for flow, call in flows.items():
         costs = set()
         for name in names:
-            with scene.hasher.counted() as cost, suppress(WorkbellError):
+            with service.hasher.counted() as cost, suppress(WorkbellError):
                 call(name)
             costs.add(tuple(cost))
         assert len(costs) == 1, (flow, costs)
     quiet = set()
     for email in ("ana@example.com", "new@example.com", "new@example.com"):
-        with scene.hasher.counted() as cost:
-            scene.identity.register_without_disclosure(email, "a good one, 77")
+        with service.hasher.counted() as cost:
+            service.identity.register_without_disclosure(email, "a good one, 77")
         quiet.add(tuple(cost))
     assert quiet == {(2, 0)}
 
@@ -156,14 +156,14 @@ def test_forty_parallel_logins_take_the_memory_of_two() -> None:
     """Hashes wait for a slot, which limits the memory."""
     fake: Any = FakeHasher()
     hasher = Argon2Hasher(fake, ThreadPoolExecutor(2), threading.BoundedSemaphore(40), 10.0)
-    scene = service(MemoryStore(SystemClock()), hasher)
-    with scene.identity.store.begin() as tx:
+    service = make_service(MemoryStore(SystemClock()), hasher)
+    with service.identity.store.begin() as tx:
         tx.users.add(
             User(username="ana", email="a@example.com", password_hash="hash", created_at=NOON)
         )
     with ThreadPoolExecutor(40) as pool:
         user_ids = list(
-            pool.map(lambda _: scene.login_service.login("ana", "x").user.id, range(40))
+            pool.map(lambda _: service.login_service.login("ana", "x").user.id, range(40))
         )
     assert len(user_ids) == 40
     assert fake.maximum == 2

@@ -148,3 +148,11 @@ def test_hashes_occupy_at_most_half_of_the_request_threads(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: cpus)
     assert max_parallel_hashes() == hashes
+
+
+def test_an_unknown_user_is_compared_with_a_hash_of_the_same_parameters() -> None:
+    hasher = Argon2Hasher.create()
+    dummy = hasher._dummy_hash
+    assert argon2.extract_parameters(dummy) == argon2.extract_parameters(hasher.hash("a password"))
+    assert not hasher.needs_rehash(dummy)
+    assert not hasher.verify("", "dummy")

@@ -5,37 +5,15 @@ import hmac
 import json
 import tracemalloc
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from attrs import define, evolve
+from attrs import evolve
 
+from tests.adapters.crypto.claims import CLAIMS, KEY, OTHER_KEY, Clock
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity.session import Claims, TokenKind
-from workbell.domain.identity.user import UserId
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-KEY, OTHER = b"k" * 32, b"o" * 32
-CLAIMS = Claims(
-    kind=TokenKind.ACCESS,
-    user_id=UserId(7),
-    session_id="session",
-    jti="one",
-    version=0,
-    issued_at=NOON,
-    expires_at=NOON + timedelta(minutes=15),
-)
-
-
-@define
-class Clock:
-    at: datetime = NOON
-
-    def now(self) -> datetime:
-        return self.at
-
+from workbell.domain.identity.session import TokenKind
 
 TOKENS = JwtTokens.create([KEY], Clock(), issuer="us")
 GOOD = TOKENS.issue(CLAIMS)
@@ -114,7 +92,7 @@ def test_another_algorithm_is_not_accepted(algorithm: str, how: str) -> None:
     ids=repr,
 )  # fmt: skip
 def test_a_key_id_is_only_looked_up(key_id: Any) -> None:
-    for key in (KEY, b"", b"\0", OTHER):
+    for key in (KEY, b"", b"\0", OTHER_KEY):
         assert is_refused(signed(HEADER | {"kid": key_id}, PAYLOAD, key=key))
 
 
@@ -261,7 +239,7 @@ def test_a_huge_token_is_refused_before_it_is_read(number: int) -> None:
 
 def test_a_signature_with_another_key_is_refused() -> None:
     for key in (
-        OTHER,
+        OTHER_KEY,
         b"",
         KEY[:-1],
         KEY + b"x",

@@ -15,6 +15,7 @@ from tests.processes import fleet
 from workbell.adapters.dramatiq import runtime as engine
 from workbell.adapters.dramatiq.runtime import PeriodicThread
 from workbell.adapters.dramatiq.wakeups import LocalWakeups
+from workbell.adapters.dramatiq.worker import JobWorker
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import Job, JobId, JobState
@@ -119,6 +120,19 @@ def wait_ended(application: Application, job: Job) -> Job:
     """Wait until a job has ended, and return it."""
     until(lambda: reload(application, job).state.ended)
     return reload(application, job)
+
+
+def run_until_lease_expires(
+    application: Application, worker: JobWorker, bodies: Bodies, job: Job
+) -> Thread:
+    """Run a job in a thread until its lease has expired, and return the thread."""
+    thread = Thread(target=worker.drain, args=("default",))
+    thread.start()
+    bodies.started.wait(PATIENCE)
+    lease_until = reload(application, job).lease_until
+    assert lease_until is not None
+    until(lambda: application.clock.now() > lease_until)
+    return thread
 
 
 @pytest.fixture
@@ -229,15 +243,7 @@ def test_the_outcome_of_a_reaped_attempt_is_refused(
     """Its fencing token is stale."""
     worker = application.worker(1)
     created = create(application, "unresponsive")
-    thread = Thread(target=worker.drain, args=("default",))
-    thread.start()
-    bodies.started.wait(PATIENCE)
-    until(
-        lambda: (
-            application.clock.now()
-            > (reload(application, created).lease_until or application.clock.now())
-        )
-    )
+    thread = run_until_lease_expires(application, worker, bodies, created)
     application.execution.sweep()
     reaped = reload(application, created)
 
@@ -255,15 +261,7 @@ def test_a_heartbeat_interrupts_a_job_whose_lease_is_lost(
     """It stops at its next check, and no outcome is stored."""
     worker = application.worker(1)
     created = create(application, "wait")
-    thread = Thread(target=worker.drain, args=("default",))
-    thread.start()
-    bodies.started.wait(PATIENCE)
-    until(
-        lambda: (
-            application.clock.now()
-            > (reload(application, created).lease_until or application.clock.now())
-        )
-    )
+    thread = run_until_lease_expires(application, worker, bodies, created)
     application.execution.sweep()
 
     worker.renew_leases()
@@ -280,15 +278,7 @@ def test_a_job_that_may_run_only_once_fails_when_its_lease_is_lost(
     """`on_lost="fail"`: the job is not run again."""
     worker = application.worker(1)
     created = create(application, "once")
-    thread = Thread(target=worker.drain, args=("default",))
-    thread.start()
-    bodies.started.wait(PATIENCE)
-    until(
-        lambda: (
-            application.clock.now()
-            > (reload(application, created).lease_until or application.clock.now())
-        )
-    )
+    thread = run_until_lease_expires(application, worker, bodies, created)
 
     application.execution.sweep()
 

@@ -7,15 +7,17 @@ from typing import Any
 
 import falcon.testing
 import pytest
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from pyotp.totp import TOTP
 
 from tests.response_validation import JSON_TYPES, response_validator
 from tests.services.accounts import AccountServiceSet
+from tests.services.delivery_accounts import RecordingWebhookClient
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.http.app import AppDependencies, build_app, make_operations
@@ -25,6 +27,7 @@ from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds
+from workbell.domain.delivery.delivery import Delivery, DeliveryId, DeliveryState
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.second_factor import (
     STEP,
@@ -38,6 +41,14 @@ from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.mail import Email
+from workbell.services.delivery.accounts import AccountService
+from workbell.services.delivery.destinations import DestinationService
+from workbell.services.delivery.log import DeliveryLog
+from workbell.services.delivery.members import MemberService
+from workbell.services.delivery.publish import PublishService
+from workbell.services.delivery.replay import ReplayService
+from workbell.services.delivery.secrets import DeliverySecrets
+from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
 from workbell.services.goals.reminders import ReminderService
@@ -93,18 +104,18 @@ class Mail:
 
 
 @define
-class World:
+class ApiFixture:
     """The HTTP application with its services, store and clients."""
 
     clock: ManualClock
     mail: RecordingMailer
     store: MemoryStore
-    parts: AppDependencies
+    deps: AppDependencies
     files: LocalFileStore
     client: falcon.testing.TestClient
     hashed: str
     tokens: dict[str, str] = field(factory=dict[str, str])
-    people: dict[str, User] = field(factory=dict[str, User])
+    users: dict[str, User] = field(factory=dict[str, User])
 
     def join(self, name: str, **facts: Any) -> User:
         """Add a user and sign in."""
@@ -119,8 +130,8 @@ class World:
                     **facts,
                 )
             )
-        self.people[name] = user
-        self.tokens[name] = self.parts.login.login(name, PASSWORD).access
+        self.users[name] = user
+        self.tokens[name] = self.deps.login.login(name, PASSWORD).access
         return user
 
     def call(
@@ -135,7 +146,7 @@ class World:
         result = self.client.simulate_request(method, path, headers=headers, **more)
         media_type = result.headers.get("content-type", "")
         if method != "HEAD" and media_type.startswith(JSON_TYPES):
-            validator = response_validator(self.parts)
+            validator = response_validator(self.deps)
             validator.check(method, path, result.status_code, media_type, result.json)
         return result
 
@@ -148,7 +159,7 @@ class World:
         return self.call("POST", path, caller, json, **more)
 
     def actor(self, name: str) -> Actor:
-        return Actor.of(self.people[name])
+        return Actor.of(self.users[name])
 
     def schedule(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
         """Create a schedule over HTTP and return it."""
@@ -180,6 +191,40 @@ class World:
         made = self.post(f"/api/v1/goals/{goal_num}/progress", caller, body)
         assert made.status_code == 201, made.json
         return dict(made.json)
+
+    def account(self, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Create an account over HTTP and return it."""
+        made = self.post("/api/v1/accounts", caller, {"name": "My Account", **facts})
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def member(self, account_id: int, name: str, role: int = 2, caller: str = "ada") -> None:
+        """Add a user to an account over HTTP."""
+        body = {"user": self.users[name].id, "role": role}
+        added = self.post(f"/api/v1/accounts/{account_id}/members", caller, body)
+        assert added.status_code == 201, added.json
+
+    def destination(self, account_id: int, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Create a destination over HTTP and return it."""
+        body = {"url": "https://example.com/hook", **facts}
+        made = self.post(f"/api/v1/accounts/{account_id}/destinations", caller, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def publish(self, account_id: int, caller: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Publish an event over HTTP and return it."""
+        body = {"account": account_id, "event_type": "order.paid", "data": {"n": 1}, **facts}
+        made = self.post("/api/v1/events", caller, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def set_delivery(self, delivery_id: int, state: DeliveryState, **facts: Any) -> Delivery:
+        """Store a delivery in another state, as if it had been attempted."""
+        with self.store.begin() as tx:
+            before = tx.deliveries.get_for_update(DeliveryId(delivery_id))
+            after = evolve(before, state=state, turn=before.turn + 1, **facts)
+            tx.deliveries.replace(before, after)
+        return after
 
     def end(self, job_id: int, state: JobState = JobState.SUCCEEDED, result: Any = None) -> None:
         """Finish a job as a worker would."""
@@ -218,7 +263,7 @@ class World:
     def factor_code(self, caller: str = "ada", steps: int = 0) -> str:
         """Return the code of a user's authenticator now, or some steps later."""
         with self.store.view() as tx:
-            factor = tx.second_factors.find(self.people[caller].id)
+            factor = tx.second_factors.find(self.users[caller].id)
         assert factor is not None
         secret = FACTOR_KEYS.secret(factor)
         assert secret is not None
@@ -235,7 +280,7 @@ class World:
         return list(done.json["recovery_codes"])
 
     def operations(self) -> tuple[AnyOperation, ...]:
-        return make_operations(self.parts)
+        return make_operations(self.deps)
 
 
 def known_tasks() -> Tasks:
@@ -253,11 +298,11 @@ KEY = b"k" * 32
 FACTOR_KEYS = FactorKeys.of([KEY])
 
 
-def build_world(
+def build_api(
     folder: Path,
     settings: HttpSettings | None = None,
     duty: SecondFactorPolicy = SecondFactorPolicy.NONE,
-) -> World:
+) -> ApiFixture:
     """Return an application on an empty store, with two tasks and no users."""
     clock, mail = ManualClock(), RecordingMailer()
     metrics = MetricsRegistry()
@@ -283,6 +328,9 @@ def build_world(
         second_factor_policy=duty,
     )
     members = AccountServiceSet.of(identity, login_service)
+    box = SodiumSecretBox.create([KEY])
+    secrets = DeliverySecrets(randomness=SystemRandomness(), box=box)
+    accounts = AccountService(store=store, clock=clock, secrets=secrets)
     parts = AppDependencies(
         identity=identity,
         login=login_service,
@@ -304,6 +352,21 @@ def build_world(
         reminders=ReminderService(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
         ),
+        accounts=accounts,
+        members=MemberService(store=store, clock=clock, people=members.users),
+        destinations=DestinationService(
+            store=store,
+            clock=clock,
+            secrets=secrets,
+            client=RecordingWebhookClient(),
+            serializer=FIELDS,
+        ),
+        account_users=AccountUserService(
+            store=store, registration=identity, accounts=accounts, people=members.users
+        ),
+        publishing=PublishService(store=store, clock=clock, ids=UuidIds(), secret_box=box),
+        replays=ReplayService(store=store, clock=clock),
+        delivery_log=DeliveryLog(store=store, clock=clock),
         metrics=metrics,
         serializer=FIELDS,
         ids=UuidIds(),
@@ -311,53 +374,57 @@ def build_world(
         settings=settings or HttpSettings(version="1.2.3", docs=False),
     )
     client = falcon.testing.TestClient(build_app(parts))
-    return World(clock, mail, store, parts, files, client, HASHED)
+    return ApiFixture(clock, mail, store, parts, files, client, HASHED)
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> World:
+def empty(tmp_path: Path) -> ApiFixture:
     """An application without users."""
-    return build_world(tmp_path)
+    return build_api(tmp_path)
 
 
-def add_users(world: World) -> World:
+def add_users(api: ApiFixture) -> ApiFixture:
     """Add the users ada and bob, una (unverified) and root (superuser)."""
-    world.join("ada")
-    world.join("bob")
-    world.join("una", is_email_verified=False)
-    world.join("root", is_super_user=True, role=Role.ADMIN)
-    return world
+    api.join("ada")
+    api.join("bob")
+    api.join("una", is_email_verified=False)
+    api.join("root", is_super_user=True, role=Role.ADMIN)
+    return api
 
 
 @pytest.fixture
-def world(empty: World) -> World:
+def api(empty: ApiFixture) -> ApiFixture:
     """An application with ada and bob, una (unverified) and root (superuser)."""
     return add_users(empty)
 
 
 @pytest.fixture(scope="module")
-def used(tmp_path_factory: pytest.TempPathFactory) -> World:
+def used(tmp_path_factory: pytest.TempPathFactory) -> ApiFixture:
     """An application with one row of each kind, for read-only requests."""
-    world = add_users(build_world(tmp_path_factory.mktemp("used")))
-    world.schedule("root")
-    world.job("root")
-    world.goal("root")
-    world.log(1, "root")
-    return world
+    api = add_users(build_api(tmp_path_factory.mktemp("used")))
+    api.schedule("root")
+    api.job("root")
+    api.goal("root")
+    api.log(1, "root")
+    api.account("root")
+    api.member(1, "ada", caller="root")
+    api.destination(1, "root")
+    api.publish(1, "root")
+    return api
 
 
 @pytest.fixture(scope="module")
-def documented(tmp_path_factory: pytest.TempPathFactory) -> World:
+def documented(tmp_path_factory: pytest.TempPathFactory) -> ApiFixture:
     """An application that serves the documentation."""
-    return add_users(build_world(tmp_path_factory.mktemp("docs"), HttpSettings(version="1.2.3")))
+    return add_users(build_api(tmp_path_factory.mktemp("docs"), HttpSettings(version="1.2.3")))
 
 
 @pytest.fixture
-def make_world(tmp_path: Path) -> Callable[[HttpSettings], World]:
+def make_api(tmp_path: Path) -> Callable[[HttpSettings], ApiFixture]:
     """Return a function that builds an application with other settings."""
 
-    def make(settings: HttpSettings) -> World:
-        made = build_world(tmp_path, settings)
+    def make(settings: HttpSettings) -> ApiFixture:
+        made = build_api(tmp_path, settings)
         made.join("ada")
         made.join("una", is_email_verified=False)
         made.join("root", is_super_user=True, role=Role.ADMIN)

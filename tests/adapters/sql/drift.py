@@ -6,14 +6,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 
-from workbell.adapters.sql.database.statements import schema_of
+from workbell.adapters.sql.database.statements import get_schema
 from workbell.adapters.sql.schema.tables import TABLE_PREFIX, metadata
 from workbell.adapters.sql.schema.upgrade import VERSION_TABLE, include_object
 
 
 def schema_drift(connection: Connection) -> list[Any]:
     """Return the differences between the tables and the metadata."""
-    schema = schema_of(connection)
+    schema = get_schema(connection)
 
     def is_ours(name: str | None, kind: str, _: object) -> bool:
         if kind == "schema":

@@ -182,6 +182,30 @@ def workbell_tables(db: Connection, schema: str | None) -> set[str]:
     return {n for n in inspect(db).get_table_names(schema=schema) if n.startswith("workbell_")}
 
 
+def names_of_workbell(db: Connection, schema: str | None) -> set[str]:
+    """Return the names of all tables, indexes and constraints; the database is Workbell's own."""
+    inspector, names = inspect(db), set[str | None]()
+    for table in inspector.get_table_names(schema=schema):
+        names |= {table, inspector.get_pk_constraint(table, schema=schema)["name"]}
+        for read in (
+            inspector.get_indexes,
+            inspector.get_unique_constraints,
+            inspector.get_foreign_keys,
+            inspector.get_check_constraints,
+        ):
+            names |= {each["name"] for each in read(table, schema=schema)}
+    return {name for name in names if name is not None and name != "PRIMARY"}
+
+
+def test_every_name_begins_with_the_prefix(store: SqlStore) -> None:
+    """On PostgreSQL, names of indexes are unique in a whole schema."""
+    store.migrate()
+    with store._connections.reading() as db:
+        names = names_of_workbell(db, store.schema)
+    assert len(names) > 50
+    assert {name for name in names if not name.startswith("workbell_")} == set()
+
+
 @pytest.mark.parametrize("first", ["application", "workbell"])
 def test_an_application_and_workbell_share_a_database(
     store: SqlStore, application: Application, first: str

@@ -121,7 +121,7 @@ def test_threads_settle_every_job_once(store: SqlStore) -> None:
     assert len(settled) == 400
 
 
-def exchanged(store: SqlStore, worker: str) -> list[int]:
+def settled_and_claimed(store: SqlStore, worker: str) -> list[int]:
     """Claim with each outcome that is committed, until nothing is ready; return the accepted."""
     accepted: list[int] = []
 
@@ -148,7 +148,7 @@ def exchanged(store: SqlStore, worker: str) -> list[int]:
     return accepted
 
 
-def test_threads_that_exchange_settle_every_job_once(store: SqlStore) -> None:
+def test_threads_that_settle_and_claim_settle_every_job_once(store: SqlStore) -> None:
     for at in range(0, 300, 50):
         concurrency_key = CONCURRENCY_KEYS[0] if at == 50 else None
         keep(
@@ -158,11 +158,11 @@ def test_threads_that_exchange_settle_every_job_once(store: SqlStore) -> None:
                 for n in range(50)
             ],
         )
-    settled = Counter(chain(*at_once(8, lambda n: exchanged(store, f"w{n}"))))
+    settled = Counter(chain(*at_once(8, lambda n: settled_and_claimed(store, f"w{n}"))))
     while any(not job.state.ended for job in everything(store)):
         with store.begin() as tx:
             tx.jobs.release_concurrency_keys(NOON)
-        settled.update(exchanged(store, "last"))
+        settled.update(settled_and_claimed(store, "last"))
     assert set(settled.values()) == {1}
     assert len(settled) == 300
     with store.view() as tx:
@@ -222,7 +222,7 @@ def test_a_job_that_runs_is_not_held_again(store: SqlStore) -> None:
     assert set(settled.values()) == {1}
 
 
-def test_commands_and_workers_cross_without_an_error(store: SqlStore) -> None:
+def test_commands_and_workers_run_in_parallel_without_errors(store: SqlStore) -> None:
     jobs = keep(
         store,
         *[a_job(concurrency_key=CONCURRENCY_KEYS[n % 5], concurrency_limit=4) for n in range(200)],
@@ -250,7 +250,7 @@ def test_commands_and_workers_cross_without_an_error(store: SqlStore) -> None:
     assert set(settled.values()) == {1}
 
 
-def test_five_schedulers_make_each_tick_once(store: SqlStore) -> None:
+def test_five_schedulers_insert_each_tick_once(store: SqlStore) -> None:
     with store.begin() as tx:
         for n in range(60):
             tx.schedules.add(a_schedule(name=str(n), cron=CronRule("* * * * *"), next_at=NOON))

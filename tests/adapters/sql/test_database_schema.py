@@ -8,6 +8,7 @@ from pkgutil import walk_packages
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, func, inspect, select, table, text
 
+from tests.contract.delivery.rows import Tenant, an_attempt, deliver, receive
 from tests.contract.factories import ALICE, NOON, ManualClock, a_job, a_schedule, claim, keep
 from tests.contract.servers import address, drop_database, new_database
 from workbell.adapters import sql
@@ -15,7 +16,10 @@ from workbell.adapters.sql.database.statements import PreparedStatement
 from workbell.adapters.sql.schema.tables import metadata
 from workbell.adapters.sql.schema.upgrade import VERSION_TABLE
 from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.domain.delivery.delivery import UNFINISHED, DeliveryState, SendResult
 from workbell.domain.errors import Invalid
+from workbell.domain.identity.actor import Scope
+from workbell.ports.delivery.repository import DeliveryFilter
 
 pytestmark = pytest.mark.integration
 
@@ -86,9 +90,25 @@ def test_every_prepared_statement_names_the_schema(store: SqlStore) -> None:
                 assert not _UNQUALIFIED.search(each._compile(db)[0]), name
 
 
-def test_work_is_done_in_the_schema(store: SqlStore) -> None:
+def test_jobs_are_inserted_and_claimed_in_the_schema(store: SqlStore) -> None:
     keep(store, a_job(), a_job(), a_job(queue="later"))
     assert len(claim(store)) == 2
+
+
+def test_deliveries_are_stored_in_the_schema(store: SqlStore) -> None:
+    tenant = Tenant.create(store, "ann")
+    event = receive(store, tenant)
+    delivery = deliver(store, event, tenant.destination)
+    failed = [DeliveryState.FAILED]
+    with store.begin() as tx:
+        tx.deliveries.add_attempt(an_attempt(delivery))
+        after = delivery.record(SendResult(error="dns"), tenant.destination, NOON, 0.0)
+        assert tx.deliveries.replace(delivery, after.fail("gone", NOON))
+        assert tx.deliveries.lock_batch(tenant.destination.id, failed) != []
+        assert tx.destinations.statistics(tenant.destination.id, NOON).succeeded == 1
+        filters = DeliveryFilter(account_id=tenant.account.id, states=[*failed, *UNFINISHED])
+        assert tx.deliveries.list_page(filters)[1] == 1
+        assert tx.deliveries.get(Scope(owner=tenant.user.id), delivery.id).data == event.data
 
 
 def test_a_callers_connection_is_left_as_it_was(store: SqlStore, engine: Engine) -> None:

@@ -72,9 +72,7 @@ def test_drift_would_be_found(store: SqlStore) -> None:
         assert len(schema_drift(db)) == 2
 
 
-def test_the_indexes_are_those_of_the_metadata_to_the_letter(
-    store: SqlStore, tmp_path: Path
-) -> None:
+def test_the_indexes_are_exactly_those_of_the_metadata(store: SqlStore, tmp_path: Path) -> None:
     """Alembic compares neither conditions nor the order of columns; this does."""
     store.migrate()
     made = open_store(f"sqlite:///{tmp_path}/made.db", ManualClock())
@@ -96,7 +94,7 @@ def test_migrating_twice_changes_nothing(store: SqlStore, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.glob("*.bak")] == []
 
 
-def test_a_newer_schema_is_refused_with_a_clear_word(store: SqlStore) -> None:
+def test_a_newer_schema_is_refused_with_an_explanation(store: SqlStore) -> None:
     store.migrate()
     set_revision(store, "9999")
     for refused in (store.migrate, store.check_schema):

@@ -140,7 +140,7 @@ def test_outcomes_and_claims_are_one_statement_that_commits_itself(store: SqlSto
     assert states(store) == [JobState.RUNNING, *[JobState.SUCCEEDED] * 4, *[JobState.RUNNING] * 3]
 
 
-def test_with_nothing_ready_outcomes_are_accepted_all_the_same(store: SqlStore) -> None:
+def test_outcomes_are_accepted_if_no_job_is_ready(store: SqlStore) -> None:
     (work,) = claimed(store, 1)
     with store.begin(single_statement=True) as tx:
         found = tx.jobs.settle_and_claim([ended(work)], "default", limit=1, free_threads=1, **LEASE)
@@ -209,7 +209,7 @@ def test_a_connection_that_is_lost_is_an_unavailable_store(store: SqlStore) -> N
     assert add(cut_off=False) is not None
 
 
-def test_what_has_begun_is_not_committed_in_part(store: SqlStore) -> None:
+def test_a_transaction_is_not_committed_in_part(store: SqlStore) -> None:
     """Further statements in a single-statement block cost only round trips."""
     with suppress(KeyError), store.begin(single_statement=True) as tx:
         tx.schedules.failure_streaks([])

@@ -92,7 +92,7 @@ def test_writers_read_what_other_transactions_commit(store: SqlStore, database: 
         assert tx.jobs.count(ALL_OWNERS, JobFilter()) == 1
 
 
-def test_statements_and_locks_do_not_wait_for_ever(store: SqlStore, database: Server) -> None:
+def test_statements_and_locks_have_time_limits(store: SqlStore, database: Server) -> None:
     if database.kind == "postgresql":
         limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         assert [scalar(store, f"SHOW {each}") for each in limits] == ["30s", "10s", "1min"]
@@ -112,7 +112,7 @@ def test_an_update_that_changes_nothing_counts_its_row(store: SqlStore) -> None:
             assert tx.jobs.replace(before, before)
 
 
-def test_time_is_the_servers(store: SqlStore) -> None:
+def test_time_is_the_time_of_the_server(store: SqlStore) -> None:
     """The store was opened with a clock fixed in 2030."""
     assert abs(store.time() - SystemClock().now()) < timedelta(seconds=5)
     clock = AnchoredClock(store.time)
@@ -135,7 +135,7 @@ def test_connections_cut_while_idle_are_replaced(
         assert [tx.jobs.get(ALL_OWNERS, job.id) for job in kept] == kept
 
 
-def test_after_one_error_the_next_transaction_has_a_new_connection(
+def test_after_an_error_the_next_transaction_has_a_new_connection(
     store: SqlStore, database: Server
 ) -> None:
     def cut_while_writing() -> None:
@@ -160,7 +160,7 @@ def test_after_one_error_the_next_transaction_has_a_new_connection(
     store.ping()
 
 
-def test_after_one_error_of_the_short_way_the_next_transaction_has_a_new_connection(
+def test_after_an_error_of_a_prepared_statement_the_next_transaction_has_a_new_connection(
     store: SqlStore, database: Server
 ) -> None:
     def cut_while_counting() -> None:
@@ -190,7 +190,7 @@ def test_a_connection_without_a_begin_commits_when_its_caller_does(store: SqlSto
     assert (listed.name, total) == ("kept", 1)
 
 
-def test_a_server_that_is_away_is_unavailable(database: Server) -> None:
+def test_an_unreachable_server_is_unavailable(database: Server) -> None:
     away = open_store(address(database.url.set(port=1)), ManualClock())
     for ask in (away.ping, away.time, away.schema_version, lambda: keep(away, a_job())):
         with pytest.raises(Unavailable, match="does not answer"):
@@ -229,7 +229,7 @@ def test_a_pool_opens_no_more_connections_than_it_may(store: SqlStore) -> None:
     assert sum(sizes) == 4
 
 
-def test_readers_share_few_connections_and_none_waits_for_nothing(
+def test_readers_share_few_connections_without_waiting_needlessly(
     database: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread that waits for the pool gets a connection that another thread releases."""
@@ -305,7 +305,9 @@ def test_jobs_are_committed_with_the_callers_transaction(store: SqlStore) -> Non
         assert tx.jobs.count(ALL_OWNERS, JobFilter()) == 3
 
 
-def test_only_postgresql_has_a_short_way_for_ticks(store: SqlStore, database: Server) -> None:
+def test_postgresql_is_the_only_server_with_a_fast_path_for_ticks(
+    store: SqlStore, database: Server
+) -> None:
     with store.begin() as tx:
         schedule = tx.schedules.add(a_schedule())
         step = FastPathStep(schedule.id, schedule.version, NOON, NOON + timedelta(hours=1))
@@ -315,7 +317,7 @@ def test_only_postgresql_has_a_short_way_for_ticks(store: SqlStore, database: Se
         assert tx.jobs.count(ALL_OWNERS, JobFilter()) == len(kept)
 
 
-def test_texts_are_one_key_only_if_every_character_is_equal(store: SqlStore) -> None:
+def test_texts_are_the_same_key_only_if_every_character_is_equal(store: SqlStore) -> None:
     keys = ["key", "Key", "key ", " key", "ké", "ke\u0301", "ß", "ss", "𝄞", "😀"]
     keep(store, *[a_job(idempotency_key=key, name=key) for key in keys])
     with store.view() as tx:
@@ -326,7 +328,7 @@ def test_texts_are_one_key_only_if_every_character_is_equal(store: SqlStore) -> 
         assert tx.jobs.by_idempotency_key(ALICE, "KEY") is None
 
 
-def test_a_search_regards_no_case_beyond_ascii(store: SqlStore) -> None:
+def test_a_search_ignores_case_for_ascii_letters_only(store: SqlStore) -> None:
     with store.begin() as tx:
         tx.users.add(a_user())
         tx.schedules.add(a_schedule(name="Äpfel und ÖL 100%"))
@@ -344,7 +346,7 @@ def test_a_backup_is_left_to_the_servers_own_tools(store: SqlStore, tmp_path: Pa
 
 
 @pytest.mark.unit
-def test_any_spelling_of_a_servers_url_is_understood() -> None:
+def test_every_form_of_a_servers_url_is_accepted() -> None:
     for url, driver in (
         ("postgresql://host/db", "postgresql+psycopg"),
         ("mysql://host/db", "mysql+pymysql"),

@@ -84,7 +84,7 @@ def test_refused_jobs_leave_gaps_in_a_batch(store: SqlStore) -> None:
         assert job is None or see(store, job) == job
 
 
-def test_a_refused_job_gives_its_place_in_the_concurrency_key_back(store: SqlStore) -> None:
+def test_a_refused_job_frees_its_slot_of_the_concurrency_key(store: SqlStore) -> None:
     keep(store, a_job(idempotency_key="taken"))
     with store.begin() as tx:
         refused, job = tx.jobs.add(
@@ -105,7 +105,7 @@ def test_times_are_stored_as_text_that_sorts_by_time() -> None:
     assert to_db_text(east) == texts[0]
 
 
-def test_naive_moments_are_refused(store: SqlStore) -> None:
+def test_naive_datetimes_are_refused(store: SqlStore) -> None:
     naive = datetime(2030, 1, 1)  # noqa: DTZ001 - what is tested
     with pytest.raises((StatementError, ValueError)), store.begin() as tx:
         tx.jobs.add([a_job(due_at=NOON, created_at=naive)], NOON)
@@ -151,7 +151,7 @@ _MODULES = [
 
 @pytest.mark.parametrize("make", [postgresql.dialect, mysql.dialect], ids=["pg", "mysql"])
 @pytest.mark.parametrize("name", _MODULES)
-def test_statements_can_be_spelled_for_the_servers(make: type[Dialect], name: str) -> None:
+def test_statements_compile_for_every_server(make: type[Dialect], name: str) -> None:
     """Running them there is the servers' own suite; this keeps them portable."""
     dialect, module = make(), import_module(f"workbell.adapters.sql.{name}")
     for each in vars(module).values():
@@ -165,6 +165,6 @@ def test_statements_can_be_spelled_for_the_servers(make: type[Dialect], name: st
             assert str(statement.compile(dialect=dialect))
 
 
-def test_utc_is_the_zone_of_what_is_read(store: SqlStore) -> None:
+def test_datetimes_are_read_in_utc(store: SqlStore) -> None:
     (job,) = keep(store, a_job())
     assert see(store, JobId(job.id)).created_at.tzinfo is UTC

@@ -124,7 +124,7 @@ def test_members_of_a_group_share_one_commit(
     assert len(names(store)) == 10
 
 
-def test_turns_are_taken_in_the_order_of_asking(store: SqlStore, held: Held) -> None:
+def test_transactions_run_in_the_order_of_their_requests(store: SqlStore, held: Held) -> None:
     def adding(name: str) -> Callable[[], None]:
         return lambda: add(store, name)
 
@@ -197,9 +197,7 @@ def test_a_lone_member_that_raises_rolls_back(store: SqlStore, statements: list[
     assert names(store) == []
 
 
-def test_when_sqlite_drops_the_transaction_every_member_so_far_raises(
-    store: SqlStore, held: Held
-) -> None:
+def test_if_sqlite_rolls_back_every_earlier_member_raises(store: SqlStore, held: Held) -> None:
     def lose() -> None:
         with store.begin() as tx:
             tx.jobs.add([a_job(name="lost")], NOON)
@@ -265,7 +263,7 @@ def test_a_full_disk_is_unavailable_and_loses_nothing_acknowledged(store: SqlSto
 
 
 @pytest.mark.parametrize("threads", [8, 32])
-def test_what_many_threads_committed_is_stored(store: SqlStore, threads: int) -> None:
+def test_commits_of_many_threads_are_stored(store: SqlStore, threads: int) -> None:
     def work(thread: int) -> int:
         kept = 0
         for n in range(25):
@@ -281,7 +279,7 @@ def test_what_many_threads_committed_is_stored(store: SqlStore, threads: int) ->
     assert kept == len(names(store)) == threads * 20
 
 
-def test_a_second_process_may_write_beside(store: SqlStore, tmp_path: Path) -> None:
+def test_a_second_process_can_write_at_the_same_time(store: SqlStore, tmp_path: Path) -> None:
     other = open_store(f"sqlite:///{tmp_path}/store.db", ManualClock())
 
     def add_fifty(opened: SqlStore) -> None:
@@ -338,7 +336,7 @@ def test_ids_are_not_used_again(store: SqlStore) -> None:
     assert again.id == JobId(jobs[-1].id + 1)
 
 
-def test_there_is_no_store_in_memory_and_none_for_unknown_servers() -> None:
+def test_unsupported_urls_are_refused() -> None:
     for url in ("sqlite://", "sqlite:///:memory:", "oracle://host/db"):
         with pytest.raises(ValueError, match=r"SQLite|not supported"):
             open_store(url, ManualClock())

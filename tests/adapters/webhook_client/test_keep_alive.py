@@ -168,7 +168,7 @@ def test_names_at_one_address_do_not_share_connections(make_client: MakeClient) 
     assert receiver.connections == 2
 
 
-def test_only_so_many_connections_are_idle(
+def test_the_number_of_idle_connections_is_limited(
     client: Urllib3WebhookClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keep_alive, "MAX_IDLE", 1)

@@ -1,6 +1,8 @@
 """Deliveries: every field, scope, guarded changes and batches."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from workbell.domain.delivery.delivery import (
 )
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import ALL_OWNERS, Scope
+from workbell.services.transaction_retry import retry_on_contention
 
 PENDING, RETRYING, PARKED = UNFINISHED
 FAILED, SUCCEEDED = DeliveryState.FAILED, DeliveryState.SUCCEEDED
@@ -138,6 +141,27 @@ def test_a_change_is_refused_once_the_turn_has_changed(store: AnyStore, ann: Ten
     with store.begin() as tx:
         assert tx.deliveries.replace(succeeded, retried)
     assert read(store, before.id) == retried
+
+
+def test_of_parallel_changes_of_one_turn_one_is_made(store: AnyStore, ann: Tenant) -> None:
+    (before,) = batch(store, ann, PENDING)
+    barrier = Barrier(8)
+
+    @retry_on_contention
+    def change(number: int) -> bool:
+        result = SendResult(status_code=500 + number)
+        with store.begin() as tx:
+            changed = before.record(result, ann.destination, after(number), 0.0)
+            return tx.deliveries.replace(before, changed)
+
+    def begin(number: int) -> bool:
+        barrier.wait(30)
+        return change(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(begin, range(8)))
+    assert sum(made) == 1
+    assert read(store, before.id).last_status_code == 500 + made.index(True)
 
 
 def test_many_deliveries_are_changed_at_once(store: AnyStore, ann: Tenant) -> None:

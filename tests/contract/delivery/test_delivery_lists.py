@@ -18,6 +18,7 @@ from workbell.domain.delivery.delivery import (
     QUEUE,
     UNFINISHED,
     Delivery,
+    DeliveryId,
     DeliveryState,
 )
 from workbell.domain.identity.actor import ALL_OWNERS
@@ -131,6 +132,32 @@ def test_a_list_is_cut_into_pages(store: AnyStore, ann: Tenant) -> None:
             assert tx.deliveries.list_page(filters, offset=20, limit=5)[1] == 25
 
 
+@pytest.mark.parametrize("states", [None, [SUCCEEDED, FAILED, PARKED], [FAILED]], ids=str)
+def test_a_list_continues_after_a_delivery(
+    store: AnyStore, ann: Tenant, states: list[DeliveryState] | None
+) -> None:
+    """Those of one moment are ordered by id, and nothing is counted."""
+    event, kinds = receive(store, ann), [SUCCEEDED, FAILED, PARKED]
+    for n in range(12):
+        at = after((7 * n % 12) // 4)
+        deliver(store, event, ann.destination, state=kinds[n % 3], created_at=at)
+    filters = DeliveryFilter(account_id=ann.account.id, states=states)
+    every = listed(store, filters)
+    found, last = list[int](), every[0]
+    while last:
+        with store.view() as tx:
+            rows, total = tx.deliveries.list_page(
+                evolve(filters, before_id=DeliveryId(last)), limit=3
+            )
+        assert total == 0
+        found += [row.delivery.id for row in rows]
+        last = rows[-1].delivery.id if rows else 0
+    assert found == every[1:]
+    with store.view() as tx:
+        unknown = evolve(filters, before_id=DeliveryId(10**9))
+        assert tx.deliveries.list_page(unknown) == ([], 0)
+
+
 @pytest.fixture
 def sending(store: AnyStore, ann: Tenant) -> list[Delivery]:
     """
@@ -192,7 +219,12 @@ def test_states_are_filtered_as_they_are_listed(
     positions: list[int],
 ) -> None:
     expected = [sending[n].id for n in positions][::-1]
-    for fields in ({}, {"destination_id": ann.destination.id}, {"event_key": "evt_1"}):
+    further: list[dict[str, Any]] = [
+        {},
+        {"destination_id": ann.destination.id},
+        {"event_key": "evt_1"},
+    ]
+    for fields in further:
         filters = DeliveryFilter(account_id=ann.account.id, states=states, **fields)
         assert listed(store, filters) == expected
 

@@ -93,6 +93,8 @@ def test_events_are_listed_newest_first(store: AnyStore, ann: Tenant, ben: Tenan
         list_page, account = tx.events.list_page, ann.account.id
         assert list_page(account) == ([third, second, first], 3)
         assert list_page(account, offset=1, limit=1) == ([second], 3)
+        assert list_page(account, before_id=third.id) == ([second, first], 0)
+        assert list_page(account, before_id=second.id, event_type="order.sent") == ([], 0)
         assert list_page(account, offset=3) == ([], 3)
         assert list_page(account, event_type="order.paid") == ([third, first], 2)
         assert list_page(account, event_type="order") == ([], 0)

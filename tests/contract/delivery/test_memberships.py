@@ -37,6 +37,24 @@ def test_a_membership_is_found_by_account_and_user(
         assert tx.memberships.find(AccountId(99), ann.user.id) is None
 
 
+def test_the_roles_of_a_user_are_found_by_accounts(
+    store: AnyStore, ann: Tenant, ben: Tenant
+) -> None:
+    join(store, ann.account, ben.user)
+    other = person(store, "cid")
+    accounts = [ann.account.id, ben.account.id, AccountId(99)]
+    with store.view() as tx:
+        assert tx.memberships.roles(ben.user.id, accounts) == {
+            ann.account.id: AccountRole.NORMAL,
+            ben.account.id: AccountRole.ADMIN,
+        }
+        assert tx.memberships.roles(ben.user.id, accounts[:1]) == {
+            ann.account.id: AccountRole.NORMAL
+        }
+        assert tx.memberships.roles(other.id, accounts) == {}
+        assert tx.memberships.roles(ben.user.id, []) == {}
+
+
 def test_a_user_is_a_member_once(store: AnyStore, ann: Tenant) -> None:
     with pytest.raises(Conflict):
         join(store, ann.account, ann.user)

@@ -82,7 +82,7 @@ def test_no_entry_is_lost_or_numbered_twice(
         assert tx.entries.days(ANN.user_id) == [(NOON.date(), CROWD * 3600)]
 
 
-def test_one_timer_runs_however_many_are_started(
+def test_one_timer_runs_after_many_parallel_starts(
     store: AnyStore, clock: ManualClock, goals: GoalService
 ) -> None:
     """Every other one has become an entry, or was the one that ran already."""
@@ -121,7 +121,7 @@ class Gate:
 
 
 @pytest.mark.parametrize(("used", "left"), [(9, 1), (0, 10)])
-def test_of_a_crowd_only_what_the_quota_leaves_gets_through(
+def test_parallel_requests_are_admitted_up_to_the_quota(
     store: Store[RateLimitTx], clock: ManualClock, used: int, left: int
 ) -> None:
     policies = Policies.of(

@@ -66,7 +66,7 @@ def test_preferences_are_stored_and_default_otherwise(store: AnyStore) -> None:
         assert tx.reminders.preferences(UserId(999)) == Preferences()
 
 
-def test_only_open_goals_that_were_left_alone_lead_to_their_owners(store: AnyStore) -> None:
+def test_only_owners_of_idle_open_goals_are_returned(store: AnyStore) -> None:
     ann = a_person(store, "ann", {}, {})
     a_person(store, "bob", {"is_complete": True}, {"state": GoalState.ARCHIVED})
     a_person(store, "cid", {"state": GoalState.PAUSED}, {"active_at": NOON})
@@ -79,7 +79,7 @@ def test_only_open_goals_that_were_left_alone_lead_to_their_owners(store: AnySto
     assert idle(store, after=eve) == []
 
 
-def test_people_are_due_at_their_own_time_the_longest_ago_first(store: AnyStore) -> None:
+def test_users_with_their_own_time_are_due_oldest_first(store: AnyStore) -> None:
     late, later, usual = (a_person(store, name) for name in ("late", "later", "usual"))
     half_past_seven = datetime(2030, 1, 2, 2, tzinfo=UTC)
     assert OWN.next_at == half_past_seven

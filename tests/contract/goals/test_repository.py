@@ -80,7 +80,7 @@ def test_a_goal_is_returned_unchanged_to_its_owner_only(store: AnyStore) -> None
             tx.goals.replace(a_goal(7))
 
 
-def test_a_number_is_given_once_a_person(store: AnyStore) -> None:
+def test_each_number_is_unique_within_a_user(store: AnyStore) -> None:
     kept(store, a_goal(), a_goal(owner=BOB))
     with pytest.raises(Conflict):
         kept(store, a_goal())
@@ -193,7 +193,7 @@ def test_time_is_shared_out_by_day_goal_and_bounds(store: AnyStore) -> None:
         assert [each.day for each in tx.entries.days_by_goal(ALICE, eve, eve)] == [eve]
 
 
-def test_the_last_span_before_a_moment_is_found(store: AnyStore) -> None:
+def test_the_last_span_before_an_instant_is_found(store: AnyStore) -> None:
     (goal,) = kept(store, a_goal())
     first, second, _ = logged(
         store,
@@ -223,7 +223,7 @@ def test_an_export_returns_all_entries_in_pages(store: AnyStore) -> None:
         assert tx.entries.export(BOB) == []
 
 
-def test_a_person_has_one_running_timer(store: AnyStore) -> None:
+def test_a_user_has_one_running_timer(store: AnyStore) -> None:
     (goal,) = kept(store, a_goal())
     timer = Timer(owner=ALICE, goal_id=goal.id, goal_number=1, started_at=NOON, zone="UTC")
     with store.begin() as tx:

@@ -43,7 +43,7 @@ def test_a_prefix_is_unique(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_key_is_revoked_by_its_person_and_once(store: AnyStore) -> None:
+def test_a_key_is_revoked_once_and_by_its_owner_only(store: AnyStore) -> None:
     with store.begin() as tx:
         first, second = tx.api_keys.add(a_key("p1")), tx.api_keys.add(a_key("p2"))
         assert list(tx.api_keys.list_for_user(ALICE)) == [second, first]
@@ -57,7 +57,7 @@ def test_a_key_is_revoked_by_its_person_and_once(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_the_use_of_a_key_is_noted_unless_it_was_revoked(store: AnyStore) -> None:
+def test_the_use_of_a_key_is_recorded_unless_it_was_revoked(store: AnyStore) -> None:
     with store.begin() as tx:
         key = tx.api_keys.add(a_key())
         tx.api_keys.record_use(evolve(key, id=12345).used(after(1)))

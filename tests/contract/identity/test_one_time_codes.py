@@ -31,7 +31,7 @@ def test_a_code_is_returned_with_an_id(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_new_code_supersedes_the_earlier_ones_of_its_person(store: AnyStore) -> None:
+def test_a_new_code_supersedes_the_users_earlier_ones(store: AnyStore) -> None:
     with store.begin() as tx:
         long_over = tx.codes.add(evolve(a_code(), expires_at=after(1)))
         first = tx.codes.add(a_code(at=10))
@@ -47,7 +47,7 @@ def test_a_new_code_supersedes_the_earlier_ones_of_its_person(store: AnyStore) -
 
 
 @pytest.mark.usefixtures("people")
-def test_codes_are_counted_since_a_moment(store: AnyStore) -> None:
+def test_codes_are_counted_since_an_instant(store: AnyStore) -> None:
     with store.begin() as tx:
         for seconds in (0, 60, 120):
             tx.codes.add(a_code(at=seconds))
@@ -59,7 +59,7 @@ def test_codes_are_counted_since_a_moment(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_try_counts_until_there_are_too_many(store: AnyStore) -> None:
+def test_attempts_are_counted_up_to_their_limit(store: AnyStore) -> None:
     with store.begin() as tx:
         code = tx.codes.add(a_code())
         tries = [tx.codes.try_attempt(code.id, NOON) for _ in range(MAX_ATTEMPTS + 2)]
@@ -85,7 +85,7 @@ def test_a_code_works_until_it_expires_and_once(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_of_parallel_guesses_and_uses_only_so_many_count(store: AnyStore) -> None:
+def test_parallel_guesses_and_uses_do_not_exceed_their_limits(store: AnyStore) -> None:
     with store.begin() as tx:
         code = tx.codes.add(a_code())
 
@@ -103,7 +103,7 @@ def test_of_parallel_guesses_and_uses_only_so_many_count(store: AnyStore) -> Non
 
 
 @pytest.mark.usefixtures("people")
-def test_wrong_tries_are_counted_over_all_codes_of_a_person(store: AnyStore) -> None:
+def test_wrong_attempts_are_counted_over_all_codes_of_a_user(store: AnyStore) -> None:
     with store.begin() as tx:
         first = tx.codes.add(a_code())
         reset = tx.codes.add(evolve(a_code(at=60), purpose=Purpose.RESET_PASSWORD))
@@ -118,7 +118,7 @@ def test_wrong_tries_are_counted_over_all_codes_of_a_person(store: AnyStore) -> 
 
 
 @pytest.mark.usefixtures("people")
-def test_a_code_that_was_used_untried_takes_nothing_off_the_count(store: AnyStore) -> None:
+def test_a_code_used_without_attempts_does_not_lower_the_count(store: AnyStore) -> None:
     with store.begin() as tx:
         code = tx.codes.add(a_code())
         assert tx.codes.try_use(code.id, NOON)
@@ -126,7 +126,7 @@ def test_a_code_that_was_used_untried_takes_nothing_off_the_count(store: AnyStor
 
 
 @pytest.mark.usefixtures("people")
-def test_old_codes_are_purged_a_few_at_a_time(store: AnyStore) -> None:
+def test_old_codes_are_purged_in_batches(store: AnyStore) -> None:
     with store.begin() as tx:
         for seconds in (0, 60, 120):
             tx.codes.add(a_code(at=seconds))

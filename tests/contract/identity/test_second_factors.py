@@ -36,7 +36,7 @@ def test_a_factor_is_returned_unchanged(store: AnyStore) -> None:
     assert found(store, BOB) == evolve(FULL, user_id=BOB)
 
 
-def test_a_new_one_takes_the_place_of_the_other(store: AnyStore) -> None:
+def test_a_new_factor_replaces_the_stored_one(store: AnyStore) -> None:
     keep(store, FULL)
     keep(store, evolve(NEW, seed="cd" * 32))
     assert found(store) == evolve(NEW, seed="cd" * 32)
@@ -57,7 +57,7 @@ def test_a_factor_is_replaced_only_if_it_is_unchanged(store: AnyStore) -> None:
     assert found(store, BOB) == evolve(FULL, user_id=BOB)
 
 
-def test_its_last_recovery_code_may_be_used(store: AnyStore) -> None:
+def test_the_last_recovery_code_can_be_used(store: AnyStore) -> None:
     last = evolve(FULL, recovery=FULL.recovery[:1])
     keep(store, last)
     with store.begin() as tx:
@@ -65,7 +65,7 @@ def test_its_last_recovery_code_may_be_used(store: AnyStore) -> None:
     assert found(store) == evolve(last, recovery=())
 
 
-def test_of_parallel_uses_one_counts(store: AnyStore) -> None:
+def test_one_of_several_parallel_uses_counts(store: AnyStore) -> None:
     keep(store, FULL)
     after_one = evolve(FULL, recovery=FULL.recovery[1:])
 
@@ -77,7 +77,7 @@ def test_of_parallel_uses_one_counts(store: AnyStore) -> None:
         assert sum(pool.map(use, range(8))) == 1
 
 
-def test_it_is_removed_with_all_that_belongs_to_it(store: AnyStore) -> None:
+def test_a_factor_is_removed_once_and_for_its_user_only(store: AnyStore) -> None:
     keep(store, FULL, evolve(FULL, user_id=BOB))
     with store.begin() as tx:
         assert tx.second_factors.remove(ANA)

@@ -47,7 +47,7 @@ def test_a_session_is_replaced_except_id_user_and_creation_time(store: AnyStore)
         assert tx.sessions.find("session-1") == rotated
 
 
-def test_a_session_that_is_not_there_is_not_found(store: AnyStore) -> None:
+def test_an_unknown_session_is_not_found(store: AnyStore) -> None:
     with store.begin() as tx:
         with pytest.raises(NotFound):
             tx.sessions.get_for_update("session-1")
@@ -56,7 +56,7 @@ def test_a_session_that_is_not_there_is_not_found(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
+def test_a_session_stores_its_address_and_user_agent(store: AnyStore) -> None:
     session = Session.start(
         "s", ALICE, "h" * 64, NOON, CODE_LIFETIME, kind=SessionKind.BROWSER,
         client_info=ClientInfo(address="2001:db8::1", user_agent="Agent/1 – é"),
@@ -87,7 +87,7 @@ def test_addresses_of_earlier_sessions_are_known(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_the_use_of_a_session_is_noted_unless_it_was_revoked(store: AnyStore) -> None:
+def test_the_use_of_a_session_is_recorded_unless_it_was_revoked(store: AnyStore) -> None:
     used = evolve(a_session(), last_used_at=after(60), expires_at=after(999))
     with store.begin() as tx:
         tx.sessions.record_use(used)
@@ -121,7 +121,7 @@ def test_all_sessions_of_a_user_except_one_are_revoked(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_sessions_that_are_over_are_purged_a_few_at_a_time(store: AnyStore) -> None:
+def test_ended_sessions_are_purged_in_batches(store: AnyStore) -> None:
     with store.begin() as tx:
         for number in (1, 2, 3):
             tx.sessions.add(a_session(id=f"a-{number}", expires_at=after(number)))

@@ -83,7 +83,7 @@ def test_names_and_addresses_are_unique_regardless_of_case(
     assert person(store, "free").username == "free"
 
 
-def test_two_people_may_hold_one_name_each(store: AnyStore) -> None:
+def test_a_taken_username_and_a_taken_address_are_both_reported(store: AnyStore) -> None:
     """A username and an email address taken by two users are both reported."""
     person(store, "alice")
     person(store, "bob")
@@ -92,7 +92,7 @@ def test_two_people_may_hold_one_name_each(store: AnyStore) -> None:
     assert set(caught.value.field_errors) == {"username", "email"}
 
 
-def test_of_many_threads_one_gets_the_name(store: AnyStore) -> None:
+def test_one_of_many_threads_gets_the_name(store: AnyStore) -> None:
     def register(n: int) -> bool:
         try:
             person(store, "alice", email=f"a{n}@example.com")
@@ -104,7 +104,7 @@ def test_of_many_threads_one_gets_the_name(store: AnyStore) -> None:
         assert sum(pool.map(register, range(16))) == 1
 
 
-def test_people_are_found_by_name_or_address(store: AnyStore) -> None:
+def test_users_are_found_by_name_or_address(store: AnyStore) -> None:
     alice, bob = person(store, "Alice"), person(store, "bob", is_active=False)
     with store.view() as tx:
         for text in ("alice", "ALICE", " alice ", "alice@example.com", "ALICE@Example.COM"):
@@ -160,7 +160,7 @@ def test_a_user_may_keep_their_own_names(store: AnyStore) -> None:
         assert tx.users.get(alice.id).username == "ALICE"
 
 
-def test_replacing_takes_no_name_of_another(store: AnyStore) -> None:
+def test_a_replaced_user_cannot_have_the_name_of_another(store: AnyStore) -> None:
     alice = person(store, "alice")
     person(store, "bob")
     taking = evolve(alice, username="BOB", email="bob@EXAMPLE.com")
@@ -173,7 +173,7 @@ def test_replacing_takes_no_name_of_another(store: AnyStore) -> None:
         assert tx.users.get(alice.id) == alice
 
 
-def test_a_superuser_counts_while_active(store: AnyStore) -> None:
+def test_only_an_active_superuser_counts(store: AnyStore) -> None:
     person(store, "admin", role=Role.ADMIN)
     boss = person(store, "boss", is_super_user=True, is_active=False)
     with store.begin() as tx:
@@ -185,7 +185,7 @@ def test_a_superuser_counts_while_active(store: AnyStore) -> None:
 # lists of people
 
 
-def test_people_are_listed_by_what_they_are(store: AnyStore) -> None:
+def test_users_are_filtered_by_their_attributes(store: AnyStore) -> None:
     ann = person(store, "Ann", tier=Tier.PREMIUM, created_at=after(2))
     bob = person(store, "bob", role=Role.ADMIN, is_email_verified=True, created_at=after(1))
     cat = person(store, "cat", is_active=False, is_super_user=True, created_at=after(3))
@@ -211,7 +211,7 @@ def test_people_are_listed_by_what_they_are(store: AnyStore) -> None:
     assert found(tier=Tier.FREE, is_active=True) == [bob]
 
 
-def test_people_are_listed_in_order_and_in_parts(store: AnyStore) -> None:
+def test_users_are_listed_in_order_and_in_pages(store: AnyStore) -> None:
     for name, at in (("Beth", 1), ("adam", 2), ("carl", 2)):
         person(store, name, created_at=after(at))
 
@@ -240,7 +240,7 @@ def test_the_usernames_of_active_users_are_listed(store: AnyStore) -> None:
     "text",
     ["' OR '1'='1", "'; DROP TABLE users; --", "%", "_", "\\", '" OR ""="', "a%' ESCAPE '\\"],
 )
-def test_hostile_text_is_only_text(store: AnyStore, text: str) -> None:
+def test_hostile_text_is_stored_as_text(store: AnyStore, text: str) -> None:
     person(store)
     with store.view() as tx:
         assert tx.users.by_login(text) is None

@@ -108,7 +108,7 @@ def test_threads_never_claim_a_row_twice(store: AnyStore) -> None:
 # running -> running
 
 
-def test_extending_renews_the_lease_under_the_token_only(store: AnyStore) -> None:
+def test_a_lease_is_renewed_with_the_current_token_only(store: AnyStore) -> None:
     one, two = running(store, a_job(), a_job())
     with store.begin() as tx:
         renewed = tx.jobs.renew_leases(
@@ -129,7 +129,7 @@ def test_renewing_a_lease_reports_a_cancellation_request(store: AnyStore) -> Non
     assert dict(renewed) == {one.id: True, two.id: False}
 
 
-def test_what_has_ended_is_not_renewed(store: AnyStore) -> None:
+def test_an_ended_claim_is_not_renewed(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     write(store, ended(work))
     with store.begin() as tx:
@@ -137,7 +137,7 @@ def test_what_has_ended_is_not_renewed(store: AnyStore) -> None:
     assert see(store, work).lease_until is None
 
 
-def test_progress_is_noted_under_the_token_only(store: AnyStore) -> None:
+def test_progress_is_recorded_with_the_current_token_only(store: AnyStore) -> None:
     one, two = running(store, a_job(), a_job())
     with store.begin() as tx:
         tx.jobs.record_progress(

@@ -41,7 +41,7 @@ from workbell.domain.jobs.job import ENDED, Job, JobId, JobState, Progress
 # commands
 
 
-def test_waiting_work_is_cancelled(store: AnyStore) -> None:
+def test_a_waiting_job_is_cancelled(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.definitions.add(a_definition(key="off", is_active=False))
     jobs = keep(store, a_job(), a_job(due_at=after(1)), a_job(task="off"))
@@ -58,7 +58,7 @@ def test_waiting_work_is_cancelled(store: AnyStore) -> None:
 
 
 @pytest.mark.parametrize("state", ENDED)
-def test_what_has_ended_is_not_cancelled(store: AnyStore, state: JobState) -> None:
+def test_an_ended_job_is_not_cancelled(store: AnyStore, state: JobState) -> None:
     (job,) = keep(store, a_job(state=state, ended_at=NOON))
     with pytest.raises(Conflict):
         move(store, job, "cancel")
@@ -95,7 +95,7 @@ def test_a_retry_of_an_inactive_task_waits(store: AnyStore) -> None:
     assert stand(store, job) == [HELD]
 
 
-def test_replacing_is_refused_once_the_row_has_moved(store: AnyStore) -> None:
+def test_a_changed_row_is_not_replaced(store: AnyStore) -> None:
     """By its state, or by its token alone."""
     (job,) = keep(store, a_job())
     (work,) = claim(store)
@@ -111,7 +111,7 @@ def test_replacing_is_refused_once_the_row_has_moved(store: AnyStore) -> None:
     assert not see(store, job).cancel_requested
 
 
-def test_a_row_is_replaced_from_where_it_stood_once(store: AnyStore) -> None:
+def test_a_row_is_replaced_once_and_only_in_the_state_that_was_read(store: AnyStore) -> None:
     (job,) = keep(store, a_job())
     with store.begin() as tx:
         assert tx.jobs.replace(job, job.cancel(NOON))
@@ -156,7 +156,7 @@ def test_replacing_writes_what_commands_change_and_nothing_else(store: AnyStore)
     )
 
 
-def test_a_later_time_sends_ready_work_back_to_the_calendar(store: AnyStore) -> None:
+def test_a_later_time_makes_a_ready_job_scheduled_again(store: AnyStore) -> None:
     (job,) = keep(store, a_job())
     with store.begin() as tx:
         assert tx.jobs.replace(job, evolve(job, state=SCHEDULED, due_at=after(5)))
@@ -165,7 +165,7 @@ def test_a_later_time_sends_ready_work_back_to_the_calendar(store: AnyStore) -> 
     assert sweep(store, after(5)) == 1
 
 
-def test_an_earlier_time_readies_scheduled_work(store: AnyStore, clock: ManualClock) -> None:
+def test_an_earlier_time_makes_a_scheduled_job_ready(store: AnyStore, clock: ManualClock) -> None:
     (job,) = keep(store, a_job(due_at=after(60)))
     clock.at = after(1)
     with store.begin() as tx:

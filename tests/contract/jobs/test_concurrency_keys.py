@@ -57,7 +57,7 @@ def test_concurrency_keys_are_independent(store: AnyStore) -> None:
     assert stand(store, *jobs) == [READY] * 4 + [HELD]
 
 
-def test_a_later_row_takes_no_place_until_it_is_due(store: AnyStore) -> None:
+def test_a_scheduled_job_occupies_no_slot_until_it_is_due(store: AnyStore) -> None:
     later, now = keep(store, in_concurrency_key(due_at=after(1)), in_concurrency_key())
     assert stand(store, later, now) == [SCHEDULED, READY]
     assert sweep(store, after(1)) == 1
@@ -75,7 +75,7 @@ def test_stage_fills_the_concurrency_key_oldest_due_first(store: AnyStore) -> No
     assert stand(store, first, second, third) == [READY, READY, HELD]
 
 
-def test_a_claim_does_not_leave_the_concurrency_key(store: AnyStore) -> None:
+def test_a_claimed_job_still_occupies_its_concurrency_key(store: AnyStore) -> None:
     _, held = keep(store, in_concurrency_key(), in_concurrency_key())
     claim(store)
     with store.begin() as tx:
@@ -141,14 +141,14 @@ def test_cancelling_a_held_or_a_running_row_releases_nothing(store: AnyStore) ->
     assert stand(store, first, second, third) == [RUNNING, CANCELLED, HELD]
 
 
-def test_putting_a_ready_row_off_releases_the_next(store: AnyStore) -> None:
+def test_delaying_a_ready_row_releases_the_next(store: AnyStore) -> None:
     first, second = keep(store, in_concurrency_key(), in_concurrency_key())
     with store.begin() as tx:
         assert tx.jobs.replace(first, evolve(first, state=SCHEDULED, due_at=after(60)))
     assert stand(store, first, second) == [SCHEDULED, READY]
 
 
-def test_a_claim_given_back_keeps_its_place(store: AnyStore) -> None:
+def test_a_released_claim_retains_its_position(store: AnyStore) -> None:
     first, second = keep(store, in_concurrency_key(), in_concurrency_key())
     (work,) = claim(store)
     with store.begin() as tx:
@@ -156,7 +156,7 @@ def test_a_claim_given_back_keeps_its_place(store: AnyStore) -> None:
     assert stand(store, first, second) == [READY, HELD]
 
 
-def test_a_claim_given_back_and_cancelled_releases_the_next(store: AnyStore) -> None:
+def test_a_released_and_cancelled_claim_releases_the_next(store: AnyStore) -> None:
     first, second = keep(store, in_concurrency_key(), in_concurrency_key())
     (work,) = claim(store)
     move(store, first, "cancel")
@@ -206,7 +206,7 @@ def test_the_next_is_the_most_urgent_then_the_oldest_due_then_the_first(
     assert order == [first.id, urgent.id, early.id, early_too.id, late.id]
 
 
-def test_several_places_are_released_at_once(store: AnyStore) -> None:
+def test_several_slots_are_released_at_once(store: AnyStore) -> None:
     jobs = keep(store, *[in_concurrency_key(2)] * 5)
     works = claim(store)
     assert len(works) == 2
@@ -234,7 +234,7 @@ def test_a_held_row_of_an_inactive_task_does_not_block_its_concurrency_key(store
     assert stand(store, first, off, third) == [JobState.SUCCEEDED, HELD, READY]
 
 
-def test_deactivating_a_task_releases_its_places(store: AnyStore) -> None:
+def test_deactivating_a_task_frees_its_slots(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.definitions.add(a_definition(key="a"))
         tx.definitions.add(a_definition(key="b"))
@@ -261,7 +261,7 @@ def test_activating_releases_as_far_as_concurrency_keys_allow(store: AnyStore) -
     assert stand(store, *jobs) == [READY, READY, HELD, READY, READY]
 
 
-def test_release_concurrency_keys_readies_what_a_crash_left(store: AnyStore) -> None:
+def test_held_jobs_left_by_a_crash_are_released(store: AnyStore) -> None:
     """A task was activated, but its jobs were not released."""
     with store.begin() as tx:
         definition = tx.definitions.add(a_definition(is_active=False))

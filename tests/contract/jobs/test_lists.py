@@ -41,7 +41,7 @@ def test_the_newest_jobs_are_listed_first(store: AnyStore) -> None:
     assert found(store) == ids(jobs)[::-1]
 
 
-def test_a_list_is_cut_into_pages(store: AnyStore) -> None:
+def test_a_list_is_read_in_pages(store: AnyStore) -> None:
     numbers = ids(keep(store, *[a_job()] * 25))[::-1]
     assert found(store) == numbers[:20]
     assert found(store, offset=20) == numbers[20:]
@@ -134,7 +134,7 @@ def test_filters(store: AnyStore, filters: JobFilter, names: set[str]) -> None:
         assert tx.jobs.count(ALL_OWNERS, filters) == len(names)
 
 
-def test_the_public_words_for_states(store: AnyStore) -> None:
+def test_the_public_status_of_each_state(store: AnyStore) -> None:
     """Waiting is pending, or retrying after an attempt."""
     work, busy = running(store, a_job(name="retrying"), a_job(name="running"))
     write(store, ended(work, Outcome.FAILED, retry_after=60))
@@ -228,7 +228,7 @@ def test_old_ended_jobs_are_pruned_by_state(store: AnyStore) -> None:
     assert prune(store) == []
 
 
-def test_what_is_younger_unfinished_or_of_a_schedule_stays(store: AnyStore) -> None:
+def test_younger_unfinished_and_scheduled_jobs_are_not_pruned(store: AnyStore) -> None:
     running(store, a_job())
     keep(store, a_job(), a_job(due_at=after(1)), over(ended_at=after(10)), over(schedule_id=1))
     assert prune(store) == []

@@ -49,7 +49,7 @@ def test_a_success_is_written_with_its_attempt(store: AnyStore) -> None:
     assert (attempt.error, attempt.worker) == (None, "worker")
 
 
-def test_a_failure_is_tried_again_until_the_attempts_are_used_up(store: AnyStore) -> None:
+def test_a_failed_job_is_retried_until_its_attempts_are_used_up(store: AnyStore) -> None:
     (job,) = keep(store, a_job(max_attempts=2))
     (work,) = claim(store)
     write(store, ended(work, Outcome.FAILED, now=after(1), error="Ouch: ü", retry_after=4))
@@ -70,13 +70,13 @@ def test_a_failure_is_tried_again_until_the_attempts_are_used_up(store: AnyStore
     assert (second.number, second.error, second.queued_at) == (2, "Ouch again", after(5))
 
 
-def test_a_permanent_failure_is_not_tried_again(store: AnyStore) -> None:
+def test_a_permanent_failure_is_not_retried(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     write(store, ended(work, Outcome.FAILED, error="bad", permanent=True))
     assert stand(store, work.id) == [FAILED]
 
 
-def test_a_snooze_gives_the_attempt_back(store: AnyStore) -> None:
+def test_a_snooze_does_not_use_up_an_attempt(store: AnyStore) -> None:
     (work,) = running(store, a_job(max_attempts=1))
     write(store, ended(work, Outcome.SNOOZED, retry_after=10))
     row = see(store, work)
@@ -140,7 +140,7 @@ def test_outcomes_are_accepted_one_by_one(store: AnyStore) -> None:
     assert write(store) == set()
 
 
-def test_of_many_threads_with_one_token_one_is_accepted(store: AnyStore) -> None:
+def test_one_of_many_threads_with_one_token_is_accepted(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     with ThreadPoolExecutor(8) as pool:
         accepted = list(pool.map(lambda n: write(store, ended(work, result=n)), range(16)))
@@ -180,7 +180,7 @@ def test_running_rows_expire_oldest_first(store: AnyStore) -> None:
         assert next(iter(tx.jobs.expired(after(21)))) == first
 
 
-def test_a_lost_row_is_tried_again_after_a_second(store: AnyStore) -> None:
+def test_a_lost_job_is_retried_after_a_second(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     assert reap_all(store, after(31)) == {work.id}
     row = see(store, work)
@@ -200,13 +200,13 @@ def test_a_job_with_a_renewed_lease_is_not_reaped(store: AnyStore) -> None:
     assert stand(store, work.id) == [RUNNING]
 
 
-def test_a_lease_that_ends_at_the_moment_itself_holds(store: AnyStore) -> None:
+def test_a_lease_that_ends_now_is_still_valid(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     assert write(store, reap(work, after(30))) == set()
     assert write(store, reap(work, after(30.000001))) == {work.id}
 
 
-def test_of_two_reapers_one_is_accepted(store: AnyStore) -> None:
+def test_one_of_two_reapers_is_accepted(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     with ThreadPoolExecutor(4) as pool:
         accepted = list(pool.map(lambda _: write(store, reap(work, after(31))), range(4)))
@@ -256,7 +256,7 @@ def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone(store: Any
 # running -> ready
 
 
-def test_an_unstarted_claim_is_given_back(store: AnyStore) -> None:
+def test_an_unstarted_claim_is_released(store: AnyStore) -> None:
     (job,) = keep(store, a_job())
     (work,) = claim(store)
     with store.begin() as tx:
@@ -273,7 +273,7 @@ def test_an_unstarted_claim_is_given_back(store: AnyStore) -> None:
     assert again.token == work.token + 2
 
 
-def test_a_stale_claim_cannot_be_given_back(store: AnyStore) -> None:
+def test_a_stale_claim_cannot_be_released(store: AnyStore) -> None:
     one, two = running(store, a_job(), a_job())
     write(store, ended(two))
     with store.begin() as tx:
@@ -284,7 +284,7 @@ def test_a_stale_claim_cannot_be_given_back(store: AnyStore) -> None:
     assert stand(store, one.id, two.id) == [RUNNING, SUCCEEDED]
 
 
-def test_a_claim_given_back_keeps_its_earlier_attempts(store: AnyStore) -> None:
+def test_a_released_claim_retains_its_earlier_attempts(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     write(store, ended(work, Outcome.FAILED, retry_after=0))
     (second,) = claim(store)

@@ -55,7 +55,7 @@ def test_a_queue_that_is_switched_off_is_not_claimed_from(store: AnyStore, state
     assert ids(claim(store)) == [job.id]
 
 
-def test_what_runs_in_a_paused_queue_may_end_and_be_staged(store: AnyStore) -> None:
+def test_jobs_of_a_paused_queue_can_be_settled_and_staged(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     keep(store, a_job(due_at=after(1)))
     turn(store, "default", "paused")
@@ -88,7 +88,7 @@ def test_a_draining_queue_is_paused_once_nothing_runs(store: AnyStore) -> None:
     assert queues(store)["default"].ready == 1
 
 
-def test_queues_in_which_ready_rows_wait(store: AnyStore) -> None:
+def test_queues_with_ready_rows_are_returned(store: AnyStore) -> None:
     keep(store, a_job(queue="b"), a_job(queue="a"), a_job(queue="a"))
     keep(store, a_job(queue="later", due_at=after(1)), a_job(queue="off"), a_job(queue="drain"))
     keep(store, a_job(queue="over", state=JobState.FAILED, ended_at=NOON))
@@ -163,7 +163,7 @@ def test_a_worker_heartbeat_is_stored(store: AnyStore) -> None:
     assert list(worker.queues) == ["default", "mail"]
 
 
-def test_workers_are_listed_newest_first_and_forgotten(store: AnyStore) -> None:
+def test_workers_are_listed_newest_first_and_removed(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.workers.heartbeat(a_worker("old"))
         tx.workers.heartbeat(a_worker("new", started_at=after(2), seen_at=after(2)))

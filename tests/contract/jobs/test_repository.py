@@ -34,7 +34,7 @@ from workbell.domain.jobs.job import ClaimMode, JobId, JobOrigin, JobState, Miss
 # new -> ready / scheduled / held / skipped
 
 
-def test_work_due_at_once_is_ready_and_later_work_scheduled(store: AnyStore) -> None:
+def test_new_jobs_are_ready_if_due_and_scheduled_otherwise(store: AnyStore) -> None:
     jobs = keep(store, a_job(), a_job(due_at=after(0.000001)), a_job(due_at=after(-5)))
     assert [job.state for job in jobs] == [READY, SCHEDULED, READY]
     assert stand(store, *jobs) == [READY, SCHEDULED, READY]
@@ -42,7 +42,7 @@ def test_work_due_at_once_is_ready_and_later_work_scheduled(store: AnyStore) -> 
     assert jobs[1].queued_at is None
 
 
-def test_the_store_decides_the_state_of_new_work(store: AnyStore) -> None:
+def test_the_store_decides_the_state_of_new_jobs(store: AnyStore) -> None:
     """The initial state is computed for waiting jobs; final states are unchanged."""
     ready, later, skipped = keep(
         store,
@@ -55,7 +55,7 @@ def test_the_store_decides_the_state_of_new_work(store: AnyStore) -> None:
     assert claim(store, limit=9)[0].id == ready.id
 
 
-def test_work_of_an_inactive_task_is_held_once_it_is_due(store: AnyStore) -> None:
+def test_a_due_job_of_an_inactive_task_is_held(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.definitions.add(a_definition(is_active=False))
     jobs = keep(store, a_job(), a_job(due_at=after(1)), a_job(task="unknown"))
@@ -169,7 +169,7 @@ def test_a_tick_is_inserted_once(store: AnyStore) -> None:
         assert len(tx.jobs.unfinished([1])[1]) == 2
 
 
-def test_a_skipped_tick_takes_its_place_too(store: AnyStore) -> None:
+def test_a_skipped_tick_is_unique_too(store: AnyStore) -> None:
     keep(store, a_job(schedule_id=1, tick=NOON, state=SKIPPED, ended_at=NOON))
     with store.begin() as tx:
         assert list(tx.jobs.add([a_job(schedule_id=1, tick=NOON)], NOON)) == [None]
@@ -193,14 +193,14 @@ def test_an_idempotency_key_is_unique_per_owner(store: AnyStore) -> None:
         assert tx.jobs.by_idempotency_key(BOB, "KEY") is None
 
 
-def test_a_key_taken_within_the_statement_counts(store: AnyStore) -> None:
+def test_a_key_occupied_within_the_statement_counts(store: AnyStore) -> None:
     with store.begin() as tx:
         first, second = tx.jobs.add([a_job(idempotency_key="k"), a_job(idempotency_key="k")], NOON)
         assert first is not None
         assert second is None
 
 
-def test_of_many_threads_with_one_key_one_makes_the_job(store: AnyStore) -> None:
+def test_one_of_many_threads_with_one_key_creates_the_job(store: AnyStore) -> None:
     def make(_: int) -> bool:
         with store.begin() as tx:
             return tx.jobs.add([a_job(idempotency_key="one")], NOON)[0] is not None
@@ -212,7 +212,7 @@ def test_of_many_threads_with_one_key_one_makes_the_job(store: AnyStore) -> None
 # scheduled -> ready
 
 
-def test_stage_moves_what_is_due_oldest_first(store: AnyStore) -> None:
+def test_due_jobs_are_staged_oldest_first(store: AnyStore) -> None:
     newer, older, later = keep(
         store, a_job(due_at=after(2)), a_job(due_at=after(1)), a_job(due_at=after(9))
     )
@@ -228,14 +228,14 @@ def test_stage_moves_what_is_due_oldest_first(store: AnyStore) -> None:
         assert tx.jobs.next_due() == after(9)
 
 
-def test_nothing_scheduled_is_due_never(store: AnyStore) -> None:
+def test_without_scheduled_jobs_no_job_is_due(store: AnyStore) -> None:
     keep(store, a_job())
     with store.view() as tx:
         assert tx.jobs.next_due() is None
     assert sweep(store, after(9)) == 0
 
 
-def test_due_at_the_moment_itself_is_due(store: AnyStore) -> None:
+def test_a_row_due_now_is_due(store: AnyStore) -> None:
     (job,) = keep(store, a_job(due_at=after(1)))
     assert sweep(store, after(0.999999)) == 0
     assert sweep(store, after(1)) == 1

@@ -35,7 +35,7 @@ def test_a_known_key_returns_the_stored_definition(store: AnyStore) -> None:
         assert list(tx.definitions.all()) == [kept]
 
 
-def test_a_definition_that_is_not_there_is_not_found(store: AnyStore) -> None:
+def test_an_unknown_definition_is_not_found(store: AnyStore) -> None:
     with store.view() as tx:
         with pytest.raises(NotFound):
             tx.definitions.get(TaskId(1))
@@ -44,7 +44,7 @@ def test_a_definition_that_is_not_there_is_not_found(store: AnyStore) -> None:
         assert list(tx.definitions.all()) == []
 
 
-def test_keys_are_compared_as_they_are(store: AnyStore) -> None:
+def test_keys_are_compared_exactly(store: AnyStore) -> None:
     with store.begin() as tx:
         lower = tx.definitions.add(a_definition(key="echo"))
         upper = tx.definitions.add(a_definition(key="ECHO"))
@@ -78,7 +78,7 @@ def test_metadata_values_are_stored_and_overwritten(store: AnyStore) -> None:
         assert tx.metadata.get("none") is None
 
 
-def test_a_fact_of_a_block_that_raises_is_not_known(store: AnyStore) -> None:
+def test_metadata_of_a_block_that_raises_is_not_stored(store: AnyStore) -> None:
     with suppress(ZeroDivisionError), store.begin() as tx:
         tx.metadata.set("tzdata", str(NOON))
         raise ZeroDivisionError

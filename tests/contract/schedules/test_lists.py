@@ -101,7 +101,7 @@ def test_the_last_run_is_the_newest_job_that_was_started(store: AnyStore) -> Non
     assert show(store, schedule).last_run_time == after(6)
 
 
-def test_a_claim_that_was_given_back_was_not_started(store: AnyStore) -> None:
+def test_a_released_claim_counts_as_not_started(store: AnyStore) -> None:
     (schedule,) = plan(store, a_schedule())
     (work,) = running(store, a_job(schedule_id=schedule.id))
     with store.begin() as tx:
@@ -202,7 +202,7 @@ def test_ids_break_ties_descending_where_the_first_name_is(store: AnyStore) -> N
     assert found(store, ordering=["-next_run_time"]) == ["c", "b", "a"]
 
 
-def test_a_list_is_cut_into_pages(store: AnyStore) -> None:
+def test_a_list_is_read_in_pages(store: AnyStore) -> None:
     kept = plan(store, *[a_schedule(name=f"n{n:02}") for n in range(25)])
     names = [schedule.name for schedule in kept]
     assert found(store, ordering=["id"], offset=0) == names[:20]

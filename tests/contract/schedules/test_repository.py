@@ -144,7 +144,7 @@ def test_active_schedules_are_counted_up_to_the_limit(store: AnyStore) -> None:
     assert counts == [0, 3, 4, 4]
 
 
-def test_a_schedule_is_inserted_as_it_is_given(store: AnyStore) -> None:
+def test_a_schedule_is_inserted_unchanged(store: AnyStore) -> None:
     new = a_schedule(
         name="Nächtlich – 夜 \\' OR '1'='1'; -- $1 %(owner)b",
         cron=CronRule("30 2 * * 1-5", "Europe/Berlin", DstGap.SKIP, DstOverlap.BOTH),
@@ -302,7 +302,7 @@ def test_a_step_passes_one_tick(store: AnyStore) -> None:
     assert see(store, second) == evolve(second, next_at=after(60), runs=5)
 
 
-def test_a_step_is_taken_once_and_from_where_it_begins(store: AnyStore) -> None:
+def test_a_step_is_applied_once_and_only_from_its_own_tick(store: AnyStore) -> None:
     once, edited, moved, gone, paused = plan(
         store, *[a_schedule() for _ in range(4)], a_schedule(next_at=None)
     )
@@ -331,7 +331,7 @@ def test_failure_streaks_are_returned_and_cleared(store: AnyStore) -> None:
     assert see(store, four) == evolve(four, fail_streak=0)
 
 
-def test_active_schedules_can_be_walked_over(store: AnyStore) -> None:
+def test_active_schedules_are_read_in_batches(store: AnyStore) -> None:
     kept = plan(store, *[a_schedule(next_at=after(-n)) for n in range(5)])
     plan(store, a_schedule(next_at=None))
     with store.view() as tx:

@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.contract.conftest import Bell, empty_store
+from tests.contract.conftest import RecordingWaker, empty_store
 from tests.contract.factories import (
     ALICE,
     BOB,
@@ -53,7 +53,7 @@ SHORT = ("memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.integr
 
 @pytest.fixture(params=SHORT)
 def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[AnyStore]:
-    """Return an empty store of each kind that has a short way."""
+    """Return an empty store of each kind that has a fast path."""
     with empty_store(request.param, tmp_path, clock) as opened:
         yield opened
 
@@ -103,7 +103,7 @@ def renumbered(jobs: Sequence[Job]) -> list[Job]:
 
 
 def generally(store: AnyStore, schedules: Sequence[Schedule], task: Task) -> list[Job]:
-    """Return what the general way keeps for the same ticks, and undo it."""
+    """Return the jobs of the full plan for the same ticks, and roll back."""
     jobs = [s.job(task, NOON, due_at=NOON, tick=NOON) for s in schedules]
     found: list[Job] = []
     with suppress(NotFound), store.begin() as tx:
@@ -133,7 +133,7 @@ OWN = [
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_rows_are_those_of_the_general_way(store: AnyStore, task: Task) -> None:
+def test_the_fast_path_inserts_the_same_rows_as_the_full_plan(store: AnyStore, task: Task) -> None:
     """The fair tags too, which stand behind what is ready already."""
     keep(store, *[a_job(queue=q, owner=BOB, weight=0.3) for q in ("default", "mail", "odd") * 2])
     schedules = put(store, *MANY, *OWN)
@@ -143,11 +143,11 @@ def test_the_rows_are_those_of_the_general_way(store: AnyStore, task: Task) -> N
     assert renumbered(rows(store)) == renumbered(expected)
 
 
-def test_the_queues_are_woken(store: AnyStore, client: Bell) -> None:
+def test_the_queues_are_woken(store: AnyStore, waker: RecordingWaker) -> None:
     tick(store, put(store, a_schedule(), a_schedule(queue="mail"), a_schedule()))
-    assert client.rung == ["default", "mail"]
+    assert waker.woken == ["default", "mail"]
     assert tick(store, []) == []
-    assert client.rung == ["default", "mail"]
+    assert waker.woken == ["default", "mail"]
 
 
 def test_a_tick_that_has_its_row_is_accounted_for(store: AnyStore) -> None:
@@ -185,7 +185,7 @@ def test_unknown_schedules_are_skipped(store: AnyStore) -> None:
 
 
 @pytest.mark.parametrize("state", [JobState.SCHEDULED, READY, JobState.RUNNING])
-def test_overlap_is_for_the_general_way(store: AnyStore, state: JobState) -> None:
+def test_overlapping_runs_need_the_full_plan(store: AnyStore, state: JobState) -> None:
     """Unless every run may overlap."""
     schedule, free = put(store, a_schedule(), a_schedule(overlap_policy=OverlapPolicy.ALLOW_ALL))
     late = after(9) if state is JobState.SCHEDULED else NOON
@@ -197,13 +197,13 @@ def test_overlap_is_for_the_general_way(store: AnyStore, state: JobState) -> Non
     assert tick(store, [schedule, free]) == [free.id]
 
 
-def test_a_concurrency_key_that_another_job_is_in_is_for_the_general_way(store: AnyStore) -> None:
+def test_an_occupied_concurrency_key_needs_the_full_plan(store: AnyStore) -> None:
     schedule, free = put(store, a_schedule(), a_schedule())
     keep(store, a_job(concurrency_key=schedule.concurrency_key))
     assert tick(store, [schedule, free]) == [free.id]
 
 
-def test_a_run_that_is_over_is_no_hindrance(store: AnyStore) -> None:
+def test_a_finished_run_does_not_count_as_overlap(store: AnyStore) -> None:
     (schedule,) = put(store, a_schedule())
     (work,) = running(
         store, a_job(schedule_id=schedule.id, concurrency_key=schedule.concurrency_key)
@@ -212,7 +212,7 @@ def test_a_run_that_is_over_is_no_hindrance(store: AnyStore) -> None:
     assert tick(store, [schedule]) == [schedule.id]
 
 
-def test_inactive_tasks_are_for_the_general_way(store: AnyStore) -> None:
+def test_inactive_tasks_need_the_full_plan(store: AnyStore) -> None:
     schedules = put(store, a_schedule())
     with store.begin() as tx:
         tx.definitions.add(a_definition(is_active=False))
@@ -236,7 +236,7 @@ def test_the_concurrency_key_allows_one_job(store: AnyStore) -> None:
 # which case is common
 
 
-def test_one_tick_on_time_is_the_common_case() -> None:
+def test_a_single_tick_on_time_takes_the_fast_path() -> None:
     due = Due.from_schedule(a_schedule(version=4))
     assert fast_path_step(due, NOON) == FastPathStep(due.id, 4, NOON, HOURLY)
     assert fast_path_step(due, after(60)) is not None
@@ -269,5 +269,5 @@ def test_the_fast_path_step_equals_the_plan(line: str, zone: str, day: int, late
         ({"ends_at": HOURLY}, NOON),
     ],
 )
-def test_others_take_a_plan(fields: dict[str, Any], now: Any) -> None:
+def test_other_schedules_need_the_full_plan(fields: dict[str, Any], now: Any) -> None:
     assert fast_path_step(Due.from_schedule(a_schedule(**fields)), now) is None

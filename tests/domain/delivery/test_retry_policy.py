@@ -41,9 +41,7 @@ def test_jitter_varies_a_delay_by_at_most_a_tenth(failures: int, variation: floa
 
 
 @given(st.integers(1, 11), st.floats(0, 1e300))
-def test_what_the_destination_asks_for_is_bounded_by_a_second_and_an_hour(
-    failures: int, wanted: float
-) -> None:
+def test_retry_after_is_bounded_by_a_second_and_an_hour(failures: int, wanted: float) -> None:
     delay = retry_delay(failures, (), 0.5, wanted)
     assert delay == min(max(wanted, 1.0), 3_600.0)
 

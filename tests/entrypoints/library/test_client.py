@@ -148,7 +148,7 @@ def test_the_repr_of_a_client_is_short(client: workbell.Client) -> None:
     assert repr(client) == "Client(jobs=JobsClient(), schedules=SchedulesClient())"
 
 
-def test_wake_without_workers_does_nothing(client: workbell.Client) -> None:
+def test_a_wake_up_without_workers_does_nothing(client: workbell.Client) -> None:
     job = client.jobs.enqueue("test.any")
     client.wake()
     assert client.jobs.get(job.id).state is JobState.READY

@@ -9,6 +9,7 @@ from attrs import evolve
 from tests.contract.factories import NOON
 from tests.domain.delivery.factories import after
 from tests.services.delivery.sending import KEY, OLD_KEY, DeliveryFixture
+from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.domain.delivery.account import Account
 from workbell.domain.delivery.delivery import DeliveryId
 from workbell.domain.delivery.destination import SECRET_PURPOSE, Destination, HttpMethod
@@ -114,3 +115,15 @@ def test_during_a_rotation_both_secrets_sign_the_current_one_first(
         dispatch: Any = tx.deliveries.load(DeliveryId(1))
     later = env.sending.requests.make(evolve(dispatch), after(10)).request
     assert later.headers["webhook-signature"] == sign(KEY, "e-1", int(after(10).timestamp()), BODY)
+
+
+def test_a_previous_secret_whose_key_is_lost_does_not_sign(
+    env: DeliveryFixture, admin: Actor, account: Account
+) -> None:
+    lost = SodiumSecretBox.create([b"l" * 32]).encrypt(format_secret(OLD_KEY), SECRET_PURPOSE)
+    destination = env.add_destination(
+        account, previous_secret=lost, previous_secret_until=after(10)
+    )
+    request = send(env, admin, destination)
+    expected = sign(KEY, "e-1", int(NOON.timestamp()), BODY)
+    assert request.headers["webhook-signature"] == expected

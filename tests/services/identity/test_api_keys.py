@@ -4,14 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from tests.services.accounts import PASSWORD, AccountFixture, make_accounts
+from tests.services.accounts import PASSWORD, AccountFixture
 from tests.services.registration import CLIENT, NOON
 from workbell.domain.errors import (
     Invalid,
     LimitReached,
     NotAllowed,
     NotFound,
-    Unauthenticated,
 )
 from workbell.domain.identity.api_key import MAX_KEYS
 from workbell.domain.identity.user import KeyScope
@@ -20,19 +19,6 @@ pytestmark = pytest.mark.unit
 
 
 READ, WRITE, ADMIN = KeyScope.READ, KeyScope.WRITE, KeyScope.ADMIN
-
-
-@pytest.fixture
-def accounts() -> AccountFixture:
-    return make_accounts("ana", "bob")
-
-
-def refused(accounts: AccountFixture, token: str) -> bool:
-    try:
-        accounts.login_service.authenticate(token, CLIENT)
-    except Unauthenticated:
-        return True
-    return False
 
 
 def test_a_key_is_returned_once_and_stored_as_a_hash(accounts: AccountFixture) -> None:
@@ -63,12 +49,12 @@ def test_a_key_ends_at_its_expiry_or_when_revoked(accounts: AccountFixture) -> N
     ana, api_keys = accounts.ana(), accounts.services.api_keys
     brief = api_keys.create(ana, "brief", [READ], NOON + timedelta(seconds=3))
     lasting = api_keys.create(ana, "lasting", [READ])
-    assert not refused(accounts, brief.text)
+    assert not accounts.refuses(brief.text)
     accounts.clock.wait(3)
-    assert refused(accounts, brief.text)
-    assert not refused(accounts, lasting.text)
+    assert accounts.refuses(brief.text)
+    assert not accounts.refuses(lasting.text)
     api_keys.revoke(ana, lasting.key.id)
-    assert refused(accounts, lasting.text)
+    assert accounts.refuses(lasting.text)
     assert accounts.actions()[-1] == "DELETE"
     for key_id in (lasting.key.id, 999):
         with pytest.raises(NotFound):
@@ -79,7 +65,7 @@ def test_another_users_key_is_not_found(accounts: AccountFixture) -> None:
     new_key = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
     with pytest.raises(NotFound):
         accounts.services.api_keys.revoke(accounts.actor(accounts.login("bob")), new_key.key.id)
-    assert not refused(accounts, new_key.text)
+    assert not accounts.refuses(new_key.text)
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}])
@@ -88,14 +74,14 @@ def test_a_key_of_an_inactive_user_is_invalid(
 ) -> None:
     new_key = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
     accounts.change("ana", **change)
-    assert refused(accounts, new_key.text)
+    assert accounts.refuses(new_key.text)
 
 
 def test_a_key_with_a_wrong_secret_or_prefix_is_invalid(accounts: AccountFixture) -> None:
     new_key = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
-    assert refused(accounts, f"wbk_{new_key.key.prefix}_{'x' * 64}")
-    assert refused(accounts, f"wbk_other_{new_key.text.rpartition('_')[2]}")
-    assert refused(accounts, f"wbk_{new_key.key.prefix}_{new_key.key.secret_hash}")
+    assert accounts.refuses(f"wbk_{new_key.key.prefix}_{'x' * 64}")
+    assert accounts.refuses(f"wbk_other_{new_key.text.rpartition('_')[2]}")
+    assert accounts.refuses(f"wbk_{new_key.key.prefix}_{new_key.key.secret_hash}")
 
 
 def test_the_use_of_a_key_is_recorded_once_a_minute(accounts: AccountFixture) -> None:

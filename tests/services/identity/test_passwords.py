@@ -15,11 +15,6 @@ pytestmark = pytest.mark.unit
 ANA, NEW = "ana@example.com", "another good one"
 
 
-@pytest.fixture
-def accounts() -> AccountFixture:
-    return make_accounts("ana", "bob")
-
-
 def test_a_new_password_revokes_all_other_sessions(accounts: AccountFixture) -> None:
     mine, other = accounts.login(), accounts.login()
     accounts.actor(other)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from tests.services.accounts import PASSWORD, AccountFixture, make_accounts
+from tests.services.accounts import PASSWORD, AccountFixture
 from tests.services.registration import CLIENT, NOON
 from workbell.domain.errors import (
     Invalid,
@@ -23,19 +23,6 @@ pytestmark = pytest.mark.unit
 READ, WRITE, ADMIN = KeyScope.READ, KeyScope.WRITE, KeyScope.ADMIN
 
 
-@pytest.fixture
-def accounts() -> AccountFixture:
-    return make_accounts("ana", "bob")
-
-
-def refused(accounts: AccountFixture, token: str) -> bool:
-    try:
-        accounts.login_service.authenticate(token, CLIENT)
-    except Unauthenticated:
-        return True
-    return False
-
-
 # sessions
 
 
@@ -43,10 +30,10 @@ def test_logout_revokes_the_session_at_once(accounts: AccountFixture) -> None:
     signed_in, other = accounts.login(), accounts.login()
     actor = accounts.actor(signed_in)
     accounts.login_service.logout(actor)
-    assert refused(accounts, signed_in.access)
+    assert accounts.refuses(signed_in.access)
     with pytest.raises(Unauthenticated):
         accounts.login_service.refresh(signed_in.refresh)
-    assert not refused(accounts, other.access)
+    assert not accounts.refuses(other.access)
     assert accounts.actions()[-1] == "LOGOUT"
     accounts.login_service.logout(actor)
     assert accounts.actions().count("LOGOUT") == 1
@@ -59,7 +46,7 @@ def test_a_token_of_a_revoked_session_is_not_treated_as_theft(accounts: AccountF
     with pytest.raises(Unauthenticated):
         accounts.login_service.refresh(signed_in.refresh)
     assert "REFRESH_REUSED" not in accounts.actions()
-    assert not refused(accounts, other.access)
+    assert not accounts.refuses(other.access)
 
 
 def test_logout_without_a_session_is_refused(accounts: AccountFixture) -> None:
@@ -77,7 +64,7 @@ def test_users_list_and_revoke_their_sessions(accounts: AccountFixture) -> None:
     assert [one.id == ana.session_id for one in found] == [True, False]
     assert (found[0].address, found[0].user_agent) == ("192.0.2.1", "test")
     accounts.services.sessions.revoke(ana, found[1].id)
-    assert refused(accounts, first.access)
+    assert accounts.refuses(first.access)
     assert len(accounts.services.sessions.list_sessions(ana)) == 1
     assert accounts.actions()[-1] == "REVOKE_SESSION"
     for session_id in (found[1].id, bobs.session_id, "nonsense"):
@@ -98,7 +85,7 @@ def test_revoking_another_session_requires_a_recent_login(accounts: AccountFixtu
     accounts.services.sessions.revoke(accounts.actor(accounts.login()), other.session_id)
     own = accounts.actor(old)
     accounts.services.sessions.revoke(own, own.session_id)
-    assert refused(accounts, old.access)
+    assert accounts.refuses(old.access)
 
 
 def test_every_session_has_a_maximum_life(accounts: AccountFixture) -> None:
@@ -149,7 +136,7 @@ def test_an_opaque_token_is_not_cached(accounts: AccountFixture) -> None:
     assert (actor.username, actor.session_id) == ("ana", opened.token.id)
     with accounts.store.begin() as tx:  # as another process would
         tx.sessions.replace(accounts.session(opened.token.id).revoked(NOON))
-    assert refused(accounts, opened.token.text)
+    assert accounts.refuses(opened.token.text)
 
 
 def test_only_the_hash_of_an_opaque_token_is_stored(accounts: AccountFixture) -> None:
@@ -162,10 +149,10 @@ def test_only_the_hash_of_an_opaque_token_is_stored(accounts: AccountFixture) ->
 def test_an_opaque_token_ends_like_any_session(accounts: AccountFixture) -> None:
     opened = accounts.login_service.login_opaque("ana", PASSWORD)
     accounts.login_service.logout(accounts.login_service.authenticate(opened.token.text))
-    assert refused(accounts, opened.token.text)
+    assert accounts.refuses(opened.token.text)
     again = accounts.login_service.login_opaque("ana", PASSWORD)
     accounts.clock.wait(30 * 24 * 3600)
-    assert refused(accounts, again.token.text)
+    assert accounts.refuses(again.token.text)
 
 
 @pytest.mark.parametrize("kind", list(SessionKind))
@@ -174,14 +161,14 @@ def test_cookies_and_bearer_tokens_are_not_interchangeable(
 ) -> None:
     """Neither is the id of a session a credential."""
     opened = accounts.login_service.login_opaque("ana", PASSWORD, kind=SessionKind.BROWSER)
-    assert refused(accounts, opened.token.text)
+    assert accounts.refuses(opened.token.text)
     known = accounts.login_service.authenticator.by_session(opened.token.text, SessionKind.BROWSER)
     assert known.username == "ana"
     signed_in = accounts.login()
     sid = accounts.actor(signed_in).session_id
-    assert refused(accounts, f"wbs_{sid}_{'a' * 64}")
-    assert refused(accounts, f"wbs_unknown_{opened.token.secret}")
-    assert refused(accounts, "wbs_")
+    assert accounts.refuses(f"wbs_{sid}_{'a' * 64}")
+    assert accounts.refuses(f"wbs_unknown_{opened.token.secret}")
+    assert accounts.refuses("wbs_")
     with pytest.raises(Unauthenticated):
         accounts.login_service.authenticator.by_session(f"wbk_{sid}_x", kind)
 
@@ -189,7 +176,7 @@ def test_cookies_and_bearer_tokens_are_not_interchangeable(
 def test_an_opaque_token_of_an_inactive_user_is_invalid(accounts: AccountFixture) -> None:
     opened = accounts.login_service.login_opaque("ana", PASSWORD)
     accounts.change("ana", is_active=False)
-    assert refused(accounts, opened.token.text)
+    assert accounts.refuses(opened.token.text)
 
 
 def test_a_browser_login_replaces_its_previous_session(accounts: AccountFixture) -> None:
@@ -224,9 +211,9 @@ def test_a_cached_actor_is_not_read_again(accounts: AccountFixture) -> None:
     accounts.actor(signed_in)
     with accounts.store.begin() as tx:  # as another process would
         tx.users.replace(evolve(accounts.user("ana"), is_active=False))
-    assert not refused(accounts, signed_in.access)
+    assert not accounts.refuses(signed_in.access)
     accounts.clock.wait(TTL.total_seconds())
-    assert refused(accounts, signed_in.access)
+    assert accounts.refuses(signed_in.access)
 
 
 def test_each_request_has_its_own_client_info(accounts: AccountFixture) -> None:

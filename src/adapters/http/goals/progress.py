@@ -10,9 +10,10 @@ from attrs import frozen
 from workbell.adapters.http.goals.routes import ONE as GOAL
 from workbell.adapters.http.goals.routes import goal_num
 from workbell.adapters.http.goals.views import (
+    EXPORT_COLUMNS,
     GoalProgressBody,
     QuotaBody,
-    csv_chunks,
+    export_row,
     policy_body,
     progress_body,
 )
@@ -27,6 +28,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
 from workbell.adapters.http.web.query_types import FilterText
+from workbell.adapters.serialization.csv_text import csv_lines
 from workbell.domain.goals.goal import GoalId
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.goals.repository import EntryFilter
@@ -103,7 +105,7 @@ class ProgressRoutes:
         """Return all of the caller's entries as CSV."""
         headers = {"Content-Disposition": 'attachment; filename="progress.csv"'}
         return ApiResponse(
-            body=csv_chunks(self.progress.export(request.actor)),
+            body=csv_lines(EXPORT_COLUMNS, map(export_row, self.progress.export(request.actor))),
             media_type=f"{CSV}; charset=utf-8; header=present",
             headers=headers,
         )

@@ -1,14 +1,11 @@
 """Response bodies of goals, progress, timers and quotas; CSV export."""
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from io import StringIO
 
 from attrs import frozen
 
 from workbell.adapters.http.web.mapping import copy_fields
-from workbell.adapters.serialization.csv_text import escape_formula
 from workbell.adapters.serialization.scalars import write_datetime, write_duration
 from workbell.domain.goals.goal import Category, GoalState
 from workbell.domain.goals.progress_entry import ProgressEntry
@@ -17,7 +14,7 @@ from workbell.ports.goals.repository import ExportRow
 from workbell.services.goals.commands import GoalView
 from workbell.services.goals.timers import StartedTimer
 
-COLUMNS = (
+EXPORT_COLUMNS = (
     "goal_num", "goal_name", "category", "progress_num", "progress",
     "logged_hours", "total_hours", "is_complete", "percentage_complete", "local_day",
     "time_zone", "started_at", "ended_at", "created_at",
@@ -154,33 +151,15 @@ def policy_body(decision: Decision, now: datetime) -> PolicyBody:
     )
 
 
-def csv_chunks(rows: Iterable[ExportRow]) -> Iterator[bytes]:
-    """Yield a header and entries as CSV (RFC 4180, UTF-8), line by line."""
-    buffer = StringIO(newline="")
-    write = csv.writer(buffer).writerow
-    write(COLUMNS)
-    for row in rows:
-        yield _drain(buffer)
-        write(_cells(row))
-    yield _drain(buffer)
-
-
-def _drain(buffer: StringIO) -> bytes:
-    """Return the content of the buffer and empty it."""
-    text = buffer.getvalue()
-    buffer.seek(0)
-    buffer.truncate()
-    return text.encode()
-
-
-def _cells(row: ExportRow) -> Sequence[object]:
+def export_row(row: ExportRow) -> Sequence[object]:
+    """Return the cells of an entry in a CSV export, in the order of `EXPORT_COLUMNS`."""
     entry = row.entry
     return (
         entry.goal_number,
-        escape_formula(row.goal_name),
+        row.goal_name,
         str(row.category),
         entry.number,
-        escape_formula(entry.note),
+        entry.note,
         _hours(entry.logged_seconds),
         _hours(entry.total_seconds),
         str(entry.is_complete).lower(),

@@ -1,6 +1,6 @@
 """The caller's account over HTTP: profile, password, sessions, API keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -38,6 +38,8 @@ from workbell.services.identity.login import LoginService
 from workbell.services.identity.passwords import PasswordService
 from workbell.services.identity.profiles import ProfileChange, ProfileService
 from workbell.services.identity.sessions import SessionService
+
+NO_KEY: Mapping[str, Any] = {"access": Access.SELF, "tag": "identity", "no_api_key": True}
 
 
 @frozen(kw_only=True)
@@ -201,15 +203,13 @@ class AccountRoutes:
 
 def operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on the caller's own account."""
-    no_key: dict[str, Any] = {"access": Access.SELF, "tag": "identity", "no_api_key": True}
+    return (*_profile_operations(routes), *_session_operations(routes), *_key_operations(routes))
+
+
+def _profile_operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
     public: dict[str, Any] = {"access": Access.ANYONE, "tag": "identity"}
     message: dict[str, Any] = {"responses": {200: MessageBody}}
     return (
-        Operation(
-            method="POST", path=f"{BASE}/logout", name="logout",
-            summary="Sign out: end the session of this request.", handler=routes.logout,
-            errors=(400, 403), allowed_while_enrolling=True, **message, **no_key,
-        ),
         Operation(
             method="PATCH", path=f"{BASE}/users/me", name="change_me",
             summary="Change the current user's profile.", handler=routes.change_profile,
@@ -220,7 +220,7 @@ def operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
             method="POST", path=f"{BASE}/password/change", name="change_password",
             summary="Change the current user's password and end all other sessions.",
             handler=routes.change_password, request=PasswordChangeBody, errors=(403, 503),
-            **message, **no_key,
+            **message, **NO_KEY,
         ),
         Operation(
             method="POST", path=f"{BASE}/password/reset", name="request_password_reset",
@@ -232,31 +232,46 @@ def operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
             summary="Set a new password with the emailed code and end all sessions.",
             handler=routes.reset, request=PasswordResetBody, errors=(503,), **message, **public,
         ),
+    )  # fmt: skip
+
+
+def _session_operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
+    return (
+        Operation(
+            method="POST", path=f"{BASE}/logout", name="logout",
+            summary="Sign out: end the session of this request.", handler=routes.logout,
+            errors=(400, 403), allowed_while_enrolling=True, responses={200: MessageBody}, **NO_KEY,
+        ),
         Operation(
             method="GET", path=f"{BASE}/sessions", name="list_sessions",
             summary="List the current user's sessions, newest first.", query=PageQuery,
             handler=routes.list_sessions, responses={200: ListOf(SessionBody)}, errors=(403, 404),
-            **no_key,
+            **NO_KEY,
         ),
         Operation(
             method="DELETE", path=f"{BASE}/sessions/{{session}}", name="revoke_session",
             summary="End a session; ending another than the current one requires a recent sign-in.",
-            handler=routes.revoke_session, responses={204: None}, errors=(403,), **no_key,
+            handler=routes.revoke_session, responses={204: None}, errors=(403,), **NO_KEY,
         ),
+    )  # fmt: skip
+
+
+def _key_operations(routes: AccountRoutes) -> Sequence[AnyOperation]:
+    return (
         Operation(
             method="GET", path=f"{BASE}/api-keys", name="list_api_keys",
             summary="List the current user's API keys, newest first.", handler=routes.list_keys,
-            query=PageQuery, responses={200: ListOf(ApiKeyBody)}, errors=(403, 404), **no_key,
+            query=PageQuery, responses={200: ListOf(ApiKeyBody)}, errors=(403, 404), **NO_KEY,
         ),
         Operation(
             method="POST", path=f"{BASE}/api-keys", name="make_api_key",
             summary="Create an API key; its secret is returned only once.",
             handler=routes.create_key, request=NewApiKeyBody, errors=(403, 409),
-            responses={201: CreatedApiKeyBody}, **no_key,
+            responses={201: CreatedApiKeyBody}, **NO_KEY,
         ),
         Operation(
             method="DELETE", path=f"{BASE}/api-keys/{{key_id}}", name="revoke_api_key",
             summary="Revoke an API key immediately.", handler=routes.revoke_key, errors=(403,),
-            responses={204: None}, **no_key,
+            responses={204: None}, **NO_KEY,
         ),
     )  # fmt: skip

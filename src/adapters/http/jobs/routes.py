@@ -40,6 +40,7 @@ from workbell.services.jobs.task_definitions import TaskDefinitionService
 
 BASE = "/api/v1/jobs"
 ONE = BASE + "/{job_id}"
+SHARED: Mapping[str, Any] = {"tag": "jobs", "access": Access.VERIFIED}
 ORDERINGS: Mapping[str, str] = {
     "created_at": "created_at",
     "scheduled_time": "scheduled_time",
@@ -227,62 +228,70 @@ def _safe_media_type(media_type: str) -> str:
 
 def operations(routes: JobRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on jobs."""
-    shared: dict[str, Any] = {"tag": "jobs", "access": Access.VERIFIED}
+    return (*_job_operations(routes), *_result_operations(routes))
+
+
+def _job_operations(routes: JobRoutes) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path=BASE, name="list_jobs", summary="List jobs, newest first.",
             handler=routes.list, query=JobQuery, responses={200: ListOf(JobBody, history=True)},
-            errors=(404,), **shared,
+            errors=(404,), **SHARED,
         ),
         Operation(
             method="POST", path=BASE, name="create_job",
             summary="Enqueue a job; a repeated Idempotency-Key returns the first request's job.",
             handler=routes.create, request=NewJob, responses={201: JobBody}, errors=(409,),
-            idempotent=True, **shared,
+            idempotent=True, **SHARED,
         ),
         Operation(
             method="GET", path=ONE, name="get_job", summary="Get a job.",
-            handler=routes.get, responses={200: JobBody}, **shared,
+            handler=routes.get, responses={200: JobBody}, **SHARED,
         ),
         Operation(
             method="POST", path=f"{ONE}/cancel", name="cancel_job",
             summary="Cancel a waiting job, or request cancellation of a running one.",
-            handler=routes.cancel, responses={200: JobBody}, errors=(409,), **shared,
+            handler=routes.cancel, responses={200: JobBody}, errors=(409,), **SHARED,
         ),
         Operation(
             method="POST", path=f"{ONE}/retry", name="retry_job",
             summary="Retry a failed or cancelled job, or rerun a succeeded one as a new job.",
-            handler=routes.retry, responses={200: JobBody, 201: JobBody}, errors=(409,), **shared,
+            handler=routes.retry, responses={200: JobBody, 201: JobBody}, errors=(409,), **SHARED,
         ),
+    )  # fmt: skip
+
+
+def _result_operations(routes: JobRoutes) -> Sequence[AnyOperation]:
+    return (
         Operation(
             method="GET", path=f"{ONE}/result", name="get_job_result",
             summary="Get the result of a completed job.", handler=routes.result,
-            responses={200: ResultBody}, errors=(400,), **shared,
+            responses={200: ResultBody}, errors=(400,), **SHARED,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="list_job_logs",
             summary="List a job's log lines.", handler=routes.logs, query=LogQuery,
-            responses={200: ListOf(LogLineBody)}, **shared,
+            responses={200: ListOf(LogLineBody)}, **SHARED,
         ),
         Operation(
             method="GET", path=f"{ONE}/attempts", name="list_job_attempts",
             summary="List a job's attempts, oldest first.", handler=routes.attempts,
-            responses={200: ListOf(AttemptBody)}, **shared,
+            responses={200: ListOf(AttemptBody)}, **SHARED,
         ),
         Operation(
             method="GET", path=f"{ONE}/artifacts", name="list_job_artifacts",
             summary="List the files that a job created.", handler=routes.artifacts,
-            responses={200: ListOf(ArtifactBody)}, **shared,
+            responses={200: ListOf(ArtifactBody)}, **SHARED,
         ),
         Operation(
             method="GET", path=f"{ONE}/artifacts/{{name}}", name="download_job_artifact",
             summary="Download a file that a job created.", handler=routes.artifact,
-            media_types=("*/*",), **shared,
+            media_types=("*/*",), **SHARED,
         ),
         Operation(
             method="GET", path="/api/v1/job-results", name="list_job_results",
             summary="List the results of completed jobs, newest first.", handler=routes.results,
             query=ResultQuery, responses={200: ListOf(ResultBody, history=True)},
-            errors=(404,), **shared,
+            errors=(404,), **SHARED,
         ),
     )  # fmt: skip

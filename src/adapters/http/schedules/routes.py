@@ -38,7 +38,6 @@ from workbell.adapters.http.web.pagination import make_slice, numbered_page, par
 from workbell.adapters.http.web.request import etag_header
 from workbell.domain.constraints import Constraints
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
-from workbell.domain.errors import Invalid
 from workbell.domain.jobs.job import Job, Status
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.schedules.views import ListedSchedule, ScheduleView
@@ -138,8 +137,6 @@ class ScheduleRoutes:
 
     def replace(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
         """Change a schedule; reset omitted `parameters` and `is_active`."""
-        if "cron_expression" not in request.body:
-            raise Invalid.field("cron_expression", "cron_expression is required")
         return self._edit(request, {"parameters": {}, "is_active": True, **request.body})
 
     def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
@@ -258,7 +255,8 @@ def item_operations(
         PartialOperation(
             method="PUT", name=f"{prefix}replace_schedule",
             summary="Change a schedule; omitted `parameters` and `is_active` get their defaults.",
-            handler=routes.replace, request=NewSchedule, responses=shown, **changed,
+            handler=routes.replace, request=NewSchedule, required=("cron_expression",),
+            responses=shown, **changed,
         ),
         PartialOperation(
             method="PATCH", name=f"{prefix}change_schedule",

@@ -96,13 +96,16 @@ class Dispatcher:
         token = parse_bearer_token(req.get_header("Authorization"))
         actor = self._authorize(req, operation, token, client_info)
 
-        def build(query: Any, parameters: Mapping[str, str], body: Any) -> ApiRequest:
+        def build(
+            query: Any, parameters: Mapping[str, str], body: Any, content: bytes = b""
+        ) -> ApiRequest:
             return ApiRequest(
                 actor=actor,
                 client_info=client_info,
                 ids=ids,
                 names={name: text for name, text in path.items() if name not in ids},
                 body=body,
+                content=content,
                 query=query,
                 url=f"{req.scheme}://{req.netloc}{req.path}",
                 parameters=parameters,
@@ -117,8 +120,10 @@ class Dispatcher:
         if operation.exists is not None:
             operation.exists(build(None, {}, None))
         query, parameters = self.queries.read(req.query_string, operation.query)
-        body = None if operation.request is None else self.bodies.read(req, operation)
-        return build(query, parameters, body)
+        if operation.request is None:
+            return build(query, parameters, None)
+        body, content = self.bodies.read(req, operation)
+        return build(query, parameters, body, content)
 
     def _authorize(
         self, req: falcon.Request, operation: AnyOperation, token: str, client_info: ClientInfo

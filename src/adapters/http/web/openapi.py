@@ -32,15 +32,16 @@ TAGS: Mapping[str, str] = {
     "queues": "Queues of waiting jobs, and the worker processes that run them.",
     "goals": "Goals, the time logged towards them, timers and summaries.",
     "notifications": "Email preferences and unsubscribe links.",
+    "delivery": "Accounts, their members and destinations, and the delivery of events by webhook.",
     "operations": "Health checks, metrics and this document.",
     "InsightHub": "InsightHub API: sign-in, tasks and schedules.",
     "LearnFlow": "LearnFlow API: sign-in, goals, progress and summaries.",
-    "DataManager": "DataManager API: sign-in with opaque tokens, and users.",
+    "DataManager": "DataManager API: sign-in with opaque tokens, accounts and destinations.",
     "Job Processing": "Job Processing API: sign-in by email address, and jobs.",
 }
 HEADERS: Mapping[str, tuple[str, str]] = {
     "Idempotency-Key": (
-        "Repeating a request with the same key and body returns the job of the first request.",
+        "Repeating a request with the same key and body returns the first result.",
         "order-4711",
     ),
     "If-Match": (
@@ -58,6 +59,8 @@ ACCESS: Mapping[Access, str] = {
 
 INSIGHTHUB_PROBLEM = "InsightHubProblem"
 """A problem document that also has a member with messages for each invalid field."""
+COMPATIBLE = ("/api/", "/users", "/accounts", "/destinations", "/server")
+"""Prefixes of compatibility APIs; those below /api/v1/ are canonical."""
 CAPPED = f"True if the list has more than {COUNT_CAP:,} entries, the maximum of `count`."
 DISCLOSES_ACCOUNTS = " The response discloses whether an account has a username or email address."
 
@@ -109,13 +112,15 @@ class Components:
 
     def reference(self, cls: type) -> Schema:
         """
-        Add the schema of a class and return a reference to it; `str` is inline.
+        Add the schema of a class and return a reference to it; `str` and `dict` are inline.
 
         Raises:
             ValueError: Another class has the same name.
         """
         if cls is str:
             return {"type": "string"}
+        if cls is dict:
+            return {"type": "object", "additionalProperties": True}
         self._claim_names(cls)
         if cls.__name__ not in self.schemas:
             schema = dict(self._serializer.schema(cls))
@@ -187,8 +192,8 @@ def _rewrite_references(value: Any) -> Any:
 
 def _documented_path(path: str) -> str:
     """Return the documented path; compatibility APIs end with a slash."""
-    is_canonical = path.startswith("/api/v1/") or not path.startswith(("/api/", "/users"))
-    return path if is_canonical else f"{path}/"
+    is_compatible = path.startswith(COMPATIBLE) and not path.startswith("/api/v1/")
+    return f"{path}/" if is_compatible else path
 
 
 def _operation(operation: AnyOperation, components: Components) -> Schema:
@@ -220,6 +225,10 @@ def _cookie_security(operation: AnyOperation) -> list[Schema]:
 def _request(operation: AnyOperation, components: Components) -> Schema:
     """Return the schema of the body; partial operations require no field."""
     assert operation.request is not None
+    if operation.max_batch:
+        one = components.reference(operation.request)
+        several = {"type": "array", "items": one, "minItems": 1, "maxItems": operation.max_batch}
+        return {"anyOf": [one, several]}
     if not operation.partial:
         return components.reference(operation.request)
     properties = {
@@ -227,8 +236,8 @@ def _request(operation: AnyOperation, components: Components) -> Schema:
         for name, schema in components.properties(operation.request).items()
     }
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    if operation.method == "PUT":
-        schema["required"] = ["cron_expression"]
+    if operation.required:
+        schema["required"] = list(operation.required)
     return schema
 
 
@@ -331,7 +340,7 @@ def _body(body: type | ListOf | None, components: Components) -> Schema:
         return components.reference(body)
     items: Schema = {"type": "array", "items": components.reference(body.item)}
     if body.plain:
-        return items
+        return {"anyOf": [items["items"], items]} if body.or_one else items
     link = {"type": ["string", "null"], "format": "uri"}
     properties: Schema = {
         "count": {"type": "integer", "minimum": 0},

@@ -61,6 +61,7 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
         names: All other path parameters.
         url: Address without the query string.
         parameters: Query parameters as sent.
+        content: The body as received; empty if the operation takes none.
         headers: Returns the value of a header by name, or None.
         versions: Versions that `If-Match` accepts; None accepts any.
     """
@@ -77,6 +78,7 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
     accept: str
     token: str
     headers: Callable[[str], str | None]
+    content: bytes = b""
     idempotency_key: str | None = None
     versions: frozenset[int] | None = None
 
@@ -108,11 +110,16 @@ Handler = Callable[[ApiRequest[BodyT_co, QueryT_co]], ApiResponse]
 
 @frozen
 class ListOf:
-    """A list response: paged, with cursors (`history`), or a `plain` array."""
+    """
+    A list response: paged, with cursors (`history`), or a `plain` array.
+
+    With `or_one`, the response to a request with one object is one object.
+    """
 
     item: type
     plain: bool = False
     history: bool = False
+    or_one: bool = False
 
 
 def is_integer_parameter(name: str) -> bool:
@@ -131,7 +138,12 @@ class AnyOperation:
     Attributes:
         exists: Raises NotFound if the target does not exist; called before
             the body is read, so that a missing target is always a 404.
+        request: The class of the body, or `dict` for any JSON object.
         optional: The body may be omitted, which means an empty object.
+        max_batch: If not 0, the body may also be an array of at most this many
+            objects, and is then a sequence.
+        max_body_bytes: Limit of the body, if it is lower than the general one.
+        required: Fields that the body of a partial operation must have.
         statuses: Error statuses that differ from the default of their class.
         read_only: A method other than GET that changes nothing.
         discloses_accounts: The response reveals whether an account exists.
@@ -151,6 +163,9 @@ class AnyOperation:
     request: type | None
     partial: bool = field(default=False, init=False)
     optional: bool = False
+    max_batch: int = 0
+    max_body_bytes: int | None = None
+    required: Sequence[str] = ()
     query: type | None = None
     responses: Mapping[int, type | ListOf | None] = Factory(lambda: {200: None})
     media_types: Sequence[str] = (JSON,)

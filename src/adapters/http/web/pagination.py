@@ -161,6 +161,27 @@ def cursor_page(
     return ApiResponse(body={"next": next_, "previous": None, "results": results})
 
 
+def history_page(
+    request: ApiRequest[object, CursorQuery],
+    find: Callable[[int | None, int, int], tuple[Sequence[T], int]],
+    show: Callable[[T], Any],
+    get_id: Callable[[T], int],
+) -> ApiResponse:
+    """
+    Return a page of the entries that `find(before_id, offset, size)` returns.
+
+    They are those after `before_id`, in the order of the history, if it is given.
+    """
+    query = request.query
+    part = make_slice(request, query.page, query.page_size)
+    if query.cursor is None:
+        found, total = find(None, part.offset, part.size)
+        return numbered_page(request, part, [*map(show, found)], total)
+    found, _ = find(decode_cursor(query.cursor), 0, part.size)
+    last_id = get_id(found[-1]) if found else None
+    return cursor_page(request, part.size, [*map(show, found)], last_id)
+
+
 def encode_cursor(last_id: int) -> str:
     """Return the opaque cursor for the last id of a page."""
     return urlsafe_b64encode(str(last_id).encode()).decode().rstrip("=")

@@ -1,13 +1,15 @@
 """Strict parsing of request bodies, path ids, tokens and version headers."""
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
 
 import falcon
 from attrs import frozen
 
 from workbell.adapters.http.web.operations import JSON, AnyOperation
 from workbell.adapters.serialization import json_codec as jsontext
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
 from workbell.ports.serialization import Serializer
 
@@ -25,9 +27,12 @@ class BodyReader:
     serializer: Serializer
     max_bytes: int
 
-    def read(self, req: falcon.Request, operation: AnyOperation) -> Any:
+    def read(self, req: falcon.Request, operation: AnyOperation) -> tuple[Any, bytes]:
         """
-        Return the parsed body; a dict if the operation is partial.
+        Return the parsed body, and as received.
+
+        The parsed body is a dict if the operation is partial, and a sequence if it
+        is an array.
 
         Raises:
             Invalid: The body is invalid; the error names every invalid field.
@@ -35,34 +40,38 @@ class BodyReader:
             HTTPContentTooLarge: The body exceeds the limit.
         """
         assert operation.request is not None
-        data = self._bytes(req)
+        data = self._bytes(req, operation.max_body_bytes or self.max_bytes)
         if not data.strip():
             if operation.optional:
-                return self.serializer.structure({}, operation.request)
+                return self.serializer.structure({}, operation.request), data
             raise Invalid("The body is empty; send a JSON object.")
         self._check_type(req)
         value = jsontext.loads(data)
         if not operation.partial:
-            return self.serializer.structure(value, operation.request)
+            return self._structure(value, operation), data
         if not isinstance(value, dict):
             raise Invalid("The body must be a JSON object.")
-        return value
+        if missing := [name for name in operation.required if name not in value]:
+            raise Invalid(field_errors={name: [f"{name} is required"] for name in missing})
+        return value, data
 
-    def _bytes(self, req: falcon.Request) -> bytes:
+    def _structure(self, value: Any, operation: AnyOperation) -> Any:
+        kind: Any = operation.request
+        if operation.max_batch and isinstance(value, list):
+            batch = Constraints(min_length=1, max_length=operation.max_batch)
+            kind = Annotated[Sequence[kind], batch]
+        return self.serializer.structure(value, kind)
+
+    def _bytes(self, req: falcon.Request, limit: int) -> bytes:
         stream: Any = req.bounded_stream
         if req.content_length is None and req.env.get("wsgi.input_terminated"):
             stream = req.stream
-        elif (req.content_length or 0) > self.max_bytes:
-            self._too_large()
-        data: bytes = stream.read(self.max_bytes + 1)
-        if len(data) > self.max_bytes:
-            self._too_large()
+        elif (req.content_length or 0) > limit:
+            _refuse_size(limit)
+        data: bytes = stream.read(limit + 1)
+        if len(data) > limit:
+            _refuse_size(limit)
         return data
-
-    def _too_large(self) -> None:
-        raise falcon.HTTPContentTooLarge(
-            description=f"The body exceeds the limit of {self.max_bytes:,} bytes."
-        )
 
     def _check_type(self, req: falcon.Request) -> None:
         media_type, _, parameters = (req.content_type or "").partition(";")
@@ -76,6 +85,10 @@ class BodyReader:
         raise falcon.HTTPUnsupportedMediaType(
             description=f"The body must be {JSON} in UTF-8, without Content-Encoding."
         )
+
+
+def _refuse_size(limit: int) -> NoReturn:
+    raise falcon.HTTPContentTooLarge(description=f"The body exceeds the limit of {limit:,} bytes.")
 
 
 def parse_path_id(text: str) -> int:

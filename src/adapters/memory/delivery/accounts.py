@@ -1,6 +1,6 @@
 """Accounts and memberships in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from attrs import define, evolve
@@ -88,6 +88,13 @@ class MemoryMembershipRepository:
     def find(self, account_id: AccountId, user_id: UserId) -> Membership | None:
         """Return a user's membership, or None."""
         return self._tables.memberships.get((account_id, user_id))
+
+    def roles(
+        self, user_id: UserId, account_ids: Sequence[AccountId]
+    ) -> Mapping[AccountId, AccountRole]:
+        """Return a user's role in each of the accounts of which they are a member."""
+        found = (self.find(account_id, user_id) for account_id in account_ids)
+        return {each.account_id: each.role for each in found if each is not None}
 
     def first_of(self, user_id: UserId) -> Membership | None:
         """Return the user's oldest membership in an account that is not deleted."""

@@ -88,10 +88,12 @@ class MemoryDeliveryRepository:
         self, filters: DeliveryFilter, *, offset: int = 0, limit: int = 20
     ) -> tuple[Sequence[ListedDelivery], int]:
         """Return a page of deliveries, newest first, and their number up to `COUNT_CAP` + 1."""
-        found = sorted(
-            self._matching(filters), key=lambda each: (each.created_at, each.id), reverse=True
-        )
-        return [self._listed(each) for each in found[offset : offset + limit]], count_rows(found)
+        found = sorted(self._matching(filters), key=_position, reverse=True)
+        if filters.before_id is None:
+            return [*map(self._listed, found[offset : offset + limit])], count_rows(found)
+        last = self._tables.deliveries.get(filters.before_id)
+        found = [each for each in found if last and _position(each) < _position(last)]
+        return [*map(self._listed, found[offset : offset + limit])], 0
 
     def of_event(self, event: Event) -> Sequence[Delivery]:
         """Return the deliveries of an event by id."""
@@ -189,3 +191,7 @@ class MemoryDeliveryRepository:
                 and in_range(delivery.completed_at, completed_from, completed_to)
             ):
                 yield delivery
+
+
+def _position(delivery: Delivery) -> tuple[datetime, DeliveryId]:
+    return delivery.created_at, delivery.id

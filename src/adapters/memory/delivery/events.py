@@ -39,6 +39,7 @@ class MemoryEventRepository:
         *,
         event_type: str | None = None,
         key: str | None = None,
+        before_id: EventRowId | None = None,
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[Event], int]:
@@ -49,8 +50,10 @@ class MemoryEventRepository:
             if event.account_id == account_id
             and event_type in {None, event.type}
             and key in {None, event.key}
+            and (before_id is None or event.id < before_id)
         ][::-1]
-        return found[offset : offset + limit], count_rows(found)
+        page = found[offset : offset + limit]
+        return page, count_rows(found) if before_id is None else 0
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete the data, not the rows, of events received before a time; return how many."""

@@ -28,6 +28,17 @@ def equals(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[
         yield column == value
 
 
+def equals_number(column: ColumnElement[Any], value: int) -> ColumnElement[bool]:
+    """
+    Return the condition that a column has a number, which is part of the SQL text.
+
+    PostgreSQL plans a prepared statement for an average parameter: for a large
+    account it would read and sort all rows instead of following an index.
+    """
+    number = bindparam(None, int(value), type_=column.type, literal_execute=True)
+    return column == number
+
+
 def in_range(
     column: ColumnElement[Any], first: datetime | None, last: datetime | None
 ) -> Iterator[ColumnElement[bool]]:
@@ -86,3 +97,24 @@ def count_rows(rows: FromClause, *conditions: ColumnElement[bool]) -> Select[int
     limit = bindparam(COUNT_LIMIT, type_=Integer, callable_=count_limit)
     ones: Select[Any] = select(literal_column("1")).select_from(rows).where(*conditions)
     return select(func.count()).select_from(ones.limit(limit).subquery("counted"))
+
+
+def force_index(query: Select[Any], table: FromClause, name: str) -> Select[Any]:
+    """
+    Return a query that MySQL and MariaDB read by an index.
+
+    Without the hint they may choose another index, and sort all rows.
+    """
+    hint = f"FORCE INDEX ({name})"
+    return query.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
+
+
+def count_ordered(query: Select[Any]) -> Select[int]:
+    """
+    Return the query that counts the rows of an ordered query, up to `count_limit`.
+
+    The order makes the database follow the index of the list: without it, it may
+    read other rows of the table until it has found enough.
+    """
+    limit = bindparam(COUNT_LIMIT, type_=Integer, callable_=count_limit)
+    return select(func.count()).select_from(query.limit(limit).subquery("counted"))

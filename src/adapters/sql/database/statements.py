@@ -37,7 +37,7 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 AnyResult: TypeAlias = CursorResult[*tuple[Any, ...]]
 
 
-def schema_of(db: Connection) -> str | None:
+def get_schema(db: Connection) -> str | None:
     """Return the schema that qualifies table names; None is the search path."""
     translated = db.get_execution_options().get("schema_translate_map")
     return translated[None] if translated else None
@@ -125,14 +125,14 @@ class PreparedStatement:
         return rows
 
     def _for(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
-        key = db.dialect.name, schema_of(db)
+        key = db.dialect.name, get_schema(db)
         found = self._compiled.get(key)
         if found is None:
             found = self._compiled[key] = self._compile(db)
         return found
 
     def _compile(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
-        statement, schema = self._make(db.dialect.name), schema_of(db)
+        statement, schema = self._make(db.dialect.name), get_schema(db)
         options: dict[str, Any] = {"dialect": db.dialect, "column_keys": list(self._names)}
         if schema is not None and isinstance(statement, TextClause):
             statement = _qualified(statement, schema)

@@ -8,7 +8,13 @@ from attrs import evolve, frozen
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 
 from workbell.adapters.sql.database.column_types import to_db_values
-from workbell.adapters.sql.database.filters import count_limit, count_rows, in_range
+from workbell.adapters.sql.database.filters import (
+    count_limit,
+    count_ordered,
+    equals_number,
+    force_index,
+    in_range,
+)
 from workbell.adapters.sql.database.rows import RowReader
 from workbell.adapters.sql.database.statements import (
     PreparedListStatement,
@@ -16,7 +22,7 @@ from workbell.adapters.sql.database.statements import (
     prepare,
     row_to_dict,
 )
-from workbell.adapters.sql.delivery.listing import DeliveryLists
+from workbell.adapters.sql.delivery.listing import LISTED, DeliveryLists
 from workbell.adapters.sql.delivery.rows import (
     CHANGED_COLUMNS,
     attempt_from_row,
@@ -26,6 +32,7 @@ from workbell.adapters.sql.delivery.rows import (
     destination_from_row,
     event_from_row,
 )
+from workbell.adapters.sql.delivery.scopes import MEMBER, is_visible, member_of
 from workbell.adapters.sql.schema.delivery import (
     deliveries,
     delivery_attempts,
@@ -41,7 +48,8 @@ from workbell.domain.delivery.delivery import (
 from workbell.domain.delivery.destination import DestinationId
 from workbell.domain.delivery.event import Event
 from workbell.domain.errors import NotFound
-from workbell.ports.delivery.repository import MAX_LISTED_ATTEMPTS, Dispatch
+from workbell.domain.identity.actor import Scope
+from workbell.ports.delivery.repository import MAX_LISTED_ATTEMPTS, Dispatch, ListedDelivery
 
 deliveries_c, attempts_c = deliveries.c, delivery_attempts.c
 _by_id = deliveries_c.id == bindparam("delivery_id")
@@ -52,6 +60,7 @@ _DISPATCH = prepare(
     .where(_by_id),
     "delivery_id",
 )
+_VISIBLE = LISTED.where(_by_id, is_visible(deliveries_c.account_id))
 _LOCKED = prepare(select(deliveries).where(_by_id).with_for_update(), "delivery_id")
 _new_names = tuple(f"new_{name}" for name in CHANGED_COLUMNS)
 _change = (
@@ -71,6 +80,9 @@ _OF_EVENT = (
     .order_by(deliveries_c.id)
 )
 _ids = deliveries_c.id.in_(bindparam("ids", expanding=True))
+_BY_ID = force_index(
+    select(deliveries_c.id).order_by(deliveries_c.id), deliveries, "workbell_deliveries_batch_idx"
+)
 _LOCK = select(deliveries).where(_ids).order_by(deliveries_c.id).with_for_update()
 _attempt_names = (
     *("delivery_id", "destination_id", "number", "is_success", "started_at", "duration_ms"),
@@ -132,6 +144,14 @@ class SqlDeliveryRepository(DeliveryLists):
             )
         return None
 
+    def get(self, scope: Scope, delivery_id: DeliveryId) -> ListedDelivery:
+        """Return a delivery in the scope."""
+        values = {"delivery_id": delivery_id, MEMBER: member_of(scope)}
+        found = self.listed(self._db.execute(_VISIBLE, values).all())
+        if not found:
+            raise NotFound(f"There is no delivery {delivery_id}.")
+        return found[delivery_id]
+
     def get_for_update(self, delivery_id: DeliveryId) -> Delivery:
         """Lock and return a delivery."""
         rows = _LOCKED.fetch_all(self._db, (delivery_id,))
@@ -174,8 +194,8 @@ class SqlDeliveryRepository(DeliveryLists):
         while wanted:
             ids: list[int] = []
             for conditions in branches:
-                query = select(deliveries_c.id).where(*conditions, deliveries_c.id > last)
-                ids += self._db.execute(query.order_by(deliveries_c.id).limit(wanted)).scalars()
+                query = _BY_ID.where(*conditions, deliveries_c.id > last).limit(wanted)
+                ids += self._db.execute(query).scalars()
             ids = sorted(ids)[:wanted]
             found += self._lock(ids, states)
             if len(ids) < wanted:
@@ -193,7 +213,10 @@ class SqlDeliveryRepository(DeliveryLists):
     ) -> int:
         """Return how many deliveries `lock_batch` would return in all, up to `COUNT_CAP` + 1."""
         branches = _branches(destination_id, states, completed_from, completed_to)
-        counts = [self._db.execute(count_rows(deliveries, *each)).scalar_one() for each in branches]
+        counts = [
+            self._db.execute(count_ordered(_BY_ID.where(*conditions))).scalar_one()
+            for conditions in branches
+        ]
         return min(sum(counts), count_limit())
 
     def add_attempt(self, *attempts: DeliveryAttempt) -> None:
@@ -239,7 +262,8 @@ def _branches(
 ) -> Sequence[Sequence[ColumnElement[bool]]]:
     """Return the conditions of each state, because an index has the ids of one state in order."""
     completed = list(in_range(deliveries_c.completed_at, completed_from, completed_to))
-    is_of_destination = deliveries_c.destination_id == destination_id
+    is_of_destination = equals_number(deliveries_c.destination_id, destination_id)
     return [
-        [is_of_destination, deliveries_c.state == int(state), *completed] for state in set(states)
+        [is_of_destination, equals_number(deliveries_c.state, state), *completed]
+        for state in set(states)
     ]

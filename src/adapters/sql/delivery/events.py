@@ -6,7 +6,7 @@ from datetime import datetime
 from attrs import evolve, frozen
 from sqlalchemy import ColumnElement, Connection, bindparam, select, true, update
 
-from workbell.adapters.sql.database.filters import count_rows, equals
+from workbell.adapters.sql.database.filters import count_ordered, equals, equals_number, force_index
 from workbell.adapters.sql.database.rows import RowReader
 from workbell.adapters.sql.database.statements import prepare, row_to_dict
 from workbell.adapters.sql.database.strategy import Strategy
@@ -29,11 +29,9 @@ _OLD = (
     .order_by(events_c.created_at)
     .limit(bindparam("limit"))
 )
-_PURGE = (
-    update(events)
-    .where(events_c.id.in_(bindparam("ids", expanding=True)), _HAS_DATA)
-    .values(data=None, has_data=False)
-)
+_ids = events_c.id.in_(bindparam("ids", expanding=True))
+_AMONG = select(events).where(_ids).order_by(events_c.id.desc())
+_PURGE = update(events).where(_ids, _HAS_DATA).values(data=None, has_data=False)
 _READER = RowReader.of(events)
 
 
@@ -60,15 +58,23 @@ class SqlEventRepository:
         *,
         event_type: str | None = None,
         key: str | None = None,
+        before_id: EventRowId | None = None,
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[Event], int]:
         """Return a page of events, newest first, and their number up to `COUNT_CAP` + 1."""
-        conditions = list(_conditions(account_id, event_type, key))
-        query = select(events).where(*conditions).order_by(events_c.id.desc())
-        rows = self._db.execute(query.offset(offset).limit(limit))
-        page = [event_from_row(row_to_dict(row)) for row in rows]
-        return page, self._db.execute(count_rows(events, *conditions)).scalar_one()
+        newest = select(events_c.id).where(*_conditions(account_id, event_type, key))
+        newest = newest.order_by(events_c.id.desc())
+        if key is None:
+            name = "account" if event_type is None else "type"
+            newest = force_index(newest, events, f"workbell_events_{name}_idx")
+        page = newest if before_id is None else newest.where(events_c.id < before_id)
+        ids = self._db.execute(page.offset(offset).limit(limit)).scalars().all()
+        rows = self._db.execute(_AMONG, {"ids": ids}).all() if ids else ()
+        found = [event_from_row(row_to_dict(row)) for row in rows]
+        if before_id is not None:
+            return found, 0
+        return found, self._db.execute(count_ordered(newest)).scalar_one()
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete the data, not the rows, of events received before a time; return how many."""
@@ -79,6 +85,6 @@ class SqlEventRepository:
 def _conditions(
     account_id: AccountId, event_type: str | None, key: str | None
 ) -> Iterator[ColumnElement[bool]]:
-    yield events_c.account_id == account_id
+    yield equals_number(events_c.account_id, account_id)
     yield from equals(events_c.event_type, event_type)
     yield from equals(events_c.event_key, key)

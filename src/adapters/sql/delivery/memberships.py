@@ -1,6 +1,6 @@
 """Members of accounts in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
@@ -44,6 +44,9 @@ _with_user = memberships.join(users, users.c.id == members_c.user_id)
 _with_account = memberships.join(accounts, accounts.c.id == members_c.account_id)
 
 _FIND = prepare(select(memberships).where(_of_account, _of_user), "account_id", "user_id")
+_ROLES = select(members_c.account_id, members_c.role).where(
+    _of_user, members_c.account_id.in_(bindparam("account_ids", expanding=True))
+)
 _FIRST = prepare(
     select(memberships)
     .select_from(_with_account)
@@ -118,6 +121,14 @@ class SqlMembershipRepository:
     def find(self, account_id: AccountId, user_id: UserId) -> Membership | None:
         """Return a user's membership, or None."""
         return self._first(_FIND.fetch_all(self._db, (account_id, user_id)))
+
+    def roles(
+        self, user_id: UserId, account_ids: Sequence[AccountId]
+    ) -> Mapping[AccountId, AccountRole]:
+        """Return a user's role in each of the accounts of which they are a member."""
+        values = {"user_id": user_id, "account_ids": list(account_ids)}
+        rows = self._db.execute(_ROLES, values)
+        return {AccountId(account_id): AccountRole(role) for account_id, role in rows}
 
     def first_of(self, user_id: UserId) -> Membership | None:
         """Return the user's oldest membership in an account that is not deleted."""

@@ -1,4 +1,4 @@
-"""Conversion between rows and accounts, destinations, events and deliveries."""
+"""Conversion between rows and the objects of webhook delivery."""
 
 from typing import Any
 
@@ -30,8 +30,9 @@ CHANGED_COLUMNS = (
 
 
 def membership_from_row(values: dict[str, Any]) -> Membership:
-    """Convert a row's columns to a membership."""
-    return Membership(**values | {"role": AccountRole(values["role"])})
+    """Convert a row's columns to a membership; the dictionary is modified."""
+    values["role"] = AccountRole(values["role"])
+    return Membership(**values)
 
 
 def membership_values(membership: Membership) -> dict[str, Any]:
@@ -79,8 +80,9 @@ def event_values(event: Event) -> dict[str, Any]:
 
 
 def delivery_from_row(values: dict[str, Any]) -> Delivery:
-    """Convert a row's columns to a delivery."""
-    return Delivery(**values | {"state": _STATES[values["state"]]})
+    """Convert a row's columns to a delivery; the dictionary is modified."""
+    values["state"] = _STATES[values["state"]]
+    return Delivery(**values)
 
 
 def delivery_values(delivery: Delivery) -> dict[str, Any]:

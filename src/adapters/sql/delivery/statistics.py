@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Integer,
     ScalarSelect,
@@ -25,15 +26,17 @@ from workbell.ports.delivery.repository import STATISTICS_SAMPLE, DestinationSta
 
 deliveries_c, attempts_c = deliveries.c, delivery_attempts.c
 _ONE: Select[Any] = select(literal_column("1"))
+# A number in the SQL text, for the reason that `equals_number` has.
+_destination = bindparam("destination_id", type_=BigInteger, literal_execute=True)
 _recent = (
-    attempts_c.destination_id == bindparam("destination_id"),
+    attempts_c.destination_id == _destination,
     attempts_c.is_test == false(),
     attempts_c.started_at >= bindparam("since"),
 )
 _is_success = attempts_c.is_success == true()
 _waiting = [
     (
-        deliveries_c.destination_id == bindparam("destination_id"),
+        deliveries_c.destination_id == _destination,
         deliveries_c.state == literal_column(str(int(state))),
         deliveries_c.is_test == false(),
     )
@@ -71,8 +74,9 @@ def read_statistics(
     """Return the figures of a destination since a time; tests are left out."""
     cap = constraints.COUNT_CAP
     values = {"destination_id": destination_id, "since": since, "cap": cap}
-    succeeded, failed, *waiting = db.execute(_FIGURES, values).one()
-    counts, oldest = waiting[: len(UNFINISHED)], waiting[len(UNFINISHED) :]
+    figures: list[Any] = list(db.execute(_FIGURES, values).one())
+    succeeded, failed, *counts = figures[: -len(UNFINISHED)]
+    oldest = figures[-len(UNFINISHED) :]
     del values["cap"]
     durations = db.execute(_DURATIONS, values).scalars().all()
     return DestinationStatistics(

@@ -210,9 +210,9 @@ def stage_rows(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set
     held = [row for row in rows if row.concurrency_key is not None or row.task in inactive]
     _HOLD.execute_many(db, [(row.id,) for row in held])
     make_ready(db, ready, now, woken)
-    release(db, keys_of(held), now, woken)
+    release(db, get_keys(held), now, woken)
 
 
-def keys_of(rows: Iterable[Any]) -> set[str]:
+def get_keys(rows: Iterable[Any]) -> set[str]:
     """Return the concurrency keys of rows or settlements that have one."""
     return {row.concurrency_key for row in rows if row.concurrency_key is not None}

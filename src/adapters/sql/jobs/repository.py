@@ -77,7 +77,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             inserted = self._strategy.insert_jobs(self._db, jobs, states)
         self._woken.update(job.queue for job in inserted if job and job.state is JobState.READY)
         skipped = [job for job, new in zip(jobs, inserted, strict=True) if new is None]
-        if keys := concurrency_keys.keys_of(skipped):
+        if keys := concurrency_keys.get_keys(skipped):
             concurrency_keys.release(self._db, keys, now, self._woken)
         return inserted
 
@@ -117,7 +117,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         }
         if before.state is JobState.RUNNING and after.state is not JobState.RUNNING:
             values["lease_until"] = None
-        keys = concurrency_keys.keys_of([before])
+        keys = concurrency_keys.get_keys([before])
         concurrency_keys.lock(self._db, keys)  # the caller may have read the job without a lock
         guard = (
             jobs_c.id == before.id,
@@ -138,7 +138,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         rows = self._db.execute(STAGED, {"now": now, "limit": limit}).all()
         if not rows:
             return 0
-        concurrency_keys.lock(self._db, concurrency_keys.keys_of(rows))
+        concurrency_keys.lock(self._db, concurrency_keys.get_keys(rows))
         rows = self._still_scheduled(rows)
         concurrency_keys.stage_rows(self._db, rows, now, self._woken)
         return len(rows)
@@ -174,7 +174,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         """Write outcomes and attempts; return the ids of the accepted ones."""
         if not settlements:
             return set()
-        freed = concurrency_keys.keys_of(settlements)
+        freed = concurrency_keys.get_keys(settlements)
         concurrency_keys.lock(self._db, freed)
         accepted = self._strategy.write_settlements(self._db, settlements)
         if not accepted:
@@ -188,7 +188,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
 
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or CANCELLED if that was requested."""
-        self._lock_concurrency_keys_of(claims)
+        self._lock_concurrency_keys(claims)
         rows = self._running(claims)
         if not rows:
             return set()
@@ -198,7 +198,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         self._unclaim(others, JobState.READY, None)
         self._unclaim(cancelled, JobState.CANCELLED, now)
         self._woken.update(row.queue for row in others)
-        freed = concurrency_keys.keys_of(cancelled)
+        freed = concurrency_keys.get_keys(cancelled)
         concurrency_keys.release(self._db, freed, now, self._woken)
         return {JobId(row.id) for row in rows}
 
@@ -209,7 +209,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
     def hold_task(self, key: str) -> int:
         """Move a task's READY jobs to HELD; return how many."""
         rows = self._db.execute(_READY_OF_TASK, {"task": key}).all()
-        freed = concurrency_keys.keys_of(rows)
+        freed = concurrency_keys.get_keys(rows)
         concurrency_keys.lock(self._db, freed)
         held = 0
         for ids in chunks(sorted(row.id for row in rows)):
@@ -275,7 +275,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             locked.update(self._db.execute(_STILL_SCHEDULED, {"ids": ids}).scalars())
         return [row for row in rows if row.id in locked]
 
-    def _lock_concurrency_keys_of(self, claims: Sequence[tuple[JobId, int]]) -> None:
+    def _lock_concurrency_keys(self, claims: Sequence[tuple[JobId, int]]) -> None:
         """Lock the concurrency keys of claims; must precede locking their rows."""
         keys: set[str] = set()
         for ids in chunks([job_id for job_id, _ in claims]):

@@ -5,7 +5,7 @@ from typing import Any
 from alembic import context
 
 from workbell.adapters.sql.database.column_types import JsonText, UtcDateTime
-from workbell.adapters.sql.database.statements import schema_of
+from workbell.adapters.sql.database.statements import get_schema
 from workbell.adapters.sql.schema.tables import metadata
 from workbell.adapters.sql.schema.upgrade import VERSION_TABLE, include_object
 
@@ -25,7 +25,7 @@ context.configure(
     connection=connection,
     target_metadata=metadata,
     version_table=VERSION_TABLE,
-    version_table_schema=schema_of(connection),
+    version_table_schema=get_schema(connection),
     compare_type=True,
     include_object=include_object(connection),
     render_item=render_item,

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from workbell.adapters.sql.database import mysql
-from workbell.adapters.sql.database.statements import schema_of
+from workbell.adapters.sql.database.statements import get_schema
 from workbell.adapters.sql.schema.indexes import applies_to_dialect
 from workbell.adapters.sql.schema.tables import TABLE_PREFIX
 from workbell.domain.errors import Unavailable
@@ -39,7 +39,7 @@ class SchemaMigration:
 
 def current(connection: Connection) -> str | None:
     """Return the schema revision of the tables; None without tables."""
-    if not inspect(connection).has_table(VERSION_TABLE, schema=schema_of(connection)):
+    if not inspect(connection).has_table(VERSION_TABLE, schema=get_schema(connection)):
         return None
     return connection.execute(_VERSION).scalar()
 
@@ -130,7 +130,7 @@ def refuse_newer(revision: str | None) -> None:
 
 def _create_schema(connection: Connection) -> None:
     """Create the tables' PostgreSQL schema if needed; an existing one needs no CREATE right."""
-    schema = schema_of(connection)
+    schema = get_schema(connection)
     if schema is not None and not inspect(connection).has_schema(schema):
         connection.execute(CreateSchema(schema))
 

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.http.conftest import NOON, World
+from tests.adapters.http.conftest import NOON, ApiFixture
 from tests.adapters.http.web.test_rate_limits import limited
-from workbell.adapters.http.goals.views import COLUMNS
+from workbell.adapters.http.goals.views import EXPORT_COLUMNS
 from workbell.domain.rate_limits.policy import Rate
 
 GOALS = "/api/v1/goals"
 
 
-def test_a_goal_is_shown_with_all_its_fields(world: World) -> None:
-    made = world.post(
+def test_a_goal_is_shown_with_all_its_fields(api: ApiFixture) -> None:
+    made = api.post(
         GOALS, "ada", {"goal_name": "Learn", "category": "Primary", "deadline": "2026-05-03"}
     )
     assert (made.status_code, made.headers["location"]) == (201, f"{GOALS}/1")
     assert made.headers["etag"] == '"v1"'
-    assert made.json == world.get(f"{GOALS}/1").json
+    assert made.json == api.get(f"{GOALS}/1").json
     assert made.json == {
         "goal_num": 1,
         "goal_name": "Learn",
@@ -40,14 +40,14 @@ def test_a_goal_is_shown_with_all_its_fields(world: World) -> None:
     }
 
 
-def test_goals_are_filtered_ordered_and_paged(world: World) -> None:
-    world.goal(goal_name="a", category="Minor", deadline="2026-06-01")
-    world.goal(goal_name="b", is_complete=True)
-    world.goal(goal_name="c", category="Secondary")
-    world.post(f"{GOALS}/3/archive")
+def test_goals_are_filtered_ordered_and_paged(api: ApiFixture) -> None:
+    api.goal(goal_name="a", category="Minor", deadline="2026-06-01")
+    api.goal(goal_name="b", is_complete=True)
+    api.goal(goal_name="c", category="Secondary")
+    api.post(f"{GOALS}/3/archive")
 
     def numbers(query: str) -> list[int]:
-        return [one["goal_num"] for one in world.get(f"{GOALS}?{query}").json["results"]]
+        return [one["goal_num"] for one in api.get(f"{GOALS}?{query}").json["results"]]
 
     assert numbers("") == [1, 2, 3]
     assert numbers("category=Minor") == numbers("deadline__lte=2026-06-01") == [1]
@@ -56,35 +56,35 @@ def test_goals_are_filtered_ordered_and_paged(world: World) -> None:
     assert numbers("ordering=-category,goal_name") == [1, 3, 2]
     assert numbers("page_size=1&page=2") == [2]
     for wrong in ("category=Huge", "deadline__gte=soon", "ordering=owner", "state=gone", "page=0"):
-        problem = world.get(f"{GOALS}?{wrong}")
+        problem = api.get(f"{GOALS}?{wrong}")
         assert problem.status_code == 400
         assert next(iter(problem.json["field_errors"])).startswith(wrong.partition("=")[0])
-    assert world.get(f"{GOALS}?page=9").status_code == 404
+    assert api.get(f"{GOALS}?page=9").status_code == 404
 
 
-def test_a_stale_change_is_412_with_the_fields_changed_since(world: World) -> None:
-    world.goal()
+def test_a_stale_change_is_412_with_the_fields_changed_since(api: ApiFixture) -> None:
+    api.goal()
     path = f"{GOALS}/1"
-    changed = world.call("PATCH", path, "ada", {"category": "Minor"}, headers={"If-Match": '"v1"'})
+    changed = api.call("PATCH", path, "ada", {"category": "Minor"}, headers={"If-Match": '"v1"'})
     assert (changed.status_code, changed.headers["etag"]) == (200, '"v2"')
     for method in ("PATCH", "DELETE"):
-        stale = world.call(method, path, "ada", {}, headers={"If-Match": '"v1"'})
+        stale = api.call(method, path, "ada", {}, headers={"If-Match": '"v1"'})
         assert (stale.status_code, stale.json["changed"]) == (412, ["category"])
-    world.log()
-    gone = world.call("DELETE", path, "ada", headers={"If-Match": '"v2"'})
+    api.log()
+    gone = api.call("DELETE", path, "ada", headers={"If-Match": '"v2"'})
     assert gone.status_code == 204
-    assert world.get(path).status_code == 404
-    assert world.goal()["goal_num"] == 2
+    assert api.get(path).status_code == 404
+    assert api.goal()["goal_num"] == 2
 
 
-def test_progress_is_logged_shown_changed_and_deleted(world: World) -> None:
-    world.goal()
-    made = world.post(
+def test_progress_is_logged_shown_changed_and_deleted(api: ApiFixture) -> None:
+    api.goal()
+    made = api.post(
         f"{GOALS}/1/progress",
         json={"progress": "Done", "logged_hours": "02:30:00", "total_hours": "30:00:00"},
     )
     assert (made.status_code, made.headers["location"]) == (201, f"{GOALS}/1/progress/1")
-    assert made.json == world.get(f"{GOALS}/1/progress/1").json
+    assert made.json == api.get(f"{GOALS}/1/progress/1").json
     assert made.json == {
         "goal_num": 1,
         "progress_num": 1,
@@ -101,15 +101,15 @@ def test_progress_is_logged_shown_changed_and_deleted(world: World) -> None:
         "updated_at": "2026-05-04T12:00:00Z",
     }
     path = f"{GOALS}/1/progress/1"
-    changed = world.call("PATCH", path, "ada", {"logged_hours": "30:00:00"}).json
+    changed = api.call("PATCH", path, "ada", {"logged_hours": "30:00:00"}).json
     assert (changed["is_complete"], changed["percentage_complete"]) == (True, 100.0)
-    assert world.get(f"{GOALS}/1").json["completion_percentage"] == 100.0
-    world.log()
-    assert world.get(f"{GOALS}/1/progress?is_complete=true&search=length").json["count"] == 1
-    newest = world.get("/api/v1/progress").json["results"]
+    assert api.get(f"{GOALS}/1").json["completion_percentage"] == 100.0
+    api.log()
+    assert api.get(f"{GOALS}/1/progress?is_complete=true&search=length").json["count"] == 1
+    newest = api.get("/api/v1/progress").json["results"]
     assert [one["progress_num"] for one in newest] == [2, 1]
-    assert world.call("DELETE", path, "ada").status_code == 204
-    assert world.log()["progress_num"] == 3
+    assert api.call("DELETE", path, "ada").status_code == 204
+    assert api.log()["progress_num"] == 3
 
 
 @pytest.mark.parametrize(
@@ -137,61 +137,59 @@ def test_progress_is_logged_shown_changed_and_deleted(world: World) -> None:
         ({"started_at": "0001-01-01T00:00:00Z", "ended_at": "0001-01-01T01:00:00Z"}, "started_at"),
     ],
 )
-def test_invalid_input_names_the_field(world: World, body: dict[str, Any], field: str) -> None:
-    world.goal()
-    world.log(started_at="2026-05-04T08:00:00Z", ended_at="2026-05-04T09:00:00Z")
-    refused = world.post(f"{GOALS}/1/progress", json={"progress": "x", **body})
+def test_invalid_input_names_the_field(api: ApiFixture, body: dict[str, Any], field: str) -> None:
+    api.goal()
+    api.log(started_at="2026-05-04T08:00:00Z", ended_at="2026-05-04T09:00:00Z")
+    refused = api.post(f"{GOALS}/1/progress", json={"progress": "x", **body})
     assert refused.status_code == 400
     assert field in refused.json["field_errors"]
-    assert world.get("/api/v1/progress").json["count"] == 1
+    assert api.get("/api/v1/progress").json["count"] == 1
 
 
-def test_a_timer_runs_and_is_stopped_with_or_without_a_body(world: World) -> None:
-    world.goal()
-    world.goal()
-    started = world.post(f"{GOALS}/1/timer/start").json
+def test_a_timer_runs_and_is_stopped_with_or_without_a_body(api: ApiFixture) -> None:
+    api.goal()
+    api.goal()
+    started = api.post(f"{GOALS}/1/timer/start").json
     assert started == {"goal_num": 1, "started_at": "2026-05-04T12:00:00Z", "stopped": None}
-    assert world.get(f"{GOALS}/1").json["timer_started_at"] == started["started_at"]
-    world.clock.at = NOON + timedelta(minutes=5)
-    other = world.post(f"{GOALS}/2/timer/start").json
+    assert api.get(f"{GOALS}/1").json["timer_started_at"] == started["started_at"]
+    api.clock.at = NOON + timedelta(minutes=5)
+    other = api.post(f"{GOALS}/2/timer/start").json
     assert other["stopped"]["logged_hours"] == "00:05:00"
-    assert world.post(f"{GOALS}/1/timer/stop").json["code"] == "no_timer"
-    world.clock.at += timedelta(minutes=4)
-    entry = world.post(f"{GOALS}/2/timer/stop").json
+    assert api.post(f"{GOALS}/1/timer/stop").json["code"] == "no_timer"
+    api.clock.at += timedelta(minutes=4)
+    entry = api.post(f"{GOALS}/2/timer/stop").json
     assert (entry["logged_hours"], entry["total_hours"]) == ("00:04:00", "00:04:00")
     assert entry["ended_at"] == "2026-05-04T12:09:00Z"
-    world.post(f"{GOALS}/2/timer/start")
-    world.clock.at += timedelta(minutes=5)
+    api.post(f"{GOALS}/2/timer/start")
+    api.clock.at += timedelta(minutes=5)
     asked = {"progress": "Half of it", "total_hours": "00:10:00"}
-    entry = world.post(f"{GOALS}/2/timer/stop", json=asked).json
+    entry = api.post(f"{GOALS}/2/timer/stop", json=asked).json
     assert (entry["progress"], entry["percentage_complete"]) == ("Half of it", 50.0)
 
 
-def test_goals_are_paused_archived_and_resumed(world: World) -> None:
-    world.goal()
+def test_goals_are_paused_archived_and_resumed(api: ApiFixture) -> None:
+    api.goal()
     states = [
-        (word, world.post(f"{GOALS}/1/{word}").json["state"])
+        (word, api.post(f"{GOALS}/1/{word}").json["state"])
         for word in ("pause", "archive", "resume")
     ]
     assert states == [("pause", "paused"), ("archive", "archived"), ("resume", "active")]
-    world.post(f"{GOALS}/1/archive")
+    api.post(f"{GOALS}/1/archive")
     for path in ("progress", "timer/start", "pause"):
         body = {"progress": "x", "logged_hours": "01:00:00"} if path == "progress" else None
-        refused = world.post(f"{GOALS}/1/{path}", json=body)
+        refused = api.post(f"{GOALS}/1/{path}", json=body)
         assert (refused.status_code, refused.json["code"]) == (409, "goal_closed")
 
 
-def test_an_export_is_csv_without_formulas(world: World) -> None:
-    world.goal(goal_name="=cmd|' /C calc'!A0")
-    world.log(progress="@SUM(1)\nand, more", logged_hours="01:00:00", total_hours="03:00:00")
-    world.log(
-        progress="plain ü", started_at="2026-05-04T08:00:00Z", ended_at="2026-05-04T09:00:00Z"
-    )
-    answer = world.get("/api/v1/progress/export")
+def test_an_export_is_csv_without_formulas(api: ApiFixture) -> None:
+    api.goal(goal_name="=cmd|' /C calc'!A0")
+    api.log(progress="@SUM(1)\nand, more", logged_hours="01:00:00", total_hours="03:00:00")
+    api.log(progress="plain ü", started_at="2026-05-04T08:00:00Z", ended_at="2026-05-04T09:00:00Z")
+    answer = api.get("/api/v1/progress/export")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
     assert "attachment" in answer.headers["content-disposition"]
     head, first, second = csv.reader(StringIO(answer.content.decode(), newline=""))
-    assert tuple(head) == COLUMNS
+    assert tuple(head) == EXPORT_COLUMNS
     assert first == [
         "1", "'=cmd|' /C calc'!A0", "Primary", "1", "'@SUM(1)\nand, more", "01:00:00", "03:00:00",
         "false", "33.33", "2026-05-04", "UTC", "", "", "2026-05-04T12:00:00Z",
@@ -201,17 +199,17 @@ def test_an_export_is_csv_without_formulas(world: World) -> None:
     ]  # fmt: skip
 
 
-def test_the_quota_covers_progress_in_both_apis_and_nothing_else(world: World) -> None:
-    world.join("eve", tier="premium")
-    world = limited(world, user=Rate(1000, 3600), free=Rate(10, 86_400), premium=Rate(1000, 86_400))
+def test_the_quota_covers_progress_in_both_apis_and_nothing_else(api: ApiFixture) -> None:
+    api.join("eve", tier="premium")
+    api = limited(api, user=Rate(1000, 3600), free=Rate(10, 86_400), premium=Rate(1000, 86_400))
     for caller in ("ada", "eve"):
-        world.goal(caller)
+        api.goal(caller)
     paths = ("/api/v1/progress", "/api/progress/", "/api/goals/1/progress/")
     for path, left in zip(paths, (9, 8, 7), strict=True):
-        assert f'"free";r={left}' in world.get(path).headers["ratelimit"]
+        assert f'"free";r={left}' in api.get(path).headers["ratelimit"]
     for _ in range(12):
-        assert '"free"' not in world.get(f"{GOALS}/1").headers["ratelimit"]
-    quota = world.get("/api/v1/quota").json
+        assert '"free"' not in api.get(f"{GOALS}/1").headers["ratelimit"]
+    quota = api.get("/api/v1/quota").json
     assert quota["tier"] == "free"
     assert quota["policies"][0] == {
         "policy": "free", "limit": 10, "period_seconds": 86_400, "used": 3, "remaining": 7,
@@ -219,36 +217,34 @@ def test_the_quota_covers_progress_in_both_apis_and_nothing_else(world: World) -
     }  # fmt: skip
     assert quota["policies"][1]["policy"] == "user"
     for path in ["/api/v1/progress/export"] * 6 + [f"{GOALS}/1/progress/1"]:
-        assert world.get(path).status_code in {200, 404}
+        assert api.get(path).status_code in {200, 404}
     for _ in range(3):
-        refused = world.post(f"{GOALS}/1/progress", json={"progress": "x"})
+        refused = api.post(f"{GOALS}/1/progress", json={"progress": "x"})
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "86400")
-    assert world.get("/api/v1/quota").json["policies"][0]["used"] == 10
-    assert world.get("/api/v1/progress", "eve").status_code == 200
-    assert world.get("/api/v1/quota", "bob").json["policies"][0]["resets_at"] is None
-    world.clock.at = NOON + timedelta(days=1, seconds=1)
-    world.tokens["ada"] = world.parts.login.login("ada", "correct horse 7").access
-    assert world.get("/api/v1/progress").status_code == 200
+    assert api.get("/api/v1/quota").json["policies"][0]["used"] == 10
+    assert api.get("/api/v1/progress", "eve").status_code == 200
+    assert api.get("/api/v1/quota", "bob").json["policies"][0]["resets_at"] is None
+    api.clock.at = NOON + timedelta(days=1, seconds=1)
+    api.tokens["ada"] = api.deps.login.login("ada", "correct horse 7").access
+    assert api.get("/api/v1/progress").status_code == 200
 
 
-def test_learnflow_lists_the_same_goals_in_pages_of_five(world: World) -> None:
+def test_learnflow_lists_the_same_goals_in_pages_of_five(api: ApiFixture) -> None:
     for _ in range(11):
-        world.goal()
-    made = world.post(
+        api.goal()
+    made = api.post(
         "/api/goals/", json={"goal_name": "Learn", "category": "Primary", "deadline": "2026-12-31"}
     )
     assert (made.status_code, made.headers["location"]) == (201, "/api/goals/12")
-    first = world.get("/api/goals/").json
+    first = api.get("/api/goals/").json
     assert (first["count"], len(first["results"])) == (12, 5)
-    assert len(world.get("/api/goals/?page_size=50").json["results"]) == 10
-    assert world.get("/api/goals/?category=Minor").json["count"] == 0
-    logged = world.post(
-        "/api/goals/12/progress/", json={"progress": "x", "logged_hours": "01:00:00"}
-    )
+    assert len(api.get("/api/goals/?page_size=50").json["results"]) == 10
+    assert api.get("/api/goals/?category=Minor").json["count"] == 0
+    logged = api.post("/api/goals/12/progress/", json={"progress": "x", "logged_hours": "01:00:00"})
     assert logged.headers["location"] == "/api/goals/12/progress/1"
-    assert world.get("/api/goals/12/progress/1").json == logged.json
+    assert api.get("/api/goals/12/progress/1").json == logged.json
     path = "/api/goals/12/progress/1/"
-    assert world.call("PATCH", path, "ada", {"progress": "y"}).json["progress"] == "y"
-    assert world.get("/api/progress/").json["count"] == 1
-    assert world.get("/api/progress/", "bob").json["count"] == 0
-    assert world.get("/api/progress/", None).status_code == 401
+    assert api.call("PATCH", path, "ada", {"progress": "y"}).json["progress"] == "y"
+    assert api.get("/api/progress/").json["count"] == 1
+    assert api.get("/api/progress/", "bob").json["count"] == 0
+    assert api.get("/api/progress/", None).status_code == 401

@@ -5,36 +5,38 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.http.conftest import NOON, World
+from tests.adapters.http.conftest import NOON, ApiFixture
 
 LINK = "/api/v1/unsubscribe/"
 
 
-def log(world: World, hours: str, days_ago: float = 0, goal: int = 1, caller: str = "ada") -> None:
+def log(
+    api: ApiFixture, hours: str, days_ago: float = 0, goal: int = 1, caller: str = "ada"
+) -> None:
     """Log time as of some days ago."""
-    world.clock.at = NOON - timedelta(days=days_ago)
+    api.clock.at = NOON - timedelta(days=days_ago)
     body = {"progress": "x", "logged_hours": hours, "total_hours": "99:00:00"}
-    made = world.post(f"/api/v1/goals/{goal}/progress", caller, body)
+    made = api.post(f"/api/v1/goals/{goal}/progress", caller, body)
     assert made.status_code == 201, made.json
-    world.clock.at = NOON
+    api.clock.at = NOON
 
 
 @pytest.fixture
-def logged(world: World) -> World:
+def logged(api: ApiFixture) -> ApiFixture:
     """An application where ada has logged time for two goals, and bob for one."""
-    world.goal()
-    world.goal()
-    world.goal("bob")
-    log(world, "01:20:00")
-    log(world, "00:30:00", 1, goal=2)
-    log(world, "02:00:00", 40)
-    log(world, "09:00:00", caller="bob")
-    return world
+    api.goal()
+    api.goal()
+    api.goal("bob")
+    log(api, "01:20:00")
+    log(api, "00:30:00", 1, goal=2)
+    log(api, "02:00:00", 40)
+    log(api, "09:00:00", caller="bob")
+    return api
 
 
 @pytest.mark.parametrize("root", ["/api/v1", "/api"])
 def test_weeks_and_months_are_listed_oldest_first_with_two_decimals(
-    logged: World, root: str
+    logged: ApiFixture, root: str
 ) -> None:
     assert logged.get(f"{root}/summary/weekly").json == [
         {"week_start": "2026-03-23", "total_hours": 2.0},
@@ -54,7 +56,7 @@ def test_weeks_and_months_are_listed_oldest_first_with_two_decimals(
     assert logged.get(f"{root}/summary/weekly", "root").json == []
 
 
-def test_an_entry_shows_in_the_next_summary_and_the_cache_is_counted(logged: World) -> None:
+def test_an_entry_shows_in_the_next_summary_and_the_cache_is_counted(logged: ApiFixture) -> None:
     for _ in range(2):
         logged.get("/api/v1/summary/weekly")
     log(logged, "01:00:00")
@@ -64,7 +66,7 @@ def test_an_entry_shows_in_the_next_summary_and_the_cache_is_counted(logged: Wor
     assert 'workbell_cache_requests_total{outcome="miss",summary="week"} 2.0\n' in seen
 
 
-def test_a_range_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) -> None:
+def test_a_range_has_buckets_a_comparison_streaks_and_a_heat_map(logged: ApiFixture) -> None:
     path = "/api/v1/summary/range?first=2026-04-27&last=2026-05-04"
     assert logged.get(f"{path}&group=week").json == {
         "first": "2026-04-27",
@@ -115,71 +117,71 @@ def test_a_range_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) 
         ("goal=x", "goal"),
     ],
 )
-def test_an_invalid_range_names_the_parameter(world: World, query: str, field: str) -> None:
-    refused = world.get(f"/api/v1/summary/range?{query}")
+def test_an_invalid_range_names_the_parameter(api: ApiFixture, query: str, field: str) -> None:
+    refused = api.get(f"/api/v1/summary/range?{query}")
     assert refused.status_code == 400
     assert list(refused.json["field_errors"]) == [field]
 
 
-def test_a_range_of_an_unknown_goal_is_404(logged: World) -> None:
+def test_a_range_of_an_unknown_goal_is_404(logged: ApiFixture) -> None:
     assert logged.get("/api/v1/summary/range?goal=2", "bob").status_code == 404
 
 
-def test_preferences_belong_to_the_caller(world: World) -> None:
+def test_preferences_belong_to_the_caller(api: ApiFixture) -> None:
     path = "/api/v1/notification-preferences"
-    assert world.get(path).json == {"reminders": True, "reminder_time": None}
+    assert api.get(path).json == {"reminders": True, "reminder_time": None}
     wanted = {"reminders": True, "reminder_time": "07:45"}
-    assert world.call("PUT", path, "ada", wanted).json == wanted
-    assert world.get(path).json == wanted
-    assert world.get(path, "bob").json["reminder_time"] is None
-    assert world.call("PUT", path, "ada", {}).json["reminder_time"] is None
+    assert api.call("PUT", path, "ada", wanted).json == wanted
+    assert api.get(path).json == wanted
+    assert api.get(path, "bob").json["reminder_time"] is None
+    assert api.call("PUT", path, "ada", {}).json["reminder_time"] is None
     for wrong in ({"reminder_time": "07:50"}, {"reminder_time": "24:00"}, {"reminders": "yes"}):
-        refused = world.call("PUT", path, "ada", wrong)
+        refused = api.call("PUT", path, "ada", wrong)
         assert refused.status_code == 400
         assert list(refused.json["field_errors"]) == list(wrong)
 
 
-def find_link(world: World, caller: str) -> str:
+def find_link(api: ApiFixture, caller: str) -> str:
     """Return the path of the unsubscribe link in a reminder."""
-    world.goal(caller)
+    api.goal(caller)
     day = (NOON + timedelta(days=7)).date()
-    message = world.parts.reminders.compose_email(world.people[caller].id, day, [1])
+    message = api.deps.reminders.compose_email(api.users[caller].id, day, [1])
     assert message is not None
     return message.unsubscribe.removeprefix("http://localhost")
 
 
-def list_reminders(world: World, caller: str) -> bool:
-    return bool(world.get("/api/v1/notification-preferences", caller).json["reminders"])
+def list_reminders(api: ApiFixture, caller: str) -> bool:
+    return bool(api.get("/api/v1/notification-preferences", caller).json["reminders"])
 
 
-def test_post_unsubscribes_and_get_changes_nothing(world: World) -> None:
-    link = find_link(world, "ada")
+def test_post_unsubscribes_and_get_changes_nothing(api: ApiFixture) -> None:
+    link = find_link(api, "ada")
     assert link.startswith(LINK)
-    shown = world.get(link, None, headers={"Accept": "text/html,*/*"})
+    shown = api.get(link, None, headers={"Accept": "text/html,*/*"})
     assert shown.headers["content-type"] == "text/html; charset=utf-8"
     assert "form-action 'self'" in shown.headers["content-security-policy"]
     assert '<form method="post">' in shown.text
-    assert world.get(link, None).json == {"category": "reminders", "unsubscribed": False}
-    assert list_reminders(world, "ada")
+    assert api.get(link, None).json == {"category": "reminders", "unsubscribed": False}
+    assert list_reminders(api, "ada")
 
     click: dict[str, Any] = {
         "body": "List-Unsubscribe=One-Click",
         "headers": {"Content-Type": "application/x-www-form-urlencoded"},
     }
     for _ in range(2):
-        done = world.post(link, None, **click)
+        done = api.post(link, None, **click)
         assert (done.status_code, done.json["unsubscribed"]) == (200, True)
-    assert not list_reminders(world, "ada")
-    assert list_reminders(world, "bob")
-    page = world.post(link, None, headers={"Accept": "text/html"})
+    assert not list_reminders(api, "ada")
+    assert list_reminders(api, "bob")
+    page = api.post(link, None, headers={"Accept": "text/html"})
     assert "no more reminders" in page.text
 
 
-def test_a_tampered_link_is_404(world: World) -> None:
-    link = find_link(world, "ada")
-    other = link.replace(f"-{world.people['ada'].id}-", f"-{world.people['bob'].id}-")
+def test_a_tampered_link_is_404(api: ApiFixture) -> None:
+    link = find_link(api, "ada")
+    other = link.replace(f"-{api.users['ada'].id}-", f"-{api.users['bob'].id}-")
     for wrong in (other, link[:-1], f"{LINK}x", f"{LINK}reminders-1-%00"):
         for method in ("GET", "POST"):
-            assert world.call(method, wrong, None).status_code == 404
-    assert list_reminders(world, "ada")
-    assert list_reminders(world, "bob")
+            assert api.call(method, wrong, None).status_code == 404
+    assert list_reminders(api, "ada")
+    assert list_reminders(api, "bob")

@@ -8,14 +8,14 @@ import pytest
 from attrs import evolve
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.adapters.http.conftest import World
+from tests.adapters.http.conftest import ApiFixture
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.domain.errors import Throttled, Unavailable
 from workbell.ports.jobs.queues import WorkerInfo
 
 
-def test_health_and_readiness_need_no_sign_in(empty: World) -> None:
+def test_health_and_readiness_need_no_sign_in(empty: ApiFixture) -> None:
     assert empty.get("/api/health/", None).json == {
         "status": "healthy",
         "database": "connected",
@@ -29,11 +29,11 @@ def test_health_and_readiness_need_no_sign_in(empty: World) -> None:
     }
 
 
-def test_health_names_the_unavailable_parts(empty: World) -> None:
+def test_health_names_the_unavailable_parts(empty: ApiFixture) -> None:
     def away() -> None:
         raise Unavailable("Redis does not answer.")
 
-    empty.client.app = build_app(evolve(empty.parts, cache=away))
+    empty.client.app = build_app(evolve(empty.deps, cache=away))
     result = empty.get("/api/health/", None)
     assert result.status_code == 503
     assert (result.json["database"], result.json["cache"]) == ("connected", "disconnected")
@@ -41,8 +41,8 @@ def test_health_names_the_unavailable_parts(empty: World) -> None:
     assert result.json["request_id"] == result.headers["x-request-id"]
 
 
-def test_an_outdated_schema_revision_is_not_ready(empty: World) -> None:
-    empty.client.app = build_app(evolve(empty.parts, outdated={"memory"}))
+def test_an_outdated_schema_revision_is_not_ready(empty: ApiFixture) -> None:
+    empty.client.app = build_app(evolve(empty.deps, outdated={"memory"}))
     result = empty.get("/readyz", None)
     assert (result.status_code, result.json["schema_version"]) == (503, "memory")
 
@@ -52,23 +52,23 @@ def test_an_outdated_schema_revision_is_not_ready(empty: World) -> None:
     [(Throttled(2.1), 429, "3"), (Unavailable("away", retry_after=0.2), 503, "1")],
 )
 def test_a_client_that_must_wait_gets_retry_after(
-    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, seconds: str
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, seconds: str
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(type(world.parts.jobs), "queues", fail)
-    result = world.get("/api/v1/queues")
+    monkeypatch.setattr(type(api.deps.jobs), "queues", fail)
+    result = api.get("/api/v1/queues")
     assert (result.status_code, result.headers["retry-after"]) == (status, seconds)
     assert result.headers["content-type"] == "application/problem+json"
 
 
-def test_a_request_is_logged_once_with_its_route(world: World) -> None:
+def test_a_request_is_logged_once_with_its_route(api: ApiFixture) -> None:
     from structlog.testing import capture_logs
 
-    world.schedule()
+    api.schedule()
     with capture_logs() as logs:
-        world.get("/api/v1/schedules/1")
+        api.get("/api/v1/schedules/1")
     (line,) = logs
     assert line["event"] == "request"
     assert line["route"] == "/api/v1/schedules/{schedule_id}"
@@ -80,39 +80,39 @@ def test_a_request_is_logged_once_with_its_route(world: World) -> None:
 
 @pytest.mark.parametrize("origins", [(), ("https://app.example",)])
 def test_the_liveness_shortcut_responds_like_the_operation(
-    make_world: Callable[[HttpSettings], World], origins: tuple[str, ...]
+    make_api: Callable[[HttpSettings], ApiFixture], origins: tuple[str, ...]
 ) -> None:
     """Requests that the shortcut does not match are handled by Falcon."""
     settings = HttpSettings(
         public_url="https://workbell.example", cors_origins=origins, allowed_hosts=["workbell"]
     )
-    world = make_world(settings)
+    api = make_api(settings)
     asked = {"X-Request-ID": "one"}
-    usual = world.get("/livez", None, headers=asked)
-    whole = world.get("/livez/", None, headers=asked)
+    usual = api.get("/livez", None, headers=asked)
+    whole = api.get("/livez/", None, headers=asked)
     assert usual.text == whole.text == '{"status":"alive"}'
     assert usual.headers == whole.headers
     assert usual.headers["x-request-id"] == "one"
     assert usual.headers["strict-transport-security"]
-    assert len(world.get("/livez", None).headers["x-request-id"]) == 32
-    assert world.get("/livez?much=1", None).status_code == 400
-    assert world.get("/livez", None, headers={"Accept": "text/html"}).status_code == 406
-    assert world.client.simulate_head("/livez").text == ""
-    assert world.client.simulate_post("/livez").status_code == 405
+    assert len(api.get("/livez", None).headers["x-request-id"]) == 32
+    assert api.get("/livez?much=1", None).status_code == 400
+    assert api.get("/livez", None, headers={"Accept": "text/html"}).status_code == 406
+    assert api.client.simulate_head("/livez").text == ""
+    assert api.client.simulate_post("/livez").status_code == 405
 
 
-def test_a_probe_is_logged_only_if_it_fails(empty: World) -> None:
+def test_a_probe_is_logged_only_if_it_fails(empty: ApiFixture) -> None:
     from structlog.testing import capture_logs
 
-    empty.client.app = build_app(evolve(empty.parts, outdated={"memory"}))
+    empty.client.app = build_app(evolve(empty.deps, outdated={"memory"}))
     with capture_logs() as logs:
         empty.get("/livez", None)
         empty.get("/readyz", None)
     assert [line["log_level"] for line in logs] == ["debug", "info"]
 
 
-def test_every_metric_of_the_api_has_a_help_text(world: World) -> None:
-    text = world.get("/metrics", "root").text
+def test_every_metric_of_the_api_has_a_help_text(api: ApiFixture) -> None:
+    text = api.get("/metrics", "root").text
     found = {each.name: each for each in text_string_to_metric_families(text)}
     assert set(found) == {
         "workbell_build_info",
@@ -129,10 +129,10 @@ def test_every_metric_of_the_api_has_a_help_text(world: World) -> None:
     assert all(each.documentation for each in found.values())
 
 
-def test_a_worker_is_live_while_its_lease_is_valid(world: World) -> None:
-    now, lease = world.clock.at, world.parts.worker_lease
+def test_a_worker_is_live_while_its_lease_is_valid(api: ApiFixture) -> None:
+    now, lease = api.clock.at, api.deps.worker_lease
     ages = [timedelta(), lease, lease + timedelta(seconds=1)]
-    with world.store.begin() as tx:
+    with api.store.begin() as tx:
         for number, age in enumerate(ages):
             tx.workers.heartbeat(
                 WorkerInfo(
@@ -146,4 +146,4 @@ def test_a_worker_is_live_while_its_lease_is_valid(world: World) -> None:
                     queues=("default",),
                 )
             )
-    assert "workbell_workers_live 2.0\n" in world.get("/metrics", "root").text
+    assert "workbell_workers_live 2.0\n" in api.get("/metrics", "root").text

@@ -7,7 +7,7 @@ import falcon.testing
 import pytest
 from attrs import define, evolve
 
-from tests.adapters.http.conftest import PASSWORD, World, build_world
+from tests.adapters.http.conftest import PASSWORD, ApiFixture, build_api
 from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS
 from workbell.adapters.http.web.middleware import HttpSettings
@@ -20,7 +20,7 @@ from workbell.services.rate_limits import RateLimiting
 HTTPS, HTTP = "https://bell.example.org", "http://localhost:8000"
 SESSION = "/api/v1/auth/session"
 LOGOUT = "/api/v1/auth/logout"
-OPERATIONS = {one.name: one for one in make_operations(build_world(Path()).parts)}
+OPERATIONS = {one.name: one for one in make_operations(build_api(Path()).deps)}
 GUARDED = [name for name, one in OPERATIONS.items() if one.access is not Access.ANYONE]
 OURS = [name for name in GUARDED if OPERATIONS[name].by_cookie]
 UNSAFE = [name for name in OURS if OPERATIONS[name].method not in SAFE_METHODS]
@@ -30,7 +30,7 @@ UNSAFE = [name for name in OURS if OPERATIONS[name].method not in SAFE_METHODS]
 class Page:
     """A page of the service in a user's browser."""
 
-    world: World
+    api: ApiFixture
     url: str
     cookie: str = ""
     csrf: str = ""
@@ -42,7 +42,7 @@ class Page:
             sent |= {"Origin": self.url, CSRF_HEADER: self.csrf or None}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         kept = {name: value for name, value in sent.items() if value is not None}
-        return self.world.call(method, path, None, json, headers=kept)
+        return self.api.call(method, path, None, json, headers=kept)
 
     def login(self, name: str = "ada", password: str = PASSWORD, **headers: str | None) -> Any:
         answer = self.ask("POST", SESSION, {"username": name, "password": password}, **headers)
@@ -57,22 +57,22 @@ class Page:
         return int(self.ask(operation.method, path, **headers).status_code)
 
 
-def make_page(world: World, url: str) -> Page:
-    parts = evolve(world.parts, settings=HttpSettings(public_url=url, docs=False))
+def make_page(api: ApiFixture, url: str) -> Page:
+    parts = evolve(api.deps, settings=HttpSettings(public_url=url, docs=False))
     client = falcon.testing.TestClient(build_app(parts))
-    return Page(evolve(world, parts=parts, client=client), url)
+    return Page(evolve(api, deps=parts, client=client), url)
 
 
 @pytest.fixture(params=[HTTPS, HTTP])
-def page(request: pytest.FixtureRequest, world: World) -> Page:
-    return make_page(world, request.param)
+def page(request: pytest.FixtureRequest, api: ApiFixture) -> Page:
+    return make_page(api, request.param)
 
 
-def test_the_cookie_has_all_protective_attributes(world: World) -> None:
-    header = make_page(world, HTTPS).login().headers["set-cookie"]
+def test_the_cookie_has_all_protective_attributes(api: ApiFixture) -> None:
+    header = make_page(api, HTTPS).login().headers["set-cookie"]
     assert header.startswith("__Host-workbell=wbs_")
     assert set(header.split("; ")[1:]) == {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
-    plain = make_page(world, HTTP).login()
+    plain = make_page(api, HTTP).login()
     assert plain.headers["set-cookie"].startswith("workbell=wbs_")
     assert "Secure" not in plain.headers["set-cookie"]
     assert plain.headers["cache-control"] == "no-store"
@@ -92,8 +92,8 @@ def test_a_page_reads_its_user_and_csrf_token(page: Page) -> None:
     assert page.ask("POST", "/api/v1/schedules", body).json["user_username"] == "ada"
 
 
-def test_a_bearer_token_has_no_csrf_token(world: World) -> None:
-    assert world.get(SESSION).json["csrf_token"] is None
+def test_a_bearer_token_has_no_csrf_token(api: ApiFixture) -> None:
+    assert api.get(SESSION).json["csrf_token"] is None
 
 
 def test_unsafe_methods_require_the_csrf_token_of_the_session(page: Page) -> None:
@@ -133,8 +133,10 @@ def test_requests_from_another_origin_are_rejected(page: Page, headers: dict[str
     assert page.ask("GET", SESSION).json["user"]["username"] == "ada"
 
 
-def test_every_unsafe_operation_by_cookie_requires_csrf_token_and_own_origin(world: World) -> None:
-    page = make_page(world, HTTP)
+def test_every_unsafe_operation_by_cookie_requires_csrf_token_and_own_origin(
+    api: ApiFixture,
+) -> None:
+    page = make_page(api, HTTP)
     for name in UNSAFE:
         page.login("root")
         assert page.call(OPERATIONS[name], **{CSRF_HEADER: None}) == 403, name
@@ -142,8 +144,8 @@ def test_every_unsafe_operation_by_cookie_requires_csrf_token_and_own_origin(wor
         assert page.call(OPERATIONS[name]) not in {401, 403}, name
 
 
-def test_a_cookie_is_accepted_on_canonical_routes_only(world: World) -> None:
-    page = make_page(world, HTTP)
+def test_a_cookie_is_accepted_on_canonical_routes_only(api: ApiFixture) -> None:
+    page = make_page(api, HTTP)
     for name in GUARDED:
         page.login("root")
         status = page.call(OPERATIONS[name])
@@ -151,10 +153,10 @@ def test_a_cookie_is_accepted_on_canonical_routes_only(world: World) -> None:
         assert page.call(OPERATIONS[name], Sec_Fetch_Site="cross-site") in {401, 403}, name
 
 
-def test_a_bearer_token_takes_precedence_over_a_cookie(page: Page, world: World) -> None:
+def test_a_bearer_token_takes_precedence_over_a_cookie(page: Page, api: ApiFixture) -> None:
     """It needs no CSRF token: browsers do not send it on their own."""
     page.login()
-    bobs = f"Bearer {world.tokens['bob']}"
+    bobs = f"Bearer {api.tokens['bob']}"
     assert page.ask("GET", SESSION, Authorization=bobs).json["user"]["username"] == "bob"
     assert page.ask("GET", SESSION, Authorization="Bearer x").status_code == 401
     out = page.ask("POST", LOGOUT, Authorization=bobs, ClientInfo=None, **{CSRF_HEADER: None})
@@ -185,10 +187,10 @@ def test_logging_out_deletes_the_cookie(page: Page) -> None:
     assert page.ask("GET", SESSION).status_code == 401
 
 
-def test_an_invalid_cookie_is_401(page: Page, world: World) -> None:
+def test_an_invalid_cookie_is_401(page: Page, api: ApiFixture) -> None:
     page.login()
     name, _, good = page.cookie.partition("=")
-    opaque = world.parts.login.login_opaque("ada", PASSWORD)
+    opaque = api.deps.login.login_opaque("ada", PASSWORD)
     for value in (
         "x", "", f"{name}=", f"{name}=wbs_a_b", f"{name}={good}x", f"{name}={good}; {name}={good}",
         f"{name}={opaque.token.text}", f"{name}=wbk_a_b", f'{name}="\x7f', f"{name}={good[:-1]}",
@@ -203,21 +205,21 @@ def test_a_wrong_password_sets_no_cookie(page: Page) -> None:
     assert "set-cookie" not in refused.headers
 
 
-def test_a_browser_session_is_listed_with_its_kind(page: Page, world: World) -> None:
+def test_a_browser_session_is_listed_with_its_kind(page: Page, api: ApiFixture) -> None:
     page.login()
-    listed = world.get("/api/v1/auth/sessions").json["results"]
+    listed = api.get("/api/v1/auth/sessions").json["results"]
     assert {one["kind"] for one in listed} == {SessionKind.BROWSER, SessionKind.TOKENS}
 
 
-def test_browser_requests_have_their_own_rate_limit(world: World) -> None:
+def test_browser_requests_have_their_own_rate_limit(api: ApiFixture) -> None:
     """Ten a second for each session, not counted in the user's hourly limit."""
     off = dict.fromkeys(("anonymous", "login", "ingest", "free", "premium"))
     policies = Policies.of(user=Rate(1, 3600), **off)
     rate_limits = RateLimiting(
-        store=world.store, limiter=MemoryRateLimiter(), clock=world.clock, policies=policies
+        store=api.store, limiter=MemoryRateLimiter(), clock=api.clock, policies=policies
     )
-    world.parts = evolve(world.parts, rate_limits=rate_limits)
-    page = make_page(world, HTTP)
+    api.deps = evolve(api.deps, rate_limits=rate_limits)
+    page = make_page(api, HTTP)
     page.login()
     statuses = [page.ask("GET", SESSION).status_code for _ in range(11)]
     assert statuses == [200] * 10 + [429]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.http.conftest import PASSWORD, World, build_world
+from tests.adapters.http.conftest import PASSWORD, ApiFixture, build_api
 from tests.adapters.http.identity.test_browser_sessions import HTTP, SESSION, make_page
 from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.operations import Access
@@ -29,14 +29,14 @@ ENROLLING = {
     "get_second_factor", "begin_second_factor", "confirm_second_factor", "get_me", "logout",
     "get_browser_session", "close_browser_session",
 }  # fmt: skip
-OPERATIONS = {one.name: one for one in make_operations(build_world(Path()).parts)}
+OPERATIONS = {one.name: one for one in make_operations(build_api(Path()).deps)}
 GUARDED = [name for name, one in OPERATIONS.items() if one.access is not Access.ANYONE]
 
 
-def sign_in(world: World, path: str, password: str = PASSWORD, **more: str) -> Any:
+def sign_in(api: ApiFixture, path: str, password: str = PASSWORD, **more: str) -> Any:
     name = LOGINS[path]
     body = {name: "ada" if name == "username" else "ada@example.org", "password": password, **more}
-    return world.post(path, None, body, headers={"Sec-Fetch-Site": "same-origin"})
+    return api.post(path, None, body, headers={"Sec-Fetch-Site": "same-origin"})
 
 
 def test_every_sign_in_route_is_listed() -> None:
@@ -50,71 +50,73 @@ def test_every_sign_in_route_is_listed() -> None:
 
 
 @pytest.mark.parametrize("path", LOGINS)
-def test_every_sign_in_route_requires_a_code_and_accepts_it_once(world: World, path: str) -> None:
-    assert sign_in(world, path).status_code == 200
-    world.enrol()
-    asked = sign_in(world, path)
+def test_every_sign_in_route_requires_a_code_and_accepts_it_once(
+    api: ApiFixture, path: str
+) -> None:
+    assert sign_in(api, path).status_code == 200
+    api.enrol()
+    asked = sign_in(api, path)
     assert (asked.status_code, asked.json["code"]) == (403, "second_factor_required")
     refusing = 400 if path == "/api/auth/login" else 401
-    wrong = sign_in(world, path, code="000000")
+    wrong = sign_in(api, path, code="000000")
     assert (wrong.status_code, wrong.json["code"]) == (refusing, "wrong_second_factor")
-    typed = world.factor_code()
-    stranger = sign_in(world, path, "wrong, 99", code=typed)
+    typed = api.factor_code()
+    stranger = sign_in(api, path, "wrong, 99", code=typed)
     assert (stranger.status_code, stranger.json["code"]) == (refusing, "wrong_credentials")
-    assert sign_in(world, path, code=typed).status_code == 200
-    assert sign_in(world, path, code=typed).status_code == refusing
+    assert sign_in(api, path, code=typed).status_code == 200
+    assert sign_in(api, path, code=typed).status_code == refusing
 
 
 @pytest.mark.parametrize("path", LOGINS)
-def test_without_a_second_factor_the_code_is_ignored(world: World, path: str) -> None:
-    assert sign_in(world, path, code="123456").status_code == 200
+def test_without_a_second_factor_the_code_is_ignored(api: ApiFixture, path: str) -> None:
+    assert sign_in(api, path, code="123456").status_code == 200
 
 
-def test_recovery_codes_are_accepted(world: World) -> None:
-    recovery = world.enrol()
-    assert sign_in(world, "/api/v1/auth/login", code=recovery[0]).status_code == 200
-    assert sign_in(world, "/api/v1/auth/login", code=recovery[0]).status_code == 401
-    assert world.get(OWN).json["recovery_codes_left"] == 9
+def test_recovery_codes_are_accepted(api: ApiFixture) -> None:
+    recovery = api.enrol()
+    assert sign_in(api, "/api/v1/auth/login", code=recovery[0]).status_code == 200
+    assert sign_in(api, "/api/v1/auth/login", code=recovery[0]).status_code == 401
+    assert api.get(OWN).json["recovery_codes_left"] == 9
 
 
-def test_secrets_shown_once_are_not_stored_in_plain_text(world: World) -> None:
-    begun = world.post(OWN, json={"current_password": PASSWORD})
+def test_secrets_shown_once_are_not_stored_in_plain_text(api: ApiFixture) -> None:
+    begun = api.post(OWN, json={"current_password": PASSWORD})
     assert begun.headers["cache-control"] == "no-store"
     assert begun.json["uri"].startswith("otpauth://totp/Workbell:ada?secret=")
-    shown = world.post(f"{OWN}/confirm", json={"code": world.factor_code()})
+    shown = api.post(f"{OWN}/confirm", json={"code": api.factor_code()})
     assert shown.headers["cache-control"] == "no-store"
-    with world.store.view() as tx:
-        kept = repr((tx.second_factors.find(world.people["ada"].id), tx.audit.latest(limit=99)))
+    with api.store.view() as tx:
+        kept = repr((tx.second_factors.find(api.users["ada"].id), tx.audit.latest(limit=99)))
     for secret in (begun.json["secret"], *shown.json["recovery_codes"]):
         assert secret not in kept
-        assert secret not in json.dumps(world.get(OWN).json)
+        assert secret not in json.dumps(api.get(OWN).json)
 
 
-def test_a_second_factor_is_shown_renewed_and_removed(world: World) -> None:
-    assert world.get(OWN).json == {
+def test_a_second_factor_is_shown_renewed_and_removed(api: ApiFixture) -> None:
+    assert api.get(OWN).json == {
         "is_active": False, "is_required": False, "since": None, "recovery_codes_left": 0,
     }  # fmt: skip
-    world.enrol()
-    assert world.get(OWN).json["is_active"]
-    both = {"current_password": PASSWORD, "code": world.factor_code()}
-    assert len(world.post(f"{OWN}/recovery-codes", json=both).json["recovery_codes"]) == 10
-    assert world.post(f"{OWN}/remove", json=both).status_code == 400, "the code was used"
-    both["code"] = world.factor_code(steps=1)
-    assert world.post(f"{OWN}/remove", json=both).status_code == 200
-    assert world.post(f"{OWN}/remove", json=both).status_code == 409
-    assert sign_in(world, "/api/v1/auth/login").status_code == 200
+    api.enrol()
+    assert api.get(OWN).json["is_active"]
+    both = {"current_password": PASSWORD, "code": api.factor_code()}
+    assert len(api.post(f"{OWN}/recovery-codes", json=both).json["recovery_codes"]) == 10
+    assert api.post(f"{OWN}/remove", json=both).status_code == 400, "the code was used"
+    both["code"] = api.factor_code(steps=1)
+    assert api.post(f"{OWN}/remove", json=both).status_code == 200
+    assert api.post(f"{OWN}/remove", json=both).status_code == 409
+    assert sign_in(api, "/api/v1/auth/login").status_code == 200
 
 
-def test_a_superuser_removes_a_lost_second_factor(world: World) -> None:
-    world.enrol()
-    path = f"/api/v1/users/{world.people['ada'].id}/second-factor"
-    assert world.call("DELETE", path, "bob").status_code == 403
-    assert world.call("DELETE", path, "root").status_code == 204
-    assert world.get(OWN).status_code == 401, "the sessions have ended"
-    assert sign_in(world, "/api/v1/auth/login").status_code == 200
-    assert world.call("DELETE", path, "root").status_code == 204
-    root = f"/api/v1/users/{world.people['root'].id}/second-factor"
-    assert world.call("DELETE", root, "root").status_code == 409
+def test_a_superuser_removes_a_lost_second_factor(api: ApiFixture) -> None:
+    api.enrol()
+    path = f"/api/v1/users/{api.users['ada'].id}/second-factor"
+    assert api.call("DELETE", path, "bob").status_code == 403
+    assert api.call("DELETE", path, "root").status_code == 204
+    assert api.get(OWN).status_code == 401, "the sessions have ended"
+    assert sign_in(api, "/api/v1/auth/login").status_code == 200
+    assert api.call("DELETE", path, "root").status_code == 204
+    root = f"/api/v1/users/{api.users['root'].id}/second-factor"
+    assert api.call("DELETE", root, "root").status_code == 409
 
 
 def test_the_limit_of_wrong_codes_equals_that_of_emailed_codes() -> None:
@@ -126,16 +128,18 @@ def test_the_limit_of_wrong_codes_equals_that_of_emailed_codes() -> None:
 
 
 @pytest.fixture(scope="module")
-def bound(tmp_path_factory: pytest.TempPathFactory) -> World:
+def bound(tmp_path_factory: pytest.TempPathFactory) -> ApiFixture:
     """An application that requires second factors; no user has one."""
-    world = build_world(tmp_path_factory.mktemp("bound"), duty=SecondFactorPolicy.EVERYONE)
-    world.join("ada")
-    world.join("root", is_super_user=True)
-    return world
+    api = build_api(tmp_path_factory.mktemp("bound"), duty=SecondFactorPolicy.EVERYONE)
+    api.join("ada")
+    api.join("root", is_super_user=True)
+    return api
 
 
 @pytest.mark.parametrize("name", GUARDED)
-def test_before_enrolment_only_enrolment_operations_are_allowed(bound: World, name: str) -> None:
+def test_before_enrolment_only_enrolment_operations_are_allowed(
+    bound: ApiFixture, name: str
+) -> None:
     operation = OPERATIONS[name]
     if name in {"logout", "close_browser_session"}:
         assert operation.allowed_while_enrolling
@@ -149,7 +153,7 @@ def test_before_enrolment_only_enrolment_operations_are_allowed(bound: World, na
         assert OWN in answer.json["detail"]
 
 
-def test_before_enrolment_all_other_operations_are_refused(bound: World) -> None:
+def test_before_enrolment_all_other_operations_are_refused(bound: ApiFixture) -> None:
     assert {one.name for one in OPERATIONS.values() if one.allowed_while_enrolling} == ENROLLING
     assert bound.get("/api/v1/jobs", "root").status_code == 403
     metrics = OPERATIONS["get_metrics"]
@@ -161,43 +165,43 @@ def test_before_enrolment_all_other_operations_are_refused(bound: World) -> None
     assert denied.changes == {"reason": [None, "second_factor_required"]}
 
 
-def trail(world: World) -> list[Any]:
-    with world.store.view() as tx:
+def trail(api: ApiFixture) -> list[Any]:
+    with api.store.view() as tx:
         return list(tx.audit.latest(limit=1000))
 
 
 def test_enrolment_permits_all_operations_immediately(tmp_path: Path) -> None:
-    world = build_world(tmp_path, duty=SecondFactorPolicy.SUPERUSERS)
-    world.join("root", is_super_user=True)
-    world.join("ada")
-    assert world.get("/api/v1/jobs").status_code == 200
-    assert world.get("/api/v1/jobs", "root").status_code == 403
-    assert world.get(OWN, "root").json["is_required"]
-    world.enrol("root")
-    assert world.get("/api/v1/jobs", "root").status_code == 200
+    api = build_api(tmp_path, duty=SecondFactorPolicy.SUPERUSERS)
+    api.join("root", is_super_user=True)
+    api.join("ada")
+    assert api.get("/api/v1/jobs").status_code == 200
+    assert api.get("/api/v1/jobs", "root").status_code == 403
+    assert api.get(OWN, "root").json["is_required"]
+    api.enrol("root")
+    assert api.get("/api/v1/jobs", "root").status_code == 200
 
 
 def test_enrolment_works_with_a_browser_session(tmp_path: Path) -> None:
-    world = build_world(tmp_path, duty=SecondFactorPolicy.EVERYONE)
-    world.join("ada")
-    page = make_page(world, HTTP)
+    api = build_api(tmp_path, duty=SecondFactorPolicy.EVERYONE)
+    api.join("ada")
+    page = make_page(api, HTTP)
     page.login()
     assert page.ask("GET", "/api/v1/jobs").status_code == 403
     assert page.ask("GET", SESSION).status_code == 200
     assert page.ask("POST", OWN, {"current_password": PASSWORD}).status_code == 201
-    confirmed = page.ask("POST", f"{OWN}/confirm", {"code": world.factor_code()})
+    confirmed = page.ask("POST", f"{OWN}/confirm", {"code": api.factor_code()})
     assert confirmed.status_code == 200
     assert page.ask("GET", "/api/v1/jobs").status_code == 200
 
 
 def test_api_keys_of_users_who_must_enrol_continue_to_work(tmp_path: Path) -> None:
-    world = build_world(tmp_path, duty=SecondFactorPolicy.NONE)
-    world.join("ada")
-    made = world.post("/api/v1/auth/api-keys", json={"name": "k", "scopes": ["read"]})
-    world.enrol()
-    world.tokens["ada"] = made.json["key"]
-    assert world.get("/api/v1/jobs").status_code == 200
-    assert world.get(OWN).status_code == 403, "but it does not handle the factor"
+    api = build_api(tmp_path, duty=SecondFactorPolicy.NONE)
+    api.join("ada")
+    made = api.post("/api/v1/auth/api-keys", json={"name": "k", "scopes": ["read"]})
+    api.enrol()
+    api.tokens["ada"] = made.json["key"]
+    assert api.get("/api/v1/jobs").status_code == 200
+    assert api.get(OWN).status_code == 403, "but it does not handle the factor"
 
 
 def test_the_time_step_is_thirty_seconds() -> None:

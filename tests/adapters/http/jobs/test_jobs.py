@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.http.conftest import World
+from tests.adapters.http.conftest import ApiFixture
 from workbell.domain.jobs.job import JobState
 
 BASE = "/api/v1/jobs"
@@ -15,78 +15,78 @@ FIELDS = [
 ]  # fmt: skip
 
 
-def test_creating_a_job_returns_all_fields(world: World) -> None:
-    made = world.post(BASE, json={"name": "once", "parameters": {"a": [1]}})
+def test_creating_a_job_returns_all_fields(api: ApiFixture) -> None:
+    made = api.post(BASE, json={"name": "once", "parameters": {"a": [1]}})
     assert made.status_code == 201
     assert made.headers["location"] == f"{BASE}/1"
     assert list(made.json) == FIELDS
     assert (made.json["status"], made.json["origin"]) == ("pending", "api")
     assert made.json["scheduled_time"] == "2026-05-04T12:00:00Z"
-    assert world.get(f"{BASE}/1").json == made.json
+    assert api.get(f"{BASE}/1").json == made.json
 
 
-def test_a_past_time_is_refused(world: World) -> None:
-    past = world.post(BASE, json={"scheduled_time": "2026-05-04T11:59:59Z"})
+def test_a_past_time_is_refused(api: ApiFixture) -> None:
+    past = api.post(BASE, json={"scheduled_time": "2026-05-04T11:59:59Z"})
     assert list(past.json["field_errors"]) == ["scheduled_time"]
 
 
 @pytest.mark.parametrize("path", [BASE, "/api/jobs"])
-def test_the_same_idempotency_key_and_body_create_one_job(world: World, path: str) -> None:
+def test_the_same_idempotency_key_and_body_create_one_job(api: ApiFixture, path: str) -> None:
     body = {"name": "n", "scheduled_time": "2026-06-01T00:00:00Z"}
     key = {"Idempotency-Key": "order-1"}
-    first = world.post(path, json=body, headers=key)
-    again = world.post(path, json=body, headers=key)
+    first = api.post(path, json=body, headers=key)
+    again = api.post(path, json=body, headers=key)
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json == again.json
-    other = world.post(path, json={**body, "name": "m"}, headers=key)
+    other = api.post(path, json={**body, "name": "m"}, headers=key)
     assert other.status_code == 409
-    assert world.get(path).json["count"] == 1
-    bad = world.post(path, json=body, headers={"Idempotency-Key": "x" * 256})
+    assert api.get(path).json["count"] == 1
+    bad = api.post(path, json=body, headers={"Idempotency-Key": "x" * 256})
     assert bad.status_code == 400
     assert list(bad.json["field_errors"]) == ["Idempotency-Key"]
 
 
-def test_a_job_is_cancelled_and_retried(world: World) -> None:
-    world.job()
-    cancelled = world.post(f"{BASE}/1/cancel")
+def test_a_job_is_cancelled_and_retried(api: ApiFixture) -> None:
+    api.job()
+    cancelled = api.post(f"{BASE}/1/cancel")
     assert (cancelled.status_code, cancelled.json["status"]) == (200, "cancelled")
-    assert world.post(f"{BASE}/1/cancel").status_code == 409
-    retried = world.post(f"{BASE}/1/retry")
+    assert api.post(f"{BASE}/1/cancel").status_code == 409
+    retried = api.post(f"{BASE}/1/retry")
     assert (retried.status_code, retried.json["id"]) == (200, 1)
-    assert world.post(f"{BASE}/1/retry").status_code == 409
+    assert api.post(f"{BASE}/1/retry").status_code == 409
 
 
-def test_retrying_a_succeeded_job_creates_a_new_job(world: World) -> None:
-    world.job()
-    world.end(1)
-    again = world.post(f"{BASE}/1/retry")
+def test_retrying_a_succeeded_job_creates_a_new_job(api: ApiFixture) -> None:
+    api.job()
+    api.end(1)
+    again = api.post(f"{BASE}/1/retry")
     assert again.status_code == 201
     assert again.json["rerun_of"] == 1
     assert again.headers["location"] == f"{BASE}/2"
 
 
-def test_a_result_is_available_when_the_job_is_completed(world: World) -> None:
-    world.job()
-    early = world.get(f"{BASE}/1/result")
+def test_a_result_is_available_when_the_job_is_completed(api: ApiFixture) -> None:
+    api.job()
+    early = api.get(f"{BASE}/1/result")
     assert early.status_code == 400
-    world.end(1, result={"sum": 3})
-    assert world.get(f"{BASE}/1/result").json == {
+    api.end(1, result={"sum": 3})
+    assert api.get(f"{BASE}/1/result").json == {
         "job": 1,
         "output": {"sum": 3},
         "error_message": None,
         "completed_at": "2026-05-04T12:00:02Z",
     }
-    world.job()
-    assert [row["job"] for row in world.get("/api/v1/job-results").json["results"]] == [1]
+    api.job()
+    assert [row["job"] for row in api.get("/api/v1/job-results").json["results"]] == [1]
 
 
-def test_attempts_list_their_outcomes(world: World) -> None:
-    world.job()
-    world.end(1, JobState.FAILED)
-    (attempt,) = world.get(f"{BASE}/1/attempts").json["results"]
+def test_attempts_list_their_outcomes(api: ApiFixture) -> None:
+    api.job()
+    api.end(1, JobState.FAILED)
+    (attempt,) = api.get(f"{BASE}/1/attempts").json["results"]
     assert (attempt["number"], attempt["outcome"]) == (1, "failed")
     assert attempt["error_message"] == "it broke"
-    assert world.get(f"{BASE}/1/logs", query_string="attempt=1&after=5&limit=2").json == {
+    assert api.get(f"{BASE}/1/logs", query_string="attempt=1&after=5&limit=2").json == {
         "count": 0,
         "next": None,
         "previous": None,
@@ -94,14 +94,14 @@ def test_attempts_list_their_outcomes(world: World) -> None:
     }
 
 
-def test_a_file_is_sent_as_an_attachment(world: World) -> None:
-    world.job()
+def test_a_file_is_sent_as_an_attachment(api: ApiFixture) -> None:
+    api.job()
     content = b"<script>alert(1)</script>" * 10_000
-    world.store_artifact(1, 'a "b" ü.html', content, "text/html")
-    (listed,) = world.get(f"{BASE}/1/artifacts").json["results"]
+    api.store_artifact(1, 'a "b" ü.html', content, "text/html")
+    (listed,) = api.get(f"{BASE}/1/artifacts").json["results"]
     assert listed["size"] == len(content)
     path = listed["url"].partition("localhost")[2]
-    got = world.get(path)
+    got = api.get(path)
     assert got.content == content
     headers = got.headers
     assert headers["content-length"] == str(len(content))
@@ -110,17 +110,17 @@ def test_a_file_is_sent_as_an_attachment(world: World) -> None:
     assert headers["content-disposition"] == disposition
     assert headers["content-security-policy"].startswith("sandbox;")
     assert headers["x-content-type-options"] == "nosniff"
-    head = world.call("HEAD", path, "ada")
+    head = api.call("HEAD", path, "ada")
     assert head.content == b""
     assert head.headers["content-length"] == str(len(content))
-    assert world.get(f"{BASE}/1/artifacts/missing").status_code == 404
+    assert api.get(f"{BASE}/1/artifacts/missing").status_code == 404
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/csv", "application/json"])
-def test_a_json_file_is_sent_unchanged(world: World, accept: str) -> None:
-    world.job()
-    world.store_artifact(1, "sums.json", b'{"a":   1}', "application/json")
-    got = world.get(f"{BASE}/1/artifacts/sums.json", headers={"Accept": accept})
+def test_a_json_file_is_sent_unchanged(api: ApiFixture, accept: str) -> None:
+    api.job()
+    api.store_artifact(1, "sums.json", b'{"a":   1}', "application/json")
+    got = api.get(f"{BASE}/1/artifacts/sums.json", headers={"Accept": accept})
     assert (got.status_code, got.content) == (200, b'{"a":   1}')
     assert got.headers["content-type"] == "application/json"
 
@@ -144,12 +144,12 @@ def test_a_json_file_is_sent_unchanged(world: World, accept: str) -> None:
         ("ordering=-scheduled_time,name", [3, 1, 2]),
     ],
 )
-def test_filters_and_orderings(world: World, query: str, ids: list[int]) -> None:
-    world.job(name="first")
-    world.end(1)
-    world.job(name="second")
-    world.job(name="third", scheduled_time="2026-06-01T00:00:00Z")
-    listed = world.get(BASE, query_string=query).json
+def test_filters_and_orderings(api: ApiFixture, query: str, ids: list[int]) -> None:
+    api.job(name="first")
+    api.end(1)
+    api.job(name="second")
+    api.job(name="third", scheduled_time="2026-06-01T00:00:00Z")
+    listed = api.get(BASE, query_string=query).json
     assert [row["id"] for row in listed["results"]] == ids, listed
 
 
@@ -157,27 +157,27 @@ def test_filters_and_orderings(world: World, query: str, ids: list[int]) -> None
     "query",
     ["status=done", "owner=1", "ordering=owner", "cursor=@@@", "origin=x", "task_definition=nope"],
 )
-def test_an_invalid_filter_is_named(world: World, query: str) -> None:
-    refused = world.get(BASE, query_string=query)
+def test_an_invalid_filter_is_named(api: ApiFixture, query: str) -> None:
+    refused = api.get(BASE, query_string=query)
     assert refused.status_code == 400
     at_fault = [path.partition(".")[0] for path in refused.json["field_errors"]]
     assert at_fault == [query.partition("=")[0]]
 
 
-def test_superusers_pause_drain_and_resume_queues(world: World) -> None:
-    listed: dict[str, Any] = world.get("/api/v1/queues").json
+def test_superusers_pause_drain_and_resume_queues(api: ApiFixture) -> None:
+    listed: dict[str, Any] = api.get("/api/v1/queues").json
     assert [queue["name"] for queue in listed["results"]] == ["default"]
-    assert world.post("/api/v1/queues/default/pause", "ada").status_code == 403
+    assert api.post("/api/v1/queues/default/pause", "ada").status_code == 403
     for word, state in {"pause": "paused", "resume": "running"}.items():
-        switched = world.post(f"/api/v1/queues/default/{word}", "root")
+        switched = api.post(f"/api/v1/queues/default/{word}", "root")
         assert (switched.status_code, switched.json["state"]) == (200, state)
-    assert world.post("/api/v1/queues/default/drain", "root").status_code == 200
-    assert world.post("/api/v1/queues/missing/pause", "root").status_code == 404
-    assert world.get("/api/v1/workers", "root").json["count"] == 0
+    assert api.post("/api/v1/queues/default/drain", "root").status_code == 200
+    assert api.post("/api/v1/queues/missing/pause", "root").status_code == 404
+    assert api.get("/api/v1/workers", "root").json["count"] == 0
 
 
-def test_statistics_cover_the_callers_jobs(world: World) -> None:
-    world.job("ada")
-    world.job("bob")
-    assert world.get("/api/v1/stats/jobs").json["by_status"]["pending"] == 1
-    assert world.get("/api/v1/stats/jobs", "root").json["by_status"]["pending"] == 2
+def test_statistics_cover_the_callers_jobs(api: ApiFixture) -> None:
+    api.job("ada")
+    api.job("bob")
+    assert api.get("/api/v1/stats/jobs").json["by_status"]["pending"] == 1
+    assert api.get("/api/v1/stats/jobs", "root").json["by_status"]["pending"] == 2

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.http.conftest import A_SCHEDULE, World
+from tests.adapters.http.conftest import A_SCHEDULE, ApiFixture
 from workbell.domain.jobs.job import JobState
 
 BASE = "/api/v1/schedules"
@@ -19,8 +19,8 @@ FIELDS = [
 ]  # fmt: skip
 
 
-def test_creating_a_schedule_returns_all_fields(world: World) -> None:
-    made = world.post(BASE, json=A_SCHEDULE)
+def test_creating_a_schedule_returns_all_fields(api: ApiFixture) -> None:
+    made = api.post(BASE, json=A_SCHEDULE)
     assert made.status_code == 201
     assert made.headers["location"] == f"{BASE}/1"
     assert made.headers["etag"] == '"v1"'
@@ -29,18 +29,18 @@ def test_creating_a_schedule_returns_all_fields(world: World) -> None:
     assert body["user_username"] == "ada"
     assert body["next_run_time"] == "2026-05-05T09:00:00Z"
     assert body["parameters"] == A_SCHEDULE["parameters"]
-    assert world.get(f"{BASE}/1").json == body
+    assert api.get(f"{BASE}/1").json == body
 
 
-def test_a_task_may_be_named_by_its_key(world: World) -> None:
-    assert world.schedule(task_definition="mail")["task_definition_id"] == 1
-    unknown = world.post(BASE, json={**A_SCHEDULE, "task_definition": "nope"})
+def test_a_task_may_be_named_by_its_key(api: ApiFixture) -> None:
+    assert api.schedule(task_definition="mail")["task_definition_id"] == 1
+    unknown = api.post(BASE, json={**A_SCHEDULE, "task_definition": "nope"})
     assert list(unknown.json["field_errors"]) == ["task_definition"]
 
 
-def test_each_invalid_parameter_is_named(world: World) -> None:
+def test_each_invalid_parameter_is_named(api: ApiFixture) -> None:
     body = {**A_SCHEDULE, "parameters": {"email": 5, "delay": "soon", "colour": "red"}}
-    problem = world.post(BASE, json=body).json
+    problem = api.post(BASE, json=body).json
     assert problem["field_errors"] == {
         "parameters.email": ["email must be a string"],
         "parameters.delay": ["delay must be an integer"],
@@ -48,22 +48,22 @@ def test_each_invalid_parameter_is_named(world: World) -> None:
     }
 
 
-def test_put_resets_only_omitted_parameters_and_is_active(world: World) -> None:
-    world.schedule(
+def test_put_resets_only_omitted_parameters_and_is_active(api: ApiFixture) -> None:
+    api.schedule(
         name="kept", is_active=False, task_definition="echo", parameters={"a": 1}, priority=-5
     )
-    put = world.call("PUT", f"{BASE}/1", "ada", {"cron_expression": "0 7 * * *"})
+    put = api.call("PUT", f"{BASE}/1", "ada", {"cron_expression": "0 7 * * *"})
     assert put.status_code == 200
     body = put.json
     assert (body["name"], body["priority"], body["task_definition_name"]) == ("kept", -5, "Echo")
     assert (body["is_active"], body["parameters"], body["version"]) == (True, {}, 2)
-    missing = world.call("PUT", f"{BASE}/1", "ada", {"name": "x"})
+    missing = api.call("PUT", f"{BASE}/1", "ada", {"name": "x"})
     assert missing.json["field_errors"] == {"cron_expression": ["cron_expression is required"]}
 
 
-def test_patch_changes_the_given_fields(world: World) -> None:
-    world.schedule()
-    changed = world.call("PATCH", f"{BASE}/1", "ada", {"name": "new", "time_zone": "Asia/Tokyo"})
+def test_patch_changes_the_given_fields(api: ApiFixture) -> None:
+    api.schedule()
+    changed = api.call("PATCH", f"{BASE}/1", "ada", {"name": "new", "time_zone": "Asia/Tokyo"})
     assert changed.json["next_run_time"] == "2026-05-05T00:00:00Z"
     assert changed.json["name"] == "new"
 
@@ -77,72 +77,72 @@ def test_patch_changes_the_given_fields(world: World) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_a_stale_version_changes_nothing(
-    world: World, method: str, header: str | None, status: int
+    api: ApiFixture, method: str, header: str | None, status: int
 ) -> None:
-    world.schedule()
+    api.schedule()
     headers = {"If-Match": header} if header else {}
     body = None if method == "DELETE" else {**A_SCHEDULE, "cron_expression": "0 7 * * *"}
-    result = world.call(method, f"{BASE}/1", "ada", body, headers=headers)
+    result = api.call(method, f"{BASE}/1", "ada", body, headers=headers)
     assert result.status_code == (204 if (method, status) == ("DELETE", 200) else status)
     if status == 412:
         assert result.json["code"] == "stale_version"
         assert result.json["version"] == 1
         assert result.json["changed"] == []
         assert result.headers["etag"] == '"v1"'
-        assert world.get(f"{BASE}/1").json["version"] == 1
+        assert api.get(f"{BASE}/1").json["version"] == 1
 
 
-def test_a_deleted_schedule_is_gone(world: World) -> None:
-    world.schedule()
-    assert world.call("DELETE", f"{BASE}/1", "ada").status_code == 204
+def test_a_deleted_schedule_is_gone(api: ApiFixture) -> None:
+    api.schedule()
+    assert api.call("DELETE", f"{BASE}/1", "ada").status_code == 204
     for path in (f"{BASE}/1", f"{BASE}/1/logs", f"{BASE}/1/upcoming"):
-        assert world.get(path).status_code == 404
+        assert api.get(path).status_code == 404
 
 
-def test_a_sixth_active_schedule_is_refused(world: World) -> None:
+def test_a_sixth_active_schedule_is_refused(api: ApiFixture) -> None:
     for _ in range(5):
-        world.schedule()
-    refused = world.post(BASE, json=A_SCHEDULE)
+        api.schedule()
+    refused = api.post(BASE, json=A_SCHEDULE)
     assert (refused.status_code, refused.json["code"]) == (409, "limit_reached")
-    assert world.schedule(is_active=False)["next_run_time"] is None
-    assert world.post(f"{BASE}/6/toggle_active").status_code == 409
-    assert world.post(f"{BASE}/1/toggle_active").json["is_active"] is False
-    assert world.post(f"{BASE}/6/toggle_active").json["is_active"] is True
+    assert api.schedule(is_active=False)["next_run_time"] is None
+    assert api.post(f"{BASE}/6/toggle_active").status_code == 409
+    assert api.post(f"{BASE}/1/toggle_active").json["is_active"] is False
+    assert api.post(f"{BASE}/6/toggle_active").json["is_active"] is True
 
 
-def test_run_now_returns_the_job(world: World) -> None:
-    world.schedule()
-    run = world.post(f"{BASE}/1/run_now")
+def test_run_now_returns_the_job(api: ApiFixture) -> None:
+    api.schedule()
+    run = api.post(f"{BASE}/1/run_now")
     assert run.status_code == 202
     assert run.headers["location"] == f"/api/v1/jobs/{run.json['id']}"
     assert (run.json["origin"], run.json["schedule_id"]) == ("run_now", 1)
 
 
-def test_a_backfill_returns_its_first_job_and_a_summary(world: World) -> None:
-    world.schedule()
+def test_a_backfill_returns_its_first_job_and_a_summary(api: ApiFixture) -> None:
+    api.schedule()
     asked = {"start": "2026-05-01T00:00:00+02:00", "end": "2026-05-03T12:00:00Z"}
-    dry = world.post(f"{BASE}/1/backfill", json={**asked, "dry_run": True})
+    dry = api.post(f"{BASE}/1/backfill", json={**asked, "dry_run": True})
     plan = {
         "count": 3,
         "first": "2026-05-01T09:00:00Z",
         "last": "2026-05-03T09:00:00Z",
     }
     assert (dry.status_code, dry.json) == (200, {"backfill": {**plan, "dry_run": True}})
-    made = world.post(f"{BASE}/1/backfill", json=asked)
+    made = api.post(f"{BASE}/1/backfill", json=asked)
     assert made.status_code == 202
     assert made.json["origin"] == "backfill"
     assert made.json["backfill"] == {**plan, "dry_run": False}
-    assert world.get(f"{BASE}/1/logs").json["count"] == 3
-    future = world.post(f"{BASE}/1/backfill", json={**asked, "end": "2027-01-01T00:00:00Z"})
+    assert api.get(f"{BASE}/1/logs").json["count"] == 3
+    future = api.post(f"{BASE}/1/backfill", json={**asked, "end": "2027-01-01T00:00:00Z"})
     assert list(future.json["field_errors"]) == ["end"]
 
 
-def test_runs_are_listed_newest_first(world: World) -> None:
-    world.schedule(overlap_policy="allow_all")
-    first = world.post(f"{BASE}/1/run_now").json["id"]
-    world.end(first, JobState.FAILED)
-    second = world.post(f"{BASE}/1/run_now").json["id"]
-    rows = world.get(f"{BASE}/1/logs").json["results"]
+def test_runs_are_listed_newest_first(api: ApiFixture) -> None:
+    api.schedule(overlap_policy="allow_all")
+    first = api.post(f"{BASE}/1/run_now").json["id"]
+    api.end(first, JobState.FAILED)
+    second = api.post(f"{BASE}/1/run_now").json["id"]
+    rows = api.get(f"{BASE}/1/logs").json["results"]
     assert [row["id"] for row in rows] == [second, first]
     waiting, failed = rows
     assert waiting["status"] == "pending"
@@ -152,22 +152,22 @@ def test_runs_are_listed_newest_first(world: World) -> None:
     assert (failed["status"], failed["is_completed"]) == ("failed", True)
     assert (failed["execution_time"], failed["duration_seconds"]) == ("00:00:02", 2.0)
     assert failed["error_message"] == "it broke"
-    only = world.get(f"{BASE}/1/logs", query_string="status=failed,succeeded").json
+    only = api.get(f"{BASE}/1/logs", query_string="status=failed,succeeded").json
     assert [row["id"] for row in only["results"]] == [first]
-    shown = world.get(f"{BASE}/1").json
+    shown = api.get(f"{BASE}/1").json
     assert shown["last_status"] == "failed"
 
 
-def test_upcoming_runs_and_previews_describe_the_expression(world: World) -> None:
-    world.schedule()
-    shown = world.get(f"{BASE}/1/upcoming", query_string="n=2").json
+def test_upcoming_runs_and_previews_describe_the_expression(api: ApiFixture) -> None:
+    api.schedule()
+    shown = api.get(f"{BASE}/1/upcoming", query_string="n=2").json
     assert [run["at"] for run in shown["runs"]] == ["2026-05-05T09:00:00Z", "2026-05-06T09:00:00Z"]
     body = {"cron_expression": "*/15 * * * *", "time_zone": "Europe/Berlin", "n": 1}
-    explained = world.post(f"{BASE}/preview", json=body).json
+    explained = api.post(f"{BASE}/preview", json=body).json
     assert explained["runs"][0]["local"] == "2026-05-04T14:15:00+02:00"
     assert explained["smallest_gap"] == "00:15:00"
     assert explained["words"]
-    wrong = world.post(f"{BASE}/preview", json={"cron_expression": "61 * * * *"})
+    wrong = api.post(f"{BASE}/preview", json={"cron_expression": "61 * * * *"})
     assert list(wrong.json["field_errors"]) == ["cron_expression"]
 
 
@@ -194,12 +194,12 @@ def test_upcoming_runs_and_previews_describe_the_expression(world: World) -> Non
         ("ordering=is_active,-name", [3, 2, 1]),
     ],
 )
-def test_filters_and_orderings(world: World, query: str, ids: list[int]) -> None:
-    world.schedule(name="alpha")
-    world.schedule(name="beta", cron_expression="0 8 * * *", task_definition=2, parameters={})
-    world.schedule(name="gamma", cron_expression="30 9 * * *", is_active=False)
-    world.schedule("bob", name="theirs")
-    listed = world.get(BASE, query_string=query)
+def test_filters_and_orderings(api: ApiFixture, query: str, ids: list[int]) -> None:
+    api.schedule(name="alpha")
+    api.schedule(name="beta", cron_expression="0 8 * * *", task_definition=2, parameters={})
+    api.schedule(name="gamma", cron_expression="30 9 * * *", is_active=False)
+    api.schedule("bob", name="theirs")
+    listed = api.get(BASE, query_string=query)
     assert [row["id"] for row in listed.json["results"]] == ids, listed.json
 
 
@@ -208,27 +208,27 @@ def test_filters_and_orderings(world: World, query: str, ids: list[int]) -> None
     ["ordering=id", "ordering=", "ordering=name,-name", "user=1", "task_definition=9", "page=0",
      "page_size=0", "is_active=maybe", "created_at__gte=yesterday"],
 )  # fmt: skip
-def test_an_invalid_filter_is_named(world: World, query: str) -> None:
-    refused = world.get(BASE, query_string=query)
+def test_an_invalid_filter_is_named(api: ApiFixture, query: str) -> None:
+    refused = api.get(BASE, query_string=query)
     assert refused.status_code == 400
     assert list(refused.json["field_errors"]) == [query.partition("=")[0]]
 
 
-def test_superusers_may_filter_by_user(world: World) -> None:
-    world.schedule("ada")
-    world.schedule("bob")
-    listed: dict[str, Any] = world.get(BASE, "root", query_string="user=2").json
+def test_superusers_may_filter_by_user(api: ApiFixture) -> None:
+    api.schedule("ada")
+    api.schedule("bob")
+    listed: dict[str, Any] = api.get(BASE, "root", query_string="user=2").json
     assert [row["user_username"] for row in listed["results"]] == ["bob"]
 
 
-def test_superusers_deactivate_a_task_definition(world: World) -> None:
+def test_superusers_deactivate_a_task_definition(api: ApiFixture) -> None:
     path = "/api/v1/task-definitions"
-    listed = world.get(path).json
+    listed = api.get(path).json
     assert [one["key"] for one in listed["results"]] == ["mail", "echo"]
-    one = world.get(f"{path}/1").json
+    one = api.get(f"{path}/1").json
     assert one["input_schema"] == {"email": "string", "delay": "integer", "weight": "float"}
     assert one["schema"]["additionalProperties"] is False
-    off = world.call("PATCH", f"{path}/1", "root", {"is_active": False})
+    off = api.call("PATCH", f"{path}/1", "root", {"is_active": False})
     assert off.json["is_active"] is False
-    assert world.call("PATCH", f"{path}/1", "ada", {"is_active": True}).status_code == 403
-    assert world.call("PATCH", f"{path}/9", "root", {}).status_code == 404
+    assert api.call("PATCH", f"{path}/1", "ada", {"is_active": True}).status_code == 403
+    assert api.call("PATCH", f"{path}/9", "root", {}).status_code == 404

@@ -453,7 +453,7 @@ def test_a_connection_persists_as_the_client_asks(app: Recorder, address: Addres
     assert len(app.seen) == 6
 
 
-def test_the_environment_tells_what_was_asked(app: Recorder, address: Address) -> None:
+def test_the_wsgi_environment_describes_the_request(app: Recorder, address: Address) -> None:
     """Chunks are undone, names with underscores dropped, repeated headers joined."""
     talk(
         address,
@@ -523,7 +523,7 @@ def test_options_may_ask_for_the_whole_server(app: Recorder, address: Address, t
     assert app.seen == [("OPTIONS", "*", b"")]
 
 
-def test_a_client_that_expects_100_is_told_to_continue(app: Recorder, address: Address) -> None:
+def test_a_client_that_expects_100_gets_it(app: Recorder, address: Address) -> None:
     """Before the body has come, and once only."""
     with connect(address) as sock:
         sock.sendall(closed(asked("Content-Length: 5", "Expect: 100-continue")))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from tests.adapters.http.conftest import PASSWORD, World, build_world
+from tests.adapters.http.conftest import PASSWORD, ApiFixture, build_api
 from tests.adapters.http.identity.test_browser_sessions import HTTP, make_page
 from tests.adapters.http.web.test_permission_matrix import ACTIONS, ALL, names_for
 from workbell.adapters.http.app import make_operations
@@ -18,7 +18,7 @@ NEW = "another good one, 7"
 IDENTITY = ("people", "profile", "password", "second_factor", "sessions", "keys")
 WRITING = [
     one.name
-    for one in make_operations(build_world(Path()).parts)
+    for one in make_operations(build_api(Path()).deps)
     if one.method != "GET" and ACTIONS.get(one.name, "").split(".")[0] in IDENTITY
 ]
 PAGE = {"Sec-Fetch-Site": "same-origin"}
@@ -29,80 +29,88 @@ class Deed:
     """A request to a route, and the audit entries that it must leave."""
 
     said: str
-    body: Callable[[World], Any] = lambda _: None
+    body: Callable[[ApiFixture], Any] = lambda _: None
     caller: str | None = None
     headers: Mapping[str, str] = {}
 
 
-def registration(_: World) -> dict[str, str]:
+def registration(_: ApiFixture) -> dict[str, str]:
     return {"email": "new@example.org", "password": NEW}
 
 
-def named(world: World) -> dict[str, str]:
-    return {**registration(world), "username": "new", "first_name": "N", "last_name": "W"}
+def named(api: ApiFixture) -> dict[str, str]:
+    return {**registration(api), "username": "new", "first_name": "N", "last_name": "W"}
 
 
-def login(_: World) -> dict[str, str]:
+def login(_: ApiFixture) -> dict[str, str]:
     return {"username": "ada", "password": PASSWORD}
 
 
-def by_address(_: World) -> dict[str, str]:
+def by_address(_: ApiFixture) -> dict[str, str]:
     return {"email": "ada@example.org", "password": PASSWORD}
 
 
-def refresh(world: World) -> dict[str, str]:
-    return {"refresh": world.parts.login.login("ada", PASSWORD).refresh}
+def refresh(api: ApiFixture) -> dict[str, str]:
+    return {"refresh": api.deps.login.login("ada", PASSWORD).refresh}
 
 
-def code(world: World) -> dict[str, str]:
-    world.parts.identity.resend_otp("una@example.org")
-    return {"email": "una@example.org", "otp": world.mail.code()}
+def code(api: ApiFixture) -> dict[str, str]:
+    api.deps.identity.resend_otp("una@example.org")
+    return {"email": "una@example.org", "otp": api.mail.code()}
 
 
-def reset(world: World) -> dict[str, str]:
-    world.parts.passwords.request_reset("ada@example.org")
-    return {"email": "ada@example.org", "otp": world.mail.code(), "password": NEW}
+def reset(api: ApiFixture) -> dict[str, str]:
+    api.deps.passwords.request_reset("ada@example.org")
+    return {"email": "ada@example.org", "otp": api.mail.code(), "password": NEW}
 
 
-def begun(world: World) -> dict[str, str]:
-    world.parts.second_factor.begin(world.actor("ada"), PASSWORD)
-    return {"code": world.factor_code()}
+def begun(api: ApiFixture) -> dict[str, str]:
+    api.deps.second_factor.begin(api.actor("ada"), PASSWORD)
+    return {"code": api.factor_code()}
 
 
-def both(world: World) -> dict[str, str]:
-    world.enrol()
-    return {"current_password": PASSWORD, "code": world.factor_code()}
+def both(api: ApiFixture) -> dict[str, str]:
+    api.enrol()
+    return {"current_password": PASSWORD, "code": api.factor_code()}
 
 
-def lost(world: World) -> None:
-    world.enrol()
+def lost(api: ApiFixture) -> None:
+    api.enrol()
 
 
-def wrong_code(world: World) -> dict[str, str]:
+def wrong_code(api: ApiFixture) -> dict[str, str]:
     with suppress(Conflict):
-        begun(world)
+        begun(api)
     return {"code": "000000"}
 
 
-def both_wrong(world: World) -> dict[str, str]:
-    if not world.get("/api/v1/auth/second-factor").json["is_active"]:
-        world.enrol()
+def both_wrong(api: ApiFixture) -> dict[str, str]:
+    if not api.get("/api/v1/auth/second-factor").json["is_active"]:
+        api.enrol()
     return {"current_password": PASSWORD, "code": "000000"}
 
 
-def given(**body: Any) -> Callable[[World], Any]:
+def theirs(api: ApiFixture) -> dict[str, Any]:
+    account_id = api.account("ada")["id"]
+    api.member(account_id, "bob")
+    return {"email": "new@example.org", "account_id": account_id}
+
+
+def invitation(api: ApiFixture) -> dict[str, Any]:
+    return {"email": "new@example.org", "account_id": api.account("ada")["id"]}
+
+
+def given(**body: Any) -> Callable[[ApiFixture], Any]:
     return lambda _: body
 
 
-def nothing(_: World) -> None:
+def nothing(_: ApiFixture) -> None:
     """Send no body."""
 
 
 SUCCESSES: Mapping[str, Deed] = {
     "register": Deed("REGISTER", registration),
-    "insighthub_register": Deed(
-        "REGISTER", lambda world: {**named(world), "password_confirm": NEW}
-    ),
+    "insighthub_register": Deed("REGISTER", lambda api: {**named(api), "password_confirm": NEW}),
     "learnflow_register": Deed("REGISTER", named),
     "datamanager_register": Deed("REGISTER", registration),
     "jobprocessing_register": Deed("REGISTER", registration),
@@ -142,7 +150,8 @@ SUCCESSES: Mapping[str, Deed] = {
     "revoke_api_key": Deed("DELETE", nothing, "ada"),
     "change_user": Deed("UPDATE", given(tier="premium"), "root"),
     "sign_out_user": Deed("SIGN_OUT", nothing, "root"),
-    "datamanager_invite": Deed("INVITE", given(email="new@example.org"), "root"),
+    "datamanager_invite": Deed("INVITE", invitation, "ada"),
+    "invite_account_member": Deed("INVITE", given(email="new@example.org"), "ada"),
 }
 
 FAILURES: Mapping[str, Deed] = {
@@ -187,28 +196,24 @@ FAILURES: Mapping[str, Deed] = {
     },
     **{
         name: Deed("DENIED", nothing, "ada")
-        for name in (
-            "change_user",
-            "sign_out_user",
-            "remove_lost_second_factor",
-            "datamanager_invite",
-        )
+        for name in ("change_user", "sign_out_user", "remove_lost_second_factor")
     },
+    "datamanager_invite": Deed("DENIED", theirs, "bob"),
 }
 
 
-def audited(world: World, said: str) -> list[Any]:
-    with world.store.view() as tx:
+def audited(api: ApiFixture, said: str) -> list[Any]:
+    with api.store.view() as tx:
         return [one for one in tx.audit.latest(limit=1000) if one.action == said]
 
 
-def done(world: World, name: str, deed: Deed) -> int:
+def done(api: ApiFixture, name: str, deed: Deed) -> int:
     operation = ALL[name]
-    path = operation.path.format(**names_for(world, operation))
-    body = deed.body(world)
-    before = len(audited(world, deed.said))
-    answer = world.call(operation.method, path, deed.caller, body, headers=dict(deed.headers))
-    assert len(audited(world, deed.said)) in {before, before + 1}
+    path = operation.path.format(**names_for(api, operation))
+    body = deed.body(api)
+    before = len(audited(api, deed.said))
+    answer = api.call(operation.method, path, deed.caller, body, headers=dict(deed.headers))
+    assert len(audited(api, deed.said)) in {before, before + 1}
     return int(answer.status_code)
 
 
@@ -217,25 +222,25 @@ def test_every_route_that_changes_an_account_is_covered() -> None:
 
 
 @pytest.mark.parametrize("name", SUCCESSES)
-def test_a_successful_request_is_audited(world: World, name: str) -> None:
+def test_a_successful_request_is_audited(api: ApiFixture, name: str) -> None:
     deed = SUCCESSES[name]
     if name == "close_browser_session":
-        page = make_page(world, HTTP)
+        page = make_page(api, HTTP)
         page.login()
         assert page.ask("DELETE", ALL[name].path).status_code == 204
     else:
-        assert done(world, name, deed) in {200, 201, 204}
-    entry = audited(world, deed.said)[0]
+        assert done(api, name, deed) in {200, 201, 204}
+    entry = audited(api, deed.said)[0]
     assert entry.address == "127.0.0.1" and entry.request_id
     for secret in (PASSWORD, NEW):
         assert secret not in str(entry)
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_repeated_failures_are_audited_once(world: World, name: str) -> None:
+def test_repeated_failures_are_audited_once(api: ApiFixture, name: str) -> None:
     deed = FAILURES[name]
     for _ in range(5):
-        assert done(world, name, deed) in {200, 400, 401, 403}
-    [entry] = audited(world, deed.said)
+        assert done(api, name, deed) in {200, 400, 401, 403}
+    [entry] = audited(api, deed.said)
     for secret in (PASSWORD, NEW, "wrong, 99", "000000", "x.y.z"):
         assert secret not in str(entry)

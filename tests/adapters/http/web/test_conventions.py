@@ -13,13 +13,14 @@ import falcon.testing
 import pytest
 from attrs import evolve
 
-from tests.adapters.http.conftest import A_SCHEDULE, World, build_world
+from tests.adapters.http.conftest import A_SCHEDULE, ApiFixture, build_api
 from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation
 
-ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_api(Path()).deps)}
 WITH_BODY = [name for name, operation in ALL.items() if operation.request]
+WITH_FIELDS = [name for name in WITH_BODY if ALL[name].request is not dict]
 GETS = [name for name, operation in ALL.items() if operation.method == "GET"]
 DEEP = "[" * 5000
 MALFORMED = [
@@ -39,10 +40,12 @@ def make_path(operation: AnyOperation) -> str:
     return operation.path.format(**names)
 
 
-def send(world: World, operation: AnyOperation, body: bytes, **more: Any) -> falcon.testing.Result:
+def send(
+    api: ApiFixture, operation: AnyOperation, body: bytes, **more: Any
+) -> falcon.testing.Result:
     caller = None if operation.access is Access.ANYONE else "root"
     headers = {"Content-Type": "application/json", **more.pop("headers", {})}
-    return world.call(
+    return api.call(
         operation.method, make_path(operation), caller, body=body, headers=headers, **more
     )
 
@@ -86,6 +89,7 @@ def a_body(operation: AnyOperation) -> dict[str, Any]:
         "is_active": True, "name": "n", "scheduled_time": "2027-01-01T00:00:00Z",
         "start": "2026-05-01T00:00:00Z", "end": "2026-05-02T00:00:00Z", "dry_run": True,
         "goal_name": "n", "category": "Minor", "progress": "p", "logged_hours": "01:00:00",
+        "url": "https://example.com/",
     }  # fmt: skip
     if operation.name in {"create_job", "jobprocessing_create_job"}:
         whole |= {"task_definition": "echo", "parameters": {}}
@@ -94,22 +98,22 @@ def a_body(operation: AnyOperation) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_a_malformed_body_is_a_problem_document(used: World, name: str) -> None:
+def test_a_malformed_body_is_a_problem_document(used: ApiFixture, name: str) -> None:
     for body in MALFORMED:
         may_be_left_out = ALL[name].optional and not body.strip()
         statuses = {409} if may_be_left_out else {400}
         is_problem(send(used, ALL[name], body), statuses, of=body)
 
 
-@pytest.mark.parametrize("name", WITH_BODY)
-def test_an_unknown_field_is_named(used: World, name: str) -> None:
+@pytest.mark.parametrize("name", WITH_FIELDS)
+def test_an_unknown_field_is_named(used: ApiFixture, name: str) -> None:
     body = {**a_body(ALL[name]), "no_such_field": 1}
     problem = is_problem(send(used, ALL[name], json.dumps(body).encode()), {400})
     assert "no_such_field" in problem["field_errors"]
 
 
-@pytest.mark.parametrize("name", WITH_BODY)
-def test_every_field_rejects_values_of_another_type(used: World, name: str) -> None:
+@pytest.mark.parametrize("name", WITH_FIELDS)
+def test_every_field_rejects_values_of_another_type(used: ApiFixture, name: str) -> None:
     """Wrong types, long texts, control characters and naive times are named errors."""
     operation = ALL[name]
     for field, kind in fields(operation).items():
@@ -131,8 +135,8 @@ def test_every_field_rejects_values_of_another_type(used: World, name: str) -> N
                 assert field in at_fault, (field, value, problem)
 
 
-@pytest.mark.parametrize("name", WITH_BODY)
-def test_a_lone_surrogate_in_a_text_is_refused(used: World, name: str) -> None:
+@pytest.mark.parametrize("name", WITH_FIELDS)
+def test_a_lone_surrogate_in_a_text_is_refused(used: ApiFixture, name: str) -> None:
     operation = ALL[name]
     for field in a_body(operation):
         body = json.dumps({**a_body(operation), field: "\ud800"}).encode()
@@ -140,19 +144,19 @@ def test_a_lone_surrogate_in_a_text_is_refused(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_a_body_with_another_media_type_is_415(used: World, name: str) -> None:
+def test_a_body_with_another_media_type_is_415(used: ApiFixture, name: str) -> None:
     for kind in ("text/plain", "application/xml", "application/json; charset=latin-1", ""):
         sent = send(used, ALL[name], b'{"a": 1}', headers={"Content-Type": kind})
         is_problem(sent, {415}, of=kind)
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_a_body_of_more_than_a_mebibyte_is_413(used: World, name: str) -> None:
+def test_a_body_of_more_than_a_mebibyte_is_413(used: ApiFixture, name: str) -> None:
     is_problem(send(used, ALL[name], b" " * (1024 * 1024 + 1)), {413})
 
 
 @pytest.mark.parametrize("name", GETS)
-def test_an_unknown_parameter_is_named(used: World, name: str) -> None:
+def test_an_unknown_parameter_is_named(used: ApiFixture, name: str) -> None:
     operation = ALL[name]
     caller = None if operation.access is Access.ANYONE else "root"
     for query in ("no_such=1", "a=1&a=2", "x=%00", "x=%ff", "%00=1"):
@@ -163,7 +167,7 @@ def test_an_unknown_parameter_is_named(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.query])
-def test_every_parameter_rejects_values_of_another_type(used: World, name: str) -> None:
+def test_every_parameter_rejects_values_of_another_type(used: ApiFixture, name: str) -> None:
     operation = ALL[name]
     assert operation.query is not None
     attrs.resolve_types(operation.query)
@@ -180,7 +184,7 @@ def test_every_parameter_rejects_values_of_another_type(used: World, name: str) 
 
 
 @pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.path_names])
-def test_a_path_with_an_invalid_id_is_404(used: World, name: str) -> None:
+def test_a_path_with_an_invalid_id_is_404(used: ApiFixture, name: str) -> None:
     operation = ALL[name]
     for id_ in ("0", "-1", "x", "1.0", "01", "9" * 19, "9" * 40, "%00", "٣"):
         names = {n: id_ if n.endswith(("_id", "_num")) else "missing" for n in operation.path_names}
@@ -189,7 +193,7 @@ def test_a_path_with_an_invalid_id_is_404(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_the_trailing_slash_is_optional(used: World, name: str) -> None:
+def test_the_trailing_slash_is_optional(used: ApiFixture, name: str) -> None:
     operation = ALL[name]
     without = used.call("OPTIONS", make_path(operation))
     with_slash = used.call("OPTIONS", make_path(operation) + "/")
@@ -199,7 +203,9 @@ def test_the_trailing_slash_is_optional(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_an_unsupported_method_is_405_and_lists_the_supported_ones(used: World, name: str) -> None:
+def test_an_unsupported_method_is_405_and_lists_the_supported_ones(
+    used: ApiFixture, name: str
+) -> None:
     operation = ALL[name]
     result = used.call("TRACE", make_path(operation))
     is_problem(result, {405})
@@ -207,7 +213,7 @@ def test_an_unsupported_method_is_405_and_lists_the_supported_ones(used: World, 
 
 
 @pytest.mark.parametrize("name", GETS)
-def test_head_responds_like_get_without_a_body(used: World, name: str) -> None:
+def test_head_responds_like_get_without_a_body(used: ApiFixture, name: str) -> None:
     operation = ALL[name]
     got = used.get(make_path(operation), "root")
     head = used.call("HEAD", make_path(operation), "root")
@@ -217,7 +223,7 @@ def test_head_responds_like_get_without_a_body(used: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_every_response_has_the_security_headers(used: World, name: str) -> None:
+def test_every_response_has_the_security_headers(used: ApiFixture, name: str) -> None:
     operation = ALL[name]
     result = used.call(operation.method, make_path(operation))
     headers = result.headers
@@ -229,87 +235,87 @@ def test_every_response_has_the_security_headers(used: World, name: str) -> None
 
 
 @pytest.mark.parametrize("name", [n for n in GETS if "application/json" in ALL[n].media_types])
-def test_a_client_that_does_not_accept_json_gets_406(used: World, name: str) -> None:
+def test_a_client_that_does_not_accept_json_gets_406(used: ApiFixture, name: str) -> None:
     operation = ALL[name]
     headers = {"Accept": "image/png"}
     is_problem(used.get(make_path(operation), "root", headers=headers), {406})
 
 
-def test_an_unknown_path_is_a_problem_document(world: World) -> None:
-    is_problem(world.get("/no/such/address"), {404})
+def test_an_unknown_path_is_a_problem_document(api: ApiFixture) -> None:
+    is_problem(api.get("/no/such/address"), {404})
 
 
 @pytest.mark.parametrize(
     ("given", "taken"), [("abc-1", True), ("x" * 64, True), ("x" * 65, False), ("a b", False)]
 )
-def test_a_valid_request_id_is_used(world: World, given: str, taken: bool) -> None:
-    result = world.get("/livez", headers={"X-Request-ID": given})
+def test_a_valid_request_id_is_used(api: ApiFixture, given: str, taken: bool) -> None:
+    result = api.get("/livez", headers={"X-Request-ID": given})
     assert (result.headers["x-request-id"] == given) is taken
 
 
 def test_an_unexpected_error_discloses_no_details(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the secret reason")
 
-    monkeypatch.setattr(type(world.store), "ping", fail)
-    result = world.get("/api/health/")
+    monkeypatch.setattr(type(api.store), "ping", fail)
+    result = api.get("/api/health/")
     problem = is_problem(result, {500})
     assert problem["code"] == "internal_error"
     assert "secret" not in result.text
 
 
-def test_a_host_that_is_not_allowed_is_refused(world: World) -> None:
-    is_problem(world.get("/api/v1/schedules", headers={"Host": "evil.example"}), {400})
-    is_problem(world.get("/api/v1/schedules", headers={"Host": "localhost:99999x"}), {400})
-    assert world.get("/livez", headers={"Host": "10.0.0.1"}).status_code == 200
-    assert world.get("/metrics", "root", headers={"Host": "10.0.0.1"}).status_code == 200
-    assert world.get("/api/v1/schedules", headers={"Host": "LOCALHOST:1"}).status_code == 200
-    assert world.get("/api/v1/schedules", headers={"Host": "[::1]:80"}).status_code == 200
+def test_a_host_that_is_not_allowed_is_refused(api: ApiFixture) -> None:
+    is_problem(api.get("/api/v1/schedules", headers={"Host": "evil.example"}), {400})
+    is_problem(api.get("/api/v1/schedules", headers={"Host": "localhost:99999x"}), {400})
+    assert api.get("/livez", headers={"Host": "10.0.0.1"}).status_code == 200
+    assert api.get("/metrics", "root", headers={"Host": "10.0.0.1"}).status_code == 200
+    assert api.get("/api/v1/schedules", headers={"Host": "LOCALHOST:1"}).status_code == 200
+    assert api.get("/api/v1/schedules", headers={"Host": "[::1]:80"}).status_code == 200
 
 
-def test_hsts_is_sent_if_the_public_url_is_https(make_world: Any) -> None:
-    world = make_world(HttpSettings(public_url="https://bell.example"))
-    headers = world.get("/livez").headers
+def test_hsts_is_sent_if_the_public_url_is_https(make_api: Any) -> None:
+    api = make_api(HttpSettings(public_url="https://bell.example"))
+    headers = api.get("/livez").headers
     assert headers["strict-transport-security"] == "max-age=31536000"
 
 
-def test_plain_http_is_redirected_to_https_if_configured(make_world: Any) -> None:
+def test_plain_http_is_redirected_to_https_if_configured(make_api: Any) -> None:
     behind = HttpSettings(force_https=True, trusted_proxies=(ip_network("127.0.0.0/8"),))
-    world = make_world(behind)
-    plain = world.get("/api/v1/schedules?page=2")
+    api = make_api(behind)
+    plain = api.get("/api/v1/schedules?page=2")
     assert plain.status_code == 308
     assert plain.headers["location"] == "https://localhost/api/v1/schedules?page=2"
-    assert world.get("/livez").status_code == 200
+    assert api.get("/livez").status_code == 200
     for said, status in ("https", 200), ("http, HTTPS", 200), ("https, http", 308):
-        answer = world.get("/api/v1/schedules", headers={"X-Forwarded-Proto": said})
+        answer = api.get("/api/v1/schedules", headers={"X-Forwarded-Proto": said})
         assert answer.status_code == status, said
-    directly = make_world(evolve(behind, trusted_proxies=()))
+    directly = make_api(evolve(behind, trusted_proxies=()))
     claimed = directly.get("/api/v1/schedules", headers={"X-Forwarded-Proto": "https"})
     assert claimed.status_code == 308
 
 
-def test_options_for_the_whole_server_returns_204(world: World) -> None:
+def test_options_for_the_whole_server_returns_204(api: ApiFixture) -> None:
     """`*` is not a path; only OPTIONS may use it."""
     environ = {
         **falcon.testing.create_environ("/", method="OPTIONS", host="localhost"),
         "PATH_INFO": "*",
     }
     started = falcon.testing.StartResponseMock()
-    assert list(world.client.app(environ, started)) == []
+    assert list(api.client.app(environ, started)) == []
     assert started.status == "204 No Content"
 
 
-def test_cors_is_allowed_for_configured_origins_only(world: World, make_world: Any) -> None:
+def test_cors_is_allowed_for_configured_origins_only(api: ApiFixture, make_api: Any) -> None:
     asked = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "POST",
     }
-    closed = world.call("OPTIONS", "/api/v1/jobs", headers=asked)
+    closed = api.call("OPTIONS", "/api/v1/jobs", headers=asked)
     assert "access-control-allow-origin" not in closed.headers
 
-    shared = make_world(HttpSettings(cors_origins=("https://app.example",)))
+    shared = make_api(HttpSettings(cors_origins=("https://app.example",)))
     preflight = shared.call("OPTIONS", "/api/v1/jobs", headers=asked)
     assert preflight.status_code == 204
     assert preflight.headers["access-control-allow-origin"] == "https://app.example"
@@ -321,10 +327,10 @@ def test_cors_is_allowed_for_configured_origins_only(world: World, make_world: A
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_existence_is_checked_before_the_body(world: World) -> None:
+def test_existence_is_checked_before_the_body(api: ApiFixture) -> None:
     for name in WITH_BODY:
         operation = ALL[name]
         if any(n.endswith(("_id", "_num")) for n in operation.path_names):
             exists = "task" in name or "user" in name  # an empty store has task 1 and user 1
-            result = world.call(operation.method, make_path(operation), "root", body=b"[")
+            result = api.call(operation.method, make_path(operation), "root", body=b"[")
             is_problem(result, {415} if exists else {404})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.http.conftest import World
+from tests.adapters.http.conftest import ApiFixture
 from workbell.adapters.http.web.middleware import HttpSettings
 
 PAGES = ["/api/docs/", "/api/schema/swagger-ui/", "/api/redoc/", "/api/schema/redoc/"]
@@ -19,7 +19,7 @@ LOADS = re.compile(
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_loads_only_resources_of_this_server(documented: World, path: str) -> None:
+def test_a_page_loads_only_resources_of_this_server(documented: ApiFixture, path: str) -> None:
     page = documented.get(path, None)
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -34,7 +34,9 @@ def test_a_page_loads_only_resources_of_this_server(documented: World, path: str
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_the_content_security_policy_allows_only_this_server(documented: World, path: str) -> None:
+def test_the_content_security_policy_allows_only_this_server(
+    documented: ApiFixture, path: str
+) -> None:
     policy = documented.get(path, None).headers["content-security-policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'"
@@ -46,7 +48,7 @@ def test_the_content_security_policy_allows_only_this_server(documented: World, 
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_have_a_media_type_and_an_etag(documented: World, name: str) -> None:
+def test_files_have_a_media_type_and_an_etag(documented: ApiFixture, name: str) -> None:
     got = documented.get(f"/api/static/{name}", None)
     kind = "text/css" if name.endswith("css") else "text/javascript"
     assert got.headers["content-type"] == f"{kind}; charset=utf-8"
@@ -63,27 +65,27 @@ def test_files_have_a_media_type_and_an_etag(documented: World, name: str) -> No
     ["../app.py", "..%2fapp.py", "swagger-ui/../../app.py", "swagger-ui/..%2f..%2fapp.py",
      "%2e%2e/app.py", "//etc/passwd", "swagger-ui", "", "missing.js", "start.js"],
 )  # fmt: skip
-def test_no_path_escapes_the_static_folder(documented: World, name: str) -> None:
+def test_no_path_escapes_the_static_folder(documented: ApiFixture, name: str) -> None:
     assert documented.get(f"/api/static/{name}", None).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/", "/monitor/"])
-def test_old_paths_redirect_to_the_docs(documented: World, path: str) -> None:
+def test_old_paths_redirect_to_the_docs(documented: ApiFixture, path: str) -> None:
     led = documented.get(path, None)
     assert (led.status_code, led.headers["location"]) == (302, "/api/docs/")
 
 
-def test_licences_are_served_with_the_files_they_cover(documented: World) -> None:
+def test_licences_are_served_with_the_files_they_cover(documented: ApiFixture) -> None:
     for name in ("swagger-ui/LICENSE.txt", "redoc/LICENSE.txt", "NOTICE.txt"):
         assert documented.get(f"/api/static/{name}", None).status_code == 200
 
 
-def test_the_pages_can_be_disabled(make_world: Any) -> None:
-    world = make_world(HttpSettings(docs=False))
+def test_the_pages_can_be_disabled(make_api: Any) -> None:
+    api = make_api(HttpSettings(docs=False))
     for path in (
         *PAGES,
         "/api/schema/",
         "/",
-    ):  # `world.get` would check them against the OpenAPI document
-        found = world.client.simulate_get(path, headers={"Host": "localhost"})
+    ):  # `api.get` would check them against the OpenAPI document
+        found = api.client.simulate_get(path, headers={"Host": "localhost"})
         assert found.status_code == 404

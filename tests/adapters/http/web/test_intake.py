@@ -10,14 +10,14 @@ import pytest
 import structlog.testing
 from attrs import fields
 
-from tests.adapters.http.conftest import PASSWORD, World, build_world
+from tests.adapters.http.conftest import PASSWORD, ApiFixture, build_api
 from tests.adapters.http.web.test_permission_matrix import names_for
 from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation
 from workbell.domain.identity.user import Role, Tier, User
 
-ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_api(Path()).deps)}
 PRIVILEGES: dict[str, Any] = {
     "role": "ADMIN",
     "tier": "premium",
@@ -32,15 +32,17 @@ PRIVILEGES: dict[str, Any] = {
     "token_version": 0,
     "password_hash": "x",
 }
+REQUIRED = {"cron_expression": "0 9 * * *", "url": "https://example.com/"}
+"""Values of the fields that partial operations require."""
 LOGIN = "/api/v1/auth/login"
 FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
-def test_no_route_grants_privileges_from_the_request_body(world: World, name: str) -> None:
+def test_no_route_grants_privileges_from_the_request_body(api: ApiFixture, name: str) -> None:
     """Additional fields in a body never change privileges."""
     operation = ALL[name]
-    names = dict.fromkeys(operation.path_names, world.people["ada"].id)
+    names = dict.fromkeys(operation.path_names, api.users["ada"].id)
     for field, wish in PRIVILEGES.items():
         new = f"new{field}"
         body = {
@@ -48,9 +50,9 @@ def test_no_route_grants_privileges_from_the_request_body(world: World, name: st
             "password_confirm": "a compiler, 1952", "first_name": "N", field: wish,
         }  # fmt: skip
         for bodies in (body, {field: wish}):
-            world.tokens["ada"] = world.parts.login.login("ada", PASSWORD).access
-            world.call(operation.method, operation.path.format(**names), "ada", bodies)
-        with world.store.view() as tx:
+            api.tokens["ada"] = api.deps.login.login("ada", PASSWORD).access
+            api.call(operation.method, operation.path.format(**names), "ada", bodies)
+        with api.store.view() as tx:
             ada, made = tx.users.by_login("ada"), tx.users.by_login(new)
         assert ada is not None
         is_nobody_special(ada)
@@ -70,27 +72,29 @@ GRANTED: dict[str, set[str]] = {
 """Routes with privileged fields: registration and user administration."""
 
 
-@pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
-def test_a_privileged_field_is_refused_by_name(world: World, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [name for name, one in ALL.items() if one.request not in {None, dict}]
+)
+def test_a_privileged_field_is_refused_by_name(api: ApiFixture, name: str) -> None:
     """The field is not ignored silently."""
     operation = ALL[name]
     caller = "root" if operation.access is Access.SUPERUSER else "ada"
-    needed = {"cron_expression": "0 9 * * *"} if operation.partial else {}
+    needed = {name: REQUIRED[name] for name in operation.required}
     for field in (
         PRIVILEGES.keys() - {"id", "user_id", "owner", "is_active"} - GRANTED.get(name, set())
     ):
-        path = operation.path.format(**names_for(world, operation))
-        answer = world.call(operation.method, path, caller, {**needed, field: PRIVILEGES[field]})
+        path = operation.path.format(**names_for(api, operation))
+        answer = api.call(operation.method, path, caller, {**needed, field: PRIVILEGES[field]})
         assert answer.status_code == 400, field
         assert answer.json["field_errors"].keys() >= {field}, field
 
 
 @pytest.mark.parametrize("field", ["role", "is_super_user"])
 def test_registration_with_a_privileged_field_requires_a_superuser(
-    world: World, field: str
+    api: ApiFixture, field: str
 ) -> None:
     body = {"email": "new@example.org", "password": "a compiler, 1952"}
-    answer = world.post("/api/v1/auth/users", None, {**body, field: PRIVILEGES[field]})
+    answer = api.post("/api/v1/auth/users", None, {**body, field: PRIVILEGES[field]})
     assert answer.status_code == 400
     assert answer.json["field_errors"].keys() == {field}
 
@@ -105,9 +109,9 @@ def is_nobody_special(user: User) -> None:
 @pytest.mark.parametrize(
     "agent", ["a\r\nX-Injected: 1", "a\nlevel=critical user=root", "\x1b[2J", "x" * 9000, "é"]
 )
-def test_a_user_agent_cannot_inject_into_log_or_audit_trail(world: World, agent: str) -> None:
+def test_a_user_agent_cannot_inject_into_log_or_audit_trail(api: ApiFixture, agent: str) -> None:
     with structlog.testing.capture_logs() as lines:
-        answer = world.post(
+        answer = api.post(
             LOGIN, None, {"username": "ada\r\nroot", "password": "x\r\n"},
             headers={"User-Agent": agent.encode().decode("latin-1")},
         )  # fmt: skip
@@ -115,7 +119,7 @@ def test_a_user_agent_cannot_inject_into_log_or_audit_trail(world: World, agent:
     assert "x-injected" not in answer.headers
     for line in lines:
         assert "\n" not in json.dumps(line, default=str)
-    with world.store.view() as tx:
+    with api.store.view() as tx:
         [entry] = tx.audit.latest(limit=1)
     assert entry.action == "LOGIN_FAILED"
     assert len(entry.user_agent) <= 256
@@ -123,25 +127,25 @@ def test_a_user_agent_cannot_inject_into_log_or_audit_trail(world: World, agent:
 
 
 @pytest.mark.parametrize("found", ["a b", "x" * 65, "a\tb", "é", ""])
-def test_an_invalid_request_id_is_replaced(world: World, found: str) -> None:
+def test_an_invalid_request_id_is_replaced(api: ApiFixture, found: str) -> None:
     headers = {"X-Request-ID": found.encode().decode("latin-1")}
-    answer = world.get("/livez", None, headers=headers)
+    answer = api.get("/livez", None, headers=headers)
     assert answer.headers["x-request-id"] not in {found, ""}
 
 
-def test_no_secret_is_logged_or_audited(world: World) -> None:
+def test_no_secret_is_logged_or_audited(api: ApiFixture) -> None:
     with structlog.testing.capture_logs() as lines:
-        login = world.post(LOGIN, None, {"username": "ada", "password": PASSWORD}).json
-        world.post(LOGIN, None, {"username": "ada", "password": "a wrong one 99"})
-        world.post("/api/v1/auth/password/reset", None, {"email": "ada@example.org"})
-        code = world.mail.code()
-        made = world.post("/api/v1/auth/api-keys", "ada", {"name": "k", "scopes": ["read"]}).json
-        world.tokens["robot"] = made["key"]
-        world.get("/api/v1/auth/users/me", "robot")
-        world.post("/api/v1/auth/refresh", None, {"refresh": login["refresh"]})
+        login = api.post(LOGIN, None, {"username": "ada", "password": PASSWORD}).json
+        api.post(LOGIN, None, {"username": "ada", "password": "a wrong one 99"})
+        api.post("/api/v1/auth/password/reset", None, {"email": "ada@example.org"})
+        code = api.mail.code()
+        made = api.post("/api/v1/auth/api-keys", "ada", {"name": "k", "scopes": ["read"]}).json
+        api.tokens["robot"] = made["key"]
+        api.get("/api/v1/auth/users/me", "robot")
+        api.post("/api/v1/auth/refresh", None, {"refresh": login["refresh"]})
         opaque = {"email": "ada@example.org", "password": PASSWORD}
-        token = world.post("/users/login/", None, opaque).json["token"]
-    with world.store.view() as tx:
+        token = api.post("/users/login/", None, opaque).json["token"]
+    with api.store.view() as tx:
         trail = str(tx.audit.latest(limit=100))
     secrets = (PASSWORD, "a wrong one 99", login["access"], login["refresh"], code,
                made["key"].rpartition("_")[2], token.rpartition("_")[2])  # fmt: skip
@@ -151,17 +155,17 @@ def test_no_secret_is_logged_or_audited(world: World) -> None:
 
 
 def test_forwarded_addresses_are_ignored_unless_the_proxy_is_trusted(
-    world: World, make_world: Callable[[HttpSettings], World]
+    api: ApiFixture, make_api: Callable[[HttpSettings], ApiFixture]
 ) -> None:
     forged = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
 
-    def address(one: World) -> str:
+    def address(one: ApiFixture) -> str:
         one.post(LOGIN, None, {"username": "x", "password": "y"}, headers=forged)
         with one.store.view() as tx:
             return tx.audit.latest(limit=1)[0].address
 
-    assert address(world) == "127.0.0.1"
-    behind = make_world(HttpSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    assert address(api) == "127.0.0.1"
+    behind = make_api(HttpSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
     assert address(behind) == "198.51.100.7"
 
 
@@ -179,7 +183,7 @@ NAMING = [
 
 
 @pytest.mark.parametrize("name", NAMING)
-def test_responses_do_not_disclose_whether_an_account_exists(world: World, name: str) -> None:
+def test_responses_do_not_disclose_whether_an_account_exists(api: ApiFixture, name: str) -> None:
     """Except for operations that are documented to disclose it."""
     operation = ALL[name]
     taken = list_fields(operation)
@@ -191,7 +195,7 @@ def test_responses_do_not_disclose_whether_an_account_exists(world: World, name:
             body["username"] = caller
         if name == "insighthub_register":
             body |= {"first_name": "A", "last_name": "B", "password_confirm": known["password"]}
-        answers.append(world.call("POST", operation.path, None, body, headers=FROM_OUR_PAGE))
+        answers.append(api.call("POST", operation.path, None, body, headers=FROM_OUR_PAGE))
     headers = [{k: v for k, v in one.headers.items() if k != "x-request-id"} for one in answers]
     texts = [one.text.replace(one.headers["x-request-id"], "") for one in answers]
     alike = texts[0] == texts[1] == texts[2] and headers[0] == headers[1] == headers[2]

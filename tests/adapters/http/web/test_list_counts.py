@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.adapters.http.conftest import NOON, PASSWORD, World, add_users, build_world
+from tests.adapters.http.conftest import NOON, PASSWORD, ApiFixture, add_users, build_api
 from tests.adapters.http.web.test_conventions import ALL, make_path
 from workbell.adapters.http.web.operations import AnyOperation, ListOf
 from workbell.domain import constraints
@@ -33,28 +33,32 @@ def a_worker(id: str) -> WorkerInfo:
 
 
 @pytest.fixture(scope="module")
-def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
+def twofold(tmp_path_factory: pytest.TempPathFactory) -> ApiFixture:
     """An application with at least two entries in each list of the superuser."""
-    world = add_users(build_world(tmp_path_factory.mktemp("twofold")))
+    api = add_users(build_api(tmp_path_factory.mktemp("twofold")))
     for number in (1, 2):
-        world.parts.login.login("root", PASSWORD)
-        world.post("/api/v1/auth/api-keys", "root", {"name": f"key{number}", "scopes": ["read"]})
-        world.schedule("root")
-        run = world.post("/api/v1/schedules/1/run_now", "root").json["id"]
-        world.end(run, JobState.FAILED)
-        world.job("root")
-        world.goal("root")
-        world.log(1, "root")
-        world.store_artifact(1, f"{number}.txt", b"text", "text/plain")
-        with world.store.begin() as tx:
+        api.deps.login.login("root", PASSWORD)
+        api.post("/api/v1/auth/api-keys", "root", {"name": f"key{number}", "scopes": ["read"]})
+        api.schedule("root")
+        run = api.post("/api/v1/schedules/1/run_now", "root").json["id"]
+        api.end(run, JobState.FAILED)
+        api.job("root")
+        api.goal("root")
+        api.log(1, "root")
+        api.account("root")
+        api.destination(1, "root")
+        api.publish(1, "root")
+        api.store_artifact(1, f"{number}.txt", b"text", "text/plain")
+        with api.store.begin() as tx:
             tx.workers.heartbeat(a_worker(f"worker{number}"))
-    world.post("/api/v1/jobs/1/retry", "root")
-    world.end(1)
+    api.member(1, "ada", caller="root")
+    api.post("/api/v1/jobs/1/retry", "root")
+    api.end(1)
     lines = [LogLine(1, seq, NOON, "info", "hello") for seq in (1, 2)]
-    with world.store.begin() as tx:
+    with api.store.begin() as tx:
         tx.jobs.add([Job(task="echo", queue="mail", created_at=NOON, due_at=NOON)], NOON)
         tx.logs.append(JobId(1), lines, keep_head=9, keep_tail=9)
-    return world
+    return api
 
 
 def test_the_table_has_lists() -> None:
@@ -63,7 +67,7 @@ def test_the_table_has_lists() -> None:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_stops_counting_at_the_cap(
-    twofold: World, name: str, monkeypatch: pytest.MonkeyPatch
+    twofold: ApiFixture, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operation = ALL[name]
     body: dict[str, object] | None = None if operation.request is None else {}
@@ -78,13 +82,13 @@ def test_a_list_stops_counting_at_the_cap(
     assert capped["results"] == whole["results"]
 
 
-def test_links_continue_beyond_the_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_continue_beyond_the_cap(api: ApiFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
-        world.job()
+        api.job()
     monkeypatch.setattr(constraints, "COUNT_CAP", 3)
     path = "/api/v1/jobs"
-    page = world.get(path, query_string="page_size=2&page=2").json
+    page = api.get(path, query_string="page_size=2&page=2").json
     assert (page["count"], page["count_capped"]) == (3, True)
     assert page["next"]
-    assert world.get(path, query_string="page_size=2&page=3").json["next"] is None
-    assert world.get(path, query_string="page_size=2&page=4").status_code == 404
+    assert api.get(path, query_string="page_size=2&page=3").json["next"] is None
+    assert api.get(path, query_string="page_size=2&page=4").status_code == 404

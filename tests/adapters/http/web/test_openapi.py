@@ -9,7 +9,7 @@ import attrs
 import pytest
 from openapi_spec_validator import validate
 
-from tests.adapters.http.conftest import World
+from tests.adapters.http.conftest import ApiFixture
 from workbell.adapters.http.web.openapi import Components
 from workbell.adapters.serialization.serializer import JsonSerializer
 
@@ -31,7 +31,7 @@ def references(value: Any) -> Iterator[str]:
             yield from references(inner)
 
 
-def test_the_document_is_valid(documented: World) -> None:
+def test_the_document_is_valid(documented: ApiFixture) -> None:
     document = documented.get("/api/schema/", None).json
     assert document["openapi"] == "3.1.0"
     assert document["servers"] == [{"url": "/"}]
@@ -40,7 +40,7 @@ def test_the_document_is_valid(documented: World) -> None:
     assert set(references(document)) <= known
 
 
-def test_every_operation_is_described(documented: World) -> None:
+def test_every_operation_is_described(documented: ApiFixture) -> None:
     document = documented.get("/api/schema/", None).json
     described = {operation["operationId"]: operation for *_, operation in operations(document)}
     table = {operation.name: operation for operation in documented.operations()}
@@ -57,7 +57,7 @@ def test_every_operation_is_described(documented: World) -> None:
     assert {operation.tag for operation in table.values()} <= tags
 
 
-def test_headers_that_an_operation_reads_are_described(documented: World) -> None:
+def test_headers_that_an_operation_reads_are_described(documented: ApiFixture) -> None:
     document = documented.get("/api/schema/", None).json
     create = document["paths"]["/api/v1/jobs"]["post"]
     assert [p["name"] for p in create["parameters"]] == ["Idempotency-Key"]
@@ -66,7 +66,7 @@ def test_headers_that_an_operation_reads_are_described(documented: World) -> Non
     assert "required" not in change["requestBody"]["content"]["application/json"]["schema"]
 
 
-def test_the_document_is_served_as_json_or_yaml_and_cacheable(documented: World) -> None:
+def test_the_document_is_served_as_json_or_yaml_and_cacheable(documented: ApiFixture) -> None:
     got = documented.get("/api/schema/", None)
     assert got.headers["content-type"] == "application/json"
     for accept in ("application/yaml", "text/yaml, application/yaml"):
@@ -106,7 +106,7 @@ def test_a_class_in_a_field_with_the_same_name_is_refused() -> None:
             look(components, holder)
 
 
-def test_compatibility_apis_are_named_after_their_products(documented: World) -> None:
+def test_compatibility_apis_are_named_after_their_products(documented: ApiFixture) -> None:
     text = documented.get("/api/schema/", None).text
     assert not re.search(r"[Ss]ource (system )?[A-E]\b", text)
     assert not re.search(r'"(operationId|title)": ?"([A-E][A-Z][a-z]|[a-e]_)', text)

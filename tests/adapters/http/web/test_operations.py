@@ -7,13 +7,13 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from tests.adapters.http.conftest import build_world
+from tests.adapters.http.conftest import build_api
 from workbell.adapters.http.app import make_operations
 from workbell.adapters.http.web.operations import AnyOperation, Handler
 
 pytestmark = pytest.mark.unit
 
-ALL = {operation.name: operation for operation in make_operations(build_world(Path()).parts)}
+ALL = {operation.name: operation for operation in make_operations(build_api(Path()).deps)}
 
 
 def classes_read(handler: Handler[Any, Any]) -> tuple[Any, Any]:

@@ -8,20 +8,23 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 
-from tests.adapters.http.conftest import PASSWORD, build_world
+from tests.adapters.http.conftest import PASSWORD, build_api
 from workbell.adapters.http.web.middleware import HttpSettings
 
-WORLD = build_world(Path("/nonexistent"), HttpSettings())
-WORLD.join("root", is_super_user=True)
-WORLD.schedule("root", is_active=False)
-WORLD.job("root")
-WORLD.goal("root")
-WORLD.log(1, "root")
-HEADERS = {"Host": "localhost", "Authorization": f"Bearer {WORLD.tokens['root']}"}
+API = build_api(Path("/nonexistent"), HttpSettings())
+API.join("root", is_super_user=True)
+API.schedule("root", is_active=False)
+API.job("root")
+API.goal("root")
+API.log(1, "root")
+API.account("root")
+API.destination(1, "root")
+API.publish(1, "root")
+HEADERS = {"Host": "localhost", "Authorization": f"Bearer {API.tokens['root']}"}
 
 CANONICAL = "^/api/v1/"
 
-schema = schemathesis.openapi.from_wsgi("/api/schema/", WORLD.client.app, headers=HEADERS)
+schema = schemathesis.openapi.from_wsgi("/api/schema/", API.client.app, headers=HEADERS)
 
 
 def examples(most: int) -> settings:
@@ -38,7 +41,7 @@ def examples(most: int) -> settings:
 
 def answer(case: Any) -> None:
     """Send the request as root after a new sign-in, as some requests sign out."""
-    token = WORLD.parts.login.login("root", PASSWORD).access
+    token = API.deps.login.login("root", PASSWORD).access
     headers = {**HEADERS, "Authorization": f"Bearer {token}"}
     case.call_and_validate(headers=headers, checks=[not_a_server_error])
 
