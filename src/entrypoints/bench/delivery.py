@@ -19,7 +19,7 @@ from workbell.domain.delivery.signature import format_secret, signature_headers
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import User
 from workbell.entrypoints.bench.rows import FigureRows, Row
-from workbell.entrypoints.bench.sink import HANG_PATH, SinkClient, sink_process
+from workbell.entrypoints.bench.sink import HANG_PATH, SLOW_PATH, SinkClient, sink_process
 from workbell.entrypoints.bench.targets import Target, open_application
 from workbell.entrypoints.bench.workers import (
     is_finished,
@@ -35,6 +35,7 @@ DESTINATIONS = 10
 PAYLOAD_BYTES = 2_000
 KEY = b"k" * 32
 CLIENT_THREADS = 8
+WORKER_THREADS = (8, 32)
 EVENTS_PER_SECOND = 10
 HANG_SECONDS = 30
 SIGNATURES = 20_000
@@ -56,20 +57,28 @@ def measure(target: Target, events: int, deliveries: int, seconds: int) -> list[
         figures.add_latency("acknowledgement, 10 destinations", *bench.acknowledge(events))
         loaded = bench.acknowledge_while_delivering(seconds)
         figures.add_latency("the same, 10 events/s and their deliveries", *loaded)
-        bare = bench.bare(deliveries, 1)
-        figures.add("urllib3 alone, 1 thread", bare, "requests/s")
-        threads = bench.bare(deliveries, CLIENT_THREADS)
-        figures.add("urllib3 alone, 8 threads", threads, "requests/s")
-        delivered = bench.deliver(deliveries)
-        figures.add("deliveries of one process", delivered, "deliveries/s")
-        figures.add("ratio to 1 thread", delivered / bare, "x")
-        figures.add("ratio to 8 threads", delivered / threads, "x")
+        _compare_rates(bench, figures, deliveries, "")
+        _compare_rates(bench, figures, deliveries // 4, SLOW_PATH)
         alone = bench.latency(seconds, hanging=False)
         beside = bench.latency(seconds, hanging=True)
         figures.add("latency of 9 destinations, p95", alone, "ms")
         figures.add("the same beside one that hangs for 30 s, p95", beside, "ms")
         figures.add("ratio of the two", beside / alone, "x")
     return figures.rows
+
+
+def _compare_rates(bench: "_Bench", figures: FigureRows, deliveries: int, path: str) -> None:
+    """Compare a worker process with urllib3 alone, which stores nothing."""
+    receiver = "a receiver that takes 5 ms" if path else "an instant receiver"
+    alone = {threads: bench.bare(deliveries, threads, path) for threads in (1, CLIENT_THREADS)}
+    for threads, rate in alone.items():
+        figures.add(f"urllib3 alone to {receiver}, {threads} threads", rate, "requests/s")
+    for threads in WORKER_THREADS:
+        rate = bench.deliver(deliveries, threads, path)
+        name = f"deliveries to {receiver}, {threads} worker threads"
+        figures.add(name, rate, "deliveries/s")
+        for other, bare in alone.items():
+            figures.add(f"ratio to urllib3 with {other} threads", rate / bare, "x")
 
 
 def _sign() -> float:
@@ -114,7 +123,7 @@ class _Bench:
             sender.wait_until_sent()
         return percentiles(times)
 
-    def bare(self, requests: int, threads: int) -> float:
+    def bare(self, requests: int, threads: int, path: str) -> float:
         """Return the requests/s of urllib3, on as many connections as threads."""
         body, each = _payload(0), requests // threads
         headers = {"Content-Type": "application/json", "webhook-id": "bare"}
@@ -122,15 +131,15 @@ class _Bench:
 
             def send(_: int) -> None:
                 for _ in range(each):
-                    assert pool.urlopen("POST", "/bare", body, headers).status == 200
+                    assert pool.urlopen("POST", f"{path}/bare", body, headers).status == 200
 
             elapsed = run_threads(threads, send)
         self.sink.arrivals()
         return each * threads / elapsed
 
-    def deliver(self, deliveries: int) -> float:
+    def deliver(self, deliveries: int, threads: int, path: str) -> float:
         """Return the deliveries/s of one process that works off a backlog."""
-        with self._sender(DESTINATIONS) as sender:
+        with self._sender(DESTINATIONS, path, worker_threads=threads) as sender:
             for _ in range(deliveries // DESTINATIONS // 100):
                 sender.publish(100)
             total = sender.published
@@ -161,13 +170,13 @@ class _Bench:
         return p95
 
     @contextmanager
-    def _sender(self, destinations: int) -> Generator["_Sender"]:
+    def _sender(self, destinations: int, path: str = "", **fields: Any) -> Generator["_Sender"]:
         with self.target.settings() as plain:
-            settings = evolve(plain, allow_private_destinations=True)
+            settings = evolve(plain, allow_private_destinations=True, **fields)
             with open_application(settings) as application:
                 sender = _Sender.create(application)
                 for n in range(destinations):
-                    sender.add_destination(self.sink.url(f"/{n}"))
+                    sender.add_destination(self.sink.url(f"{path}/{n}"))
                 gc.freeze()
                 yield sender
 

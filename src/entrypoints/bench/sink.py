@@ -13,6 +13,9 @@ from attrs import frozen
 
 HANG_PATH = "/hang"
 """Requests to this path get no response."""
+SLOW_PATH = "/slow"
+SLOW_SECONDS = 0.005
+"""When requests to paths below `SLOW_PATH` get their response."""
 REPORT_PATH = "/report"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -90,4 +93,7 @@ class _Connection(asyncio.Protocol):
         elif path != HANG_PATH:
             key = headers.get(b"webhook-id", b"").decode()
             self.arrivals.append((key, time.monotonic()))
-            self.transport.write(_OK)
+            if path.startswith(SLOW_PATH):
+                asyncio.get_running_loop().call_later(SLOW_SECONDS, self.transport.write, _OK)
+            else:
+                self.transport.write(_OK)
