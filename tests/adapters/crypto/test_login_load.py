@@ -133,6 +133,8 @@ def test_known_and_unknown_users_cost_the_same_hashes() -> None:
 class FakeHasher:
     """A fake of the library's hasher that counts simultaneous hashes."""
 
+    memory_cost, time_cost, parallelism = 8, 1, 1
+
     def __init__(self) -> None:
         self.lock, self.running, self.maximum = threading.Lock(), 0, 0
 

@@ -412,7 +412,7 @@ def test_a_running_worker_is_listed(running: Application) -> None:
     """The row has its threads and queues."""
     (worker,) = until(lambda: running.jobs.workers(SYSTEM))
 
-    assert (worker.threads, list(worker.queues)) == (2, ["default"])
+    assert (worker.threads, list(worker.queues)) == (2, ["default", "deliveries"])
 
 
 def test_a_stopped_worker_is_not_listed(application: Application) -> None:
