@@ -51,7 +51,7 @@ def test_a_query_uses_its_indexes(store: SqlStore, question: str) -> None:
     assert not [plan for plan in plans if SCANS.search(plan)]
 
 
-@pytest.mark.parametrize("question", PAGES.keys() - MERGED)
+@pytest.mark.parametrize("question", sorted(PAGES.keys() - MERGED))
 def test_a_page_is_read_without_a_sort(store: SqlStore, question: str) -> None:
     ask, _ = PAGES[question]
     assert not [plan for plan in plans_of(store, ask) if "TEMP B-TREE" in plan]
