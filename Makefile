@@ -116,6 +116,7 @@ bench: $(VENV)/.dev ## Run all benchmarks and write PERFORMANCE.md
 	$(BIN)/workbell bench idle
 	$(BIN)/workbell bench identity
 	$(BIN)/workbell bench http
+	$(BIN)/workbell bench delivery
 	$(BIN)/workbell bench page
 
 .PHONY: bench-peers

@@ -1,7 +1,9 @@
 """Delivery benchmark: ingest, throughput, isolation and signing."""
 
 import gc
+import http.client
 import json
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -16,22 +18,29 @@ from workbell.domain.delivery.account import TOKEN_PURPOSE, Account, AccountRole
 from workbell.domain.delivery.delivery import DeliveryId
 from workbell.domain.delivery.destination import SECRET_PURPOSE, Destination
 from workbell.domain.delivery.signature import format_secret, signature_headers
-from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.user import User
+from workbell.domain.identity.actor import Actor, ClientInfo
+from workbell.domain.identity.registration import Registration
+from workbell.entrypoints.bench.http import PASSWORD, serving
 from workbell.entrypoints.bench.rows import FigureRows, Row
 from workbell.entrypoints.bench.sink import HANG_PATH, SLOW_PATH, SinkClient, sink_process
 from workbell.entrypoints.bench.targets import Target, open_application
 from workbell.entrypoints.bench.workers import (
     is_finished,
+    other_process,
     percentiles,
     run_threads,
     running,
     wait_until,
 )
 from workbell.entrypoints.bootstrap.application import Application
+from workbell.entrypoints.bootstrap.build import API_THREADS
+from workbell.entrypoints.config.enums import LogFormat
+from workbell.entrypoints.config.logging import configure
+from workbell.entrypoints.processes.all_in_one import SWITCH_SECONDS
 from workbell.services.delivery.requests import NewEvent
 
 DESTINATIONS = 10
+USERNAME = "sender"
 PAYLOAD_BYTES = 2_000
 KEY = b"k" * 32
 CLIENT_THREADS = 8
@@ -49,6 +58,7 @@ def measure(target: Target, events: int, deliveries: int, seconds: int) -> list[
     `events` are published one after another, `deliveries` sent from a backlog;
     each measurement of latencies lasts for `seconds`.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     figures = FigureRows(digits=3)
     figures.add("signing 2 KB", _sign(), "us")
     with sink_process() as sink:
@@ -57,6 +67,8 @@ def measure(target: Target, events: int, deliveries: int, seconds: int) -> list[
         figures.add_latency("acknowledgement, 10 destinations", *bench.acknowledge(events))
         loaded = bench.acknowledge_while_delivering(seconds)
         figures.add_latency("the same, 10 events/s and their deliveries", *loaded)
+        over_http = bench.acknowledge_over_http(seconds)
+        figures.add_latency("the same over HTTP", *over_http)
         _compare_rates(bench, figures, deliveries, "")
         _compare_rates(bench, figures, deliveries // 4, SLOW_PATH)
         alone = bench.latency(seconds, hanging=False)
@@ -123,6 +135,23 @@ class _Bench:
             sender.wait_until_sent()
         return percentiles(times)
 
+    def acknowledge_over_http(self, seconds: int) -> tuple[float, float]:
+        """Return p50 and p99 in ms of `POST /events` while this process delivers."""
+        with self._sender(DESTINATIONS, rate_limit_ingest=None) as sender:
+            application = sender.application
+            token = application.login.login(USERNAME, PASSWORD, ClientInfo()).access
+            dependencies = application.app_dependencies()
+            with (
+                running(application),
+                serving(application, dependencies, API_THREADS) as port,
+                other_process() as client,
+            ):
+                client.submit(_post_events, port, token, sender.account.id, 1).result()
+                times = client.submit(_post_events, port, token, sender.account.id, seconds)
+                cuts = percentiles(times.result())
+                sender.wait_until_sent()
+        return cuts
+
     def bare(self, requests: int, threads: int, path: str) -> float:
         """Return the requests/s of urllib3, on as many connections as threads."""
         body, each = _payload(0), requests // threads
@@ -172,7 +201,14 @@ class _Bench:
     @contextmanager
     def _sender(self, destinations: int, path: str = "", **fields: Any) -> Generator["_Sender"]:
         with self.target.settings() as plain:
-            settings = evolve(plain, allow_private_destinations=True, **fields)
+            settings = evolve(
+                plain,
+                allow_private_destinations=True,
+                log_format=LogFormat.JSON,
+                log_file=plain.data_dir / "log",
+                **fields,
+            )
+            configure(settings)
             with open_application(settings) as application:
                 sender = _Sender.create(application)
                 for n in range(destinations):
@@ -197,8 +233,10 @@ class _Sender:
         now, box = application.clock.now(), application.delivery.secret_box
         times: dict[str, Any] = {"created_at": now, "updated_at": now}
         token = str(uuid4())
+        user = application.identity.register(
+            Registration(username=USERNAME, email="sender@example.org", password=PASSWORD)
+        )
         with application.store.begin() as tx:
-            user = tx.users.add(User(username="sender", email="sender@example.com", created_at=now))
             account = tx.accounts.add(
                 Account(
                     name="Bench",
@@ -257,6 +295,27 @@ def _payload(number: int) -> bytes:
 def _new_event(number: int, **fields: Any) -> NewEvent:
     data = _payload(number)
     return NewEvent(data=data, value=json.loads(data), event_type="bench.event", **fields)
+
+
+def _post_events(port: int, token: str, account_id: int, seconds: int) -> list[float]:
+    """Post events at the rate on one connection; return how many ms each took."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    numbers = count()
+
+    def post() -> float:
+        data = _payload(next(numbers)).decode()
+        body = f'{{"account": {account_id}, "event_type": "bench.event", "data": {data}}}'
+        started = time.perf_counter()
+        connection.request("POST", "/api/v1/events", body, headers)
+        response = connection.getresponse()
+        response.read()
+        assert response.status // 100 == 2, response.status
+        return (time.perf_counter() - started) * 1_000
+
+    times = _at_rate(seconds, post)
+    connection.close()
+    return times
 
 
 def _at_rate(seconds: int, call: Callable[[], Any]) -> list[Any]:

@@ -275,6 +275,7 @@ def test_bench_measures_and_writes_the_page(run: Any, tmp_path: Path) -> None:
     run("bench", "jobs", "--count", "100")
     run("bench", "ticks", "--schedules", "100")
     run("bench", "identity", "--calls", "100", "--seconds", "0.1")
+    run("bench", "delivery", "--events", "100", "--deliveries", "1000", "--seconds", "1")
     run("bench", "summaries", "--users", "4", "--entries", "1000", "--people", "300")
     assert run("bench", "page", "--check").exit_code == 1
     run("bench", "page")

@@ -1,7 +1,7 @@
 """
 Prepared statements, and inserts in the syntax of each dialect.
 
-On PostgreSQL prepared statements bypass SQLAlchemy's cursor, which describes
+On PostgreSQL and SQLite prepared statements bypass SQLAlchemy's cursor, which describes
 every column of every result: listing 20 schedules through it takes 1.5 to 1.7
 times the CPU time (docs/decisions/0005-one-strategy-per-database.md).
 """
