@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from attrs import frozen
 
@@ -17,6 +18,20 @@ from workbell.domain.delivery.event import MAX_BATCH
 from workbell.domain.rate_limits.policy import Route
 from workbell.services.delivery.ingest import IngestService, SubmittedEvent
 from workbell.services.delivery.requests import PublishedEvent
+
+EVENT_EXAMPLE: Final = {
+    "account": 1,
+    "event_type": "order.paid",
+    "data": {"order": 17, "total": 25.5},
+    "event_id": "order-17-paid",
+}
+RESPONSE_EXAMPLE: Final = {
+    "event_id": "order-17-paid",
+    "event_type": "order.paid",
+    "account": 1,
+    "deliveries": 2,
+    "created_at": "2026-01-31T12:00:00Z",
+}
 
 
 @frozen(kw_only=True, slots=False)
@@ -67,7 +82,8 @@ def operations(routes: IngestRoutes) -> Sequence[AnyOperation]:
             method="POST", path="/api/v1/events", name="publish_events",
             summary=f"Publish an event, or a batch of up to {MAX_BATCH}, to an account's destinations.",
             handler=routes.submit, request=SubmittedEvent, max_batch=MAX_BATCH,
-            responses={201: ListOf(PublishedEventBody, plain=True, or_one=True)}, errors=(409,),
+            example=EVENT_EXAMPLE,
+            responses={201: ListOf(PublishedEventBody, plain=True, or_one=True, example=RESPONSE_EXAMPLE)}, errors=(409,),
             idempotent=True, limit=Route.INGEST, tag="delivery",
         ),
     )  # fmt: skip

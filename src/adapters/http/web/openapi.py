@@ -211,9 +211,14 @@ def _operation(operation: AnyOperation, components: Components) -> Schema:
     if operation.request is not None:
         described["requestBody"] = {
             "required": not operation.optional,
-            "content": {JSON: {"schema": _request(operation, components)}},
+            "content": {JSON: {"schema": _request(operation, components)} | _example(operation)},
         }
     return described
+
+
+def _example(described: object) -> Schema:
+    example = getattr(described, "example", None)
+    return {} if example is None else {"example": example}
 
 
 def _cookie_security(operation: AnyOperation) -> list[Schema]:
@@ -228,7 +233,7 @@ def _request(operation: AnyOperation, components: Components) -> Schema:
     if operation.max_batch:
         one = components.reference(operation.request)
         several = {"type": "array", "items": one, "minItems": 1, "maxItems": operation.max_batch}
-        return {"anyOf": [one, several]}
+        return {"oneOf": [one, several]}
     if not operation.partial:
         return components.reference(operation.request)
     properties = {
@@ -302,7 +307,8 @@ def _responses(operation: AnyOperation, components: Components) -> Schema:
         if status != 204:
             schema = _body(body, components)
             media_types = (PROBLEM,) if _is_problem(body) else operation.media_types
-            response["content"] = {media_type: {"schema": schema} for media_type in media_types}
+            content = {"schema": schema} | _example(body)
+            response["content"] = dict.fromkeys(media_types, content)
         if operation.etag and status != 204:
             response["headers"] = {"ETag": {"schema": {"type": "string"}}}
         if status in {201, 202} and operation.access is not Access.ANYONE:
@@ -340,7 +346,7 @@ def _body(body: type | ListOf | None, components: Components) -> Schema:
         return components.reference(body)
     items: Schema = {"type": "array", "items": components.reference(body.item)}
     if body.plain:
-        return {"anyOf": [items["items"], items]} if body.or_one else items
+        return {"oneOf": [items["items"], items]} if body.or_one else items
     link = {"type": ["string", "null"], "format": "uri"}
     properties: Schema = {
         "count": {"type": "integer", "minimum": 0},

@@ -114,12 +114,14 @@ class ListOf:
     A list response: paged, with cursors (`history`), or a `plain` array.
 
     With `or_one`, the response to a request with one object is one object.
+    `example` is for the documentation pages, which cannot compose one then.
     """
 
     item: type
     plain: bool = False
     history: bool = False
     or_one: bool = False
+    example: Any = field(default=None, eq=False)
 
 
 def is_integer_parameter(name: str) -> bool:
@@ -140,6 +142,7 @@ class AnyOperation:
             the body is read, so that a missing target is always a 404.
         request: The class of the body, or `dict` for any JSON object.
         optional: The body may be omitted, which means an empty object.
+        example: Example of the body, where documentation pages cannot compose one.
         max_batch: If not 0, the body may also be an array of at most this many
             objects, and is then a sequence.
         max_body_bytes: Limit of the body, if it is lower than the general one.
@@ -164,6 +167,7 @@ class AnyOperation:
     partial: bool = field(default=False, init=False)
     optional: bool = False
     max_batch: int = 0
+    example: Any = None
     max_body_bytes: int | None = None
     required: Sequence[str] = ()
     query: type | None = None
