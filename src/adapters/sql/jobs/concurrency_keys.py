@@ -205,7 +205,7 @@ def initial_states(db: Connection, ids: Sequence[int], now: datetime, woken: set
 
 def stage_rows(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> None:
     """Move rows with `STAGE_COLUMNS` to READY, or via HELD if they have a key."""
-    inactive = frozenset(inactive_tasks.execute(db).scalars())
+    inactive = frozenset(key for (key,) in inactive_tasks.fetch_all(db))
     ready = [row for row in rows if row.concurrency_key is None and row.task not in inactive]
     held = [row for row in rows if row.concurrency_key is not None or row.task in inactive]
     _HOLD.execute_many(db, [(row.id,) for row in held])

@@ -223,7 +223,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         return concurrency_keys.release_all(self._db, now, self._woken, task=key)
 
     def _inactive_tasks(self) -> frozenset[str]:
-        return frozenset(concurrency_keys.inactive_tasks.execute(self._db).scalars())
+        return frozenset(key for (key,) in concurrency_keys.inactive_tasks.fetch_all(self._db))
 
     def _initial_states(self, jobs: Sequence[Job], now: datetime) -> list[InitialState]:
         if _is_single(jobs):
