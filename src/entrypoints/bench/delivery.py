@@ -4,10 +4,12 @@ import gc
 import http.client
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -36,6 +38,7 @@ from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import API_THREADS
 from workbell.entrypoints.config.enums import LogFormat
 from workbell.entrypoints.config.logging import configure
+from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.processes.all_in_one import SWITCH_SECONDS
 from workbell.services.delivery.requests import NewEvent
 
@@ -61,7 +64,8 @@ def measure(target: Target, events: int, deliveries: int, seconds: int) -> list[
     sys.setswitchinterval(SWITCH_SECONDS)
     figures = FigureRows(digits=3)
     figures.add("signing 2 KB", _sign(), "us")
-    with sink_process() as sink:
+    with tempfile.TemporaryDirectory() as folder, sink_process() as sink:
+        configure(Settings(log_format=LogFormat.JSON, log_file=Path(folder) / "log"))
         bench = _Bench(target, sink)
         figures.add("building a signed request, 1 secret", bench.build(), "us")
         figures.add_latency("acknowledgement, 10 destinations", *bench.acknowledge(events))
@@ -201,14 +205,7 @@ class _Bench:
     @contextmanager
     def _sender(self, destinations: int, path: str = "", **fields: Any) -> Generator["_Sender"]:
         with self.target.settings() as plain:
-            settings = evolve(
-                plain,
-                allow_private_destinations=True,
-                log_format=LogFormat.JSON,
-                log_file=plain.data_dir / "log",
-                **fields,
-            )
-            configure(settings)
+            settings = evolve(plain, allow_private_destinations=True, **fields)
             with open_application(settings) as application:
                 sender = _Sender.create(application)
                 for n in range(destinations):
