@@ -18,7 +18,7 @@ from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command, changed_values
+from workbell.services.audit.entries import audit_command, changed_values
 from workbell.services.schedules.requests import ZoneName
 from workbell.services.transaction_retry import retry_on_contention
 
