@@ -18,8 +18,10 @@ from workbell.domain.projects.work_item import (
     WorkItemPriority,
     WorkItemStatus,
 )
+from workbell.domain.search.query import SearchQuery
 from workbell.ports.identity.users import IdentityTx
-from workbell.ports.jobs.repository import JobsTx
+from workbell.ports.notifications.repository import NotificationsTx
+from workbell.ports.search import SearchSource, SearchTx
 
 
 class RankTaken(Contended):
@@ -80,6 +82,7 @@ class WorkItemFilter:
     is_sla_breached: bool | None = None
     due_from: datetime | None = None
     due_to: datetime | None = None
+    search: SearchQuery | None = None
 
 
 @frozen(kw_only=True)
@@ -212,7 +215,7 @@ class BoardRepository(Protocol):
         """Return a page of boards by project, position and id, and their number up to the cap."""
 
 
-class WorkItemRepository(Protocol):
+class WorkItemRepository(SearchSource, Protocol):
     """
     Tasks that are not deleted, on boards and in projects that are not deleted.
 
@@ -330,8 +333,8 @@ class WatcherRepository(Protocol):
         """Return the users who watch an item, by id."""
 
 
-class ProjectsTx(JobsTx, IdentityTx, Protocol):
-    """A transaction over projects, jobs and users."""
+class ProjectsTx(SearchTx, NotificationsTx, IdentityTx, Protocol):
+    """A transaction over projects, the search index, notifications, jobs and users."""
 
     @property
     def projects(self) -> ProjectRepository:
