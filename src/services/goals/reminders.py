@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import NotFound
 from workbell.domain.goals.goal import Goal, GoalState
 from workbell.domain.goals.local_days import local_day
@@ -33,7 +33,7 @@ from workbell.ports.goals.repository import GoalFilter
 from workbell.ports.mail import Email
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import changed_values
+from workbell.services.audit.entries import changed_values
 from workbell.services.transaction_retry import retry_on_contention
 
 PAGE = 200  # users per transaction
