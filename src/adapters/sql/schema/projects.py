@@ -66,7 +66,7 @@ boards = Table(
     **NUMBERED,
 )
 
-# `status` is stored by its place in WorkItemStatus, which orders lists by it.
+# `status` and `priority` are stored by their places in the enumerations, which order lists.
 work_items = Table(
     "workbell_work_items",
     metadata,
