@@ -78,6 +78,7 @@ class Action(StrEnum):
     READ_PROJECT = "projects.read"
     MANAGE_PROJECT = "projects.manage"
     MANAGE_BOARDS = "boards.manage"
+    MANAGE_SLA = "sla.manage"
     WRITE_TASKS = "tasks.write"
     DELETE_TASK = "tasks.delete"
     COMMENT = "comments.write"
@@ -168,6 +169,7 @@ RULES: Mapping[Action, Rule] = {
     Action.READ_PROJECT: _rule(_READ, *_P_MEMBERS, Relation.PLATFORM_MANAGER, *_EVERYWHERE),
     Action.MANAGE_PROJECT: _rule(_WRITE, Relation.PROJECT_ADMIN, *_EVERYWHERE),
     Action.MANAGE_BOARDS: _rule(_WRITE, *_P_LEADERS, *_EVERYWHERE),
+    Action.MANAGE_SLA: _rule(_WRITE, *_P_LEADERS, *_EVERYWHERE, note="SLA policies and calendars."),
     Action.WRITE_TASKS: _rule(_WRITE, *_P_MEMBERS, *_EVERYWHERE),
     Action.DELETE_TASK: _rule(
         _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is the reporter."
