@@ -45,6 +45,7 @@ from workbell.adapters.sql.jobs.task_definitions import (
     SqlStoreMetadata,
     SqlTaskDefinitionRepository,
 )
+from workbell.adapters.sql.projects.watchers import SqlWatcherRepository
 from workbell.adapters.sql.rate_limits import SqlQuotaRepository
 from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
 from workbell.adapters.sql.schema import upgrade as revisions
@@ -120,6 +121,7 @@ class SqlTx:
     deliveries: SqlDeliveryRepository = _repository(
         lambda tx: SqlDeliveryRepository(tx.db, tx.strategy)
     )
+    watchers: SqlWatcherRepository = _repository(lambda tx: SqlWatcherRepository(tx.db))
     metadata: SqlStoreMetadata = _repository(lambda tx: SqlStoreMetadata(tx.db))
 
 

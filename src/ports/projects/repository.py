@@ -317,8 +317,8 @@ class CommentRepository(Protocol):
         followed by all comments below it, by id.
         """
 
-    def contents(self, item_id: WorkItemId) -> Sequence[str]:
-        """Return the contents of an item's comments that are not deleted, by id."""
+    def contents(self, item_ids: Collection[WorkItemId]) -> Mapping[WorkItemId, Sequence[str]]:
+        """Return the contents of the comments on items, by id, without deleted ones."""
 
 
 class WatcherRepository(Protocol):
