@@ -37,6 +37,11 @@ from workbell.adapters.memory.jobs.queues import (
 from workbell.adapters.memory.jobs.repository import MemoryJobRepository
 from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.jobs.task_definitions import MemoryTaskDefinitionRepository
+from workbell.adapters.memory.projects.sla import (
+    MemorySlaCalendarRepository,
+    MemorySlaClockRepository,
+    MemorySlaPolicyRepository,
+)
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
 from workbell.adapters.memory.tables import Tables
@@ -87,6 +92,9 @@ class MemoryTx:
     destinations: MemoryDestinationRepository = _repository(MemoryDestinationRepository)
     events: MemoryEventRepository = _repository(MemoryEventRepository)
     deliveries: MemoryDeliveryRepository = _repository(MemoryDeliveryRepository)
+    sla_calendars: MemorySlaCalendarRepository = _repository(MemorySlaCalendarRepository)
+    sla_policies: MemorySlaPolicyRepository = _repository(MemorySlaPolicyRepository)
+    sla_clocks: MemorySlaClockRepository = _repository(MemorySlaClockRepository)
     metadata: MemoryStoreMetadata = _repository(MemoryStoreMetadata)
 
     @property

@@ -23,8 +23,12 @@ from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
+from workbell.domain.projects.sla.calendar import BusinessCalendar, BusinessHours, CalendarId
+from workbell.domain.projects.sla.clock import ClockId, SlaClock
+from workbell.domain.projects.sla.policy import PolicyId, SlaPolicy, SlaTerms
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.projects.sla import StoredEvent, VersionKey
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -203,6 +207,18 @@ class Tables:
     delivery_attempts: Table[DeliveryId, tuple[DeliveryAttempt, ...]] = Factory(
         Table[DeliveryId, tuple[DeliveryAttempt, ...]]
     )
+
+    sla_calendars: Table[CalendarId, BusinessCalendar] = Factory(
+        Table[CalendarId, BusinessCalendar]
+    )
+    sla_calendar_versions: Table[VersionKey, BusinessHours] = Factory(
+        Table[VersionKey, BusinessHours]
+    )
+    sla_policies: Table[PolicyId, SlaPolicy] = Factory(Table[PolicyId, SlaPolicy])
+    sla_policy_versions: Table[VersionKey, SlaTerms] = Factory(Table[VersionKey, SlaTerms])
+    sla_clocks: Table[ClockId, SlaClock] = Factory(Table[ClockId, SlaClock])
+    sla_events: Table[Key, StoredEvent] = Factory(Table[Key, StoredEvent])
+    sla_index: Index = Factory(Index)
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft, or a read-only view, of all tables."""

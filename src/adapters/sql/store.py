@@ -45,6 +45,11 @@ from workbell.adapters.sql.jobs.task_definitions import (
     SqlStoreMetadata,
     SqlTaskDefinitionRepository,
 )
+from workbell.adapters.sql.projects.sla.clocks import SqlSlaClockRepository
+from workbell.adapters.sql.projects.sla.policies import (
+    SqlSlaCalendarRepository,
+    SqlSlaPolicyRepository,
+)
 from workbell.adapters.sql.projects.watchers import SqlWatcherRepository
 from workbell.adapters.sql.rate_limits import SqlQuotaRepository
 from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
@@ -122,6 +127,11 @@ class SqlTx:
         lambda tx: SqlDeliveryRepository(tx.db, tx.strategy)
     )
     watchers: SqlWatcherRepository = _repository(lambda tx: SqlWatcherRepository(tx.db))
+    sla_calendars: SqlSlaCalendarRepository = _repository(
+        lambda tx: SqlSlaCalendarRepository(tx.db)
+    )
+    sla_policies: SqlSlaPolicyRepository = _repository(lambda tx: SqlSlaPolicyRepository(tx.db))
+    sla_clocks: SqlSlaClockRepository = _repository(lambda tx: SqlSlaClockRepository(tx.db))
     metadata: SqlStoreMetadata = _repository(lambda tx: SqlStoreMetadata(tx.db))
 
 
