@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import falcon
 from attrs import Factory, field, frozen
 
+from workbell.adapters.http.audit import routes as audit
 from workbell.adapters.http.compat import (
     datamanager,
     datamanager_events,
@@ -45,6 +46,8 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
 from workbell.services.audit.entries import RefusalAudit
+from workbell.services.audit.log import AuditLog
+from workbell.services.audit.verification import AuditVerifier
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.destinations import DestinationService
 from workbell.services.delivery.ingest import IngestService
@@ -111,6 +114,8 @@ class AppDependencies:
     publishing: PublishService
     replays: ReplayService
     delivery_log: DeliveryLog
+    audit_log: AuditLog
+    audit_verifier: AuditVerifier
     serializer: Serializer
     ids: Ids
     database: Health
@@ -156,6 +161,7 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *notifications.operations(notifications.NotificationRoutes(reminders=deps.reminders)),
         *api_process.operations(_make_health_routes(deps)),
         *_delivery_operations(deps),
+        *audit.operations(audit.AuditRoutes(log=deps.audit_log, verifier=deps.audit_verifier)),
         *_compat_identity_operations(deps, auth_routes, account_routes),
         *insighthub.task_operations(insighthub.InsightHubTaskRoutes(definitions=deps.definitions)),
         *insighthub.schedule_operations(schedule_routes),

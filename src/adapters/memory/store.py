@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import Factory, define, field
 
-from workbell.adapters.memory.audit import MemoryAuditRepository
+from workbell.adapters.memory.audit import MemoryAuditChainRepository, MemoryAuditRepository
 from workbell.adapters.memory.delivery.accounts import (
     MemoryAccountRepository,
     MemoryMembershipRepository,
@@ -70,6 +70,7 @@ class MemoryTx:
     api_keys: MemoryApiKeyRepository = _repository(MemoryApiKeyRepository)
     second_factors: MemorySecondFactorRepository = _repository(MemorySecondFactorRepository)
     audit: MemoryAuditRepository = _repository(MemoryAuditRepository)
+    audit_chain: MemoryAuditChainRepository = _repository(MemoryAuditChainRepository)
     definitions: MemoryTaskDefinitionRepository = _repository(MemoryTaskDefinitionRepository)
     schedules: MemoryScheduleRepository = _repository(MemoryScheduleRepository)
     logs: MemoryJobLogRepository = _repository(MemoryJobLogRepository)

@@ -7,7 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, field, fields, frozen
 
-from workbell.domain.audit.entry import AuditEntry
+from workbell.domain.audit.chain import AuditRecord, ChainHead, Seal
+from workbell.domain.audit.checkpoint import Checkpoint
+from workbell.domain.audit.entry import PrivatePart
 from workbell.domain.delivery.account import Account, AccountId, Membership
 from workbell.domain.delivery.delivery import Delivery, DeliveryAttempt, DeliveryId
 from workbell.domain.delivery.destination import Destination, DestinationId
@@ -161,6 +163,16 @@ class NotificationRow:
     reminded_on: date | None = None
 
 
+@frozen(kw_only=True)
+class AuditRow:
+    """An audit entry, its erasable personal data with the salt, and its seal."""
+
+    record: AuditRecord
+    salt: str | None
+    private: PrivatePart | None
+    seal: Seal | None = None
+
+
 @define(eq=False)
 class Tables:
     """All tables of a store."""
@@ -171,7 +183,10 @@ class Tables:
     sessions: Table[str, Session] = Factory(Table[str, Session])
     api_keys: Table[int, ApiKey] = Factory(Table[int, ApiKey])
     second_factors: Table[UserId, SecondFactor] = Factory(Table[UserId, SecondFactor])
-    audit: Table[int, AuditEntry] = Factory(Table[int, AuditEntry])
+    audit: Table[int, AuditRow] = Factory(Table[int, AuditRow])
+    audit_numbers: Table[int, int] = Factory(Table[int, int])
+    audit_chain: Table[str, ChainHead] = Factory(Table[str, ChainHead])
+    audit_checkpoints: Table[int, Checkpoint] = Factory(Table[int, Checkpoint])
     definitions: Table[TaskId, TaskDefinition] = Factory(Table[TaskId, TaskDefinition])
     schedules: Table[ScheduleId, Schedule] = Factory(Table[ScheduleId, Schedule])
     metadata: Table[str, str] = Factory(Table[str, str])

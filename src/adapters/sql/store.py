@@ -11,6 +11,7 @@ from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
 from workbell.adapters.observability.tracing import span
+from workbell.adapters.sql.audit.chain import SqlAuditChainRepository
 from workbell.adapters.sql.audit.repository import SqlAuditRepository
 from workbell.adapters.sql.database.errors import translate_errors
 from workbell.adapters.sql.database.server import ServerConnections, is_server, open_server
@@ -93,6 +94,7 @@ class SqlTx:
         lambda tx: SqlSecondFactorRepository(tx.db)
     )
     audit: SqlAuditRepository = _repository(lambda tx: SqlAuditRepository(tx.db))
+    audit_chain: SqlAuditChainRepository = _repository(lambda tx: SqlAuditChainRepository(tx.db))
     definitions: SqlTaskDefinitionRepository = _repository(
         lambda tx: SqlTaskDefinitionRepository(tx.db)
     )

@@ -89,6 +89,7 @@ class Action(StrEnum):
     USE_GOALS = "goals.use"
     READ_AUDIT = "audit.read"
     VERIFY_AUDIT = "audit.verify"
+    ERASE_PERSONAL_DATA = "audit.erase_personal_data"
 
 
 @frozen
@@ -194,6 +195,7 @@ RULES: Mapping[Action, Rule] = {
         note="Their own entries and those of their projects.",
     ),
     Action.VERIFY_AUDIT: _rule(_ADMIN, _SUPERUSER),
+    Action.ERASE_PERSONAL_DATA: _rule(_ADMIN, _SUPERUSER),
 }
 
 ALLOWED_WHILE_ENROLLING = frozenset(

@@ -23,6 +23,7 @@ from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.goals.reminder import daily_at, quarter_hours
 from workbell.domain.jobs.task import Tasks
+from workbell.entrypoints.bootstrap.audit import AuditServices
 from workbell.entrypoints.bootstrap.backends import Backends, make_store_waker, make_wakeups
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices
 from workbell.ports.serialization import Serializer
@@ -80,6 +81,7 @@ class Application(Backends):
     login: LoginService
     users: UserAdministration
     sessions: SessionService
+    audit: AuditServices
     delivery: DeliveryServices
     queues: Sequence[str]
 
@@ -147,6 +149,7 @@ class Application(Backends):
             wakeups=None if worker is None else worker.wakeups,
             waker=self.waker,
             ticker=self.ticker if scheduler else None,
+            sealer=self.audit.sealer if scheduler else None,
             retention=self.retention if scheduler else None,
             overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,
@@ -208,6 +211,8 @@ class Application(Backends):
             publishing=self.delivery.publishing,
             replays=self.delivery.replays,
             delivery_log=self.delivery.delivery_log,
+            audit_log=self.audit.log,
+            audit_verifier=self.audit.verifier,
             serializer=FIELDS,
             database=self.store,
             cache=self.check_cache,

@@ -23,6 +23,7 @@ from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.entrypoints.bootstrap.application import FIELDS, Application
+from workbell.entrypoints.bootstrap.audit import make_audit
 from workbell.entrypoints.bootstrap.backends import Backends, open_backends
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices, make_delivery
 from workbell.entrypoints.config.enums import VerifiedEmail
@@ -91,6 +92,7 @@ def build(
     return Application(
         settings=settings,
         closing=backends.closing,
+        folder=backends.folder,
         store=store,
         clock=clock,
         anchor=backends.anchor,
@@ -120,6 +122,7 @@ def build(
         login=login,
         users=users,
         sessions=sessions,
+        audit=make_audit(backends, keys),
         delivery=delivery,
         queues=settings.queues or queues,
     )

@@ -315,7 +315,8 @@ def test_preferences_are_private_audited_and_validated(env: ReminderFixture) -> 
     env.service.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
     stored = env.service.preferences(actor)
     assert stored.next_at == datetime(2030, 1, 2, 7, 30, tzinfo=UTC)
-    changes = [entry.changes for entry in env.store._tables.audit]
+    with env.store.view() as tx:
+        changes = [entry.changes for entry in tx.audit.latest()]
     assert changes == [{"reminder_time": [None, "07:30"]}]
 
 
