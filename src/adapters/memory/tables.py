@@ -23,6 +23,8 @@ from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
+from workbell.domain.notifications.notice import Notification, NotificationId
+from workbell.domain.notifications.preferences import NoticePreferences
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.ports.jobs.queues import WorkerInfo
 
@@ -154,8 +156,8 @@ class QuotaLog:
 
 
 @frozen
-class NotificationRow:
-    """An owner's preferences, and the local day of the last reminder."""
+class ReminderRow:
+    """An owner's reminder preferences, and the local day of the last reminder."""
 
     preferences: Preferences = Factory(Preferences)
     reminded_on: date | None = None
@@ -188,7 +190,12 @@ class Tables:
     goals: Table[GoalId, Goal] = Factory(Table[GoalId, Goal])
     entries: Table[EntryId, ProgressEntry] = Factory(Table[EntryId, ProgressEntry])
     timers: Table[UserId, Timer] = Factory(Table[UserId, Timer])
-    notification_rows: Table[UserId, NotificationRow] = Factory(Table[UserId, NotificationRow])
+    notices: Table[NotificationId, Notification] = Factory(Table[NotificationId, Notification])
+    notice_keys: Table[tuple[str, str, UserId], NotificationId] = Factory(
+        Table[tuple[str, str, UserId], NotificationId]
+    )
+    notice_preferences: Table[UserId, NoticePreferences] = Factory(Table[UserId, NoticePreferences])
+    reminder_rows: Table[UserId, ReminderRow] = Factory(Table[UserId, ReminderRow])
     reminded: Table[GoalId, ReminderHistory] = Factory(Table[GoalId, ReminderHistory])
     accounts: Table[AccountId, Account] = Factory(Table[AccountId, Account])
     memberships: Table[tuple[AccountId, UserId], Membership] = Factory(

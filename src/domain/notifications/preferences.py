@@ -18,6 +18,7 @@ EMAIL_BY_DEFAULT: Final = frozenset(NoticeKind) - {
     NoticeKind.STATUS,
     NoticeKind.DAILY_SUMMARY,
 }
+IN_APP_BY_DEFAULT: Final = frozenset(NoticeKind)
 
 
 @frozen(kw_only=True)
@@ -30,7 +31,7 @@ class NoticePreferences:
     """
 
     email: frozenset[NoticeKind] = EMAIL_BY_DEFAULT
-    in_app: frozenset[NoticeKind] = frozenset(NoticeKind)
+    in_app: frozenset[NoticeKind] = IN_APP_BY_DEFAULT
     summary_time: time | None = None
     zone: str = ""
     summary_at: datetime | None = None

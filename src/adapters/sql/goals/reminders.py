@@ -25,7 +25,7 @@ from workbell.adapters.sql.schema.goals import (
     goal_ledgers,
     goal_reminders,
     goals,
-    notification_preferences,
+    reminder_preferences,
 )
 from workbell.adapters.sql.schema.tables import users
 from workbell.domain.goals.goal import GoalState
@@ -33,7 +33,7 @@ from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistor
 from workbell.domain.identity.user import UserId
 
 preferences_c, goals_c, reminders_c, users_c = (
-    notification_preferences.c,
+    reminder_preferences.c,
     goals.c,
     goal_reminders.c,
     users.c,
@@ -57,12 +57,12 @@ _DUE_OWNERS = (
     .order_by(preferences_c.next_at)
 )
 _SET_NEXT_TIME = (
-    update(notification_preferences)
+    update(reminder_preferences)
     .where(preferences_c.owner == bindparam("owner_id"), preferences_c.next_at <= bindparam("now"))
     .values(zone=bindparam("new_zone"), next_at=bindparam("new_next_at"))
 )
 _SAVE_PREFERENCES = (
-    update(notification_preferences)
+    update(reminder_preferences)
     .where(preferences_c.owner == bindparam("owner_id"))
     .values(
         reminders=bindparam("new_reminders"),
@@ -105,7 +105,7 @@ class _BulkStatements:
                 preferences_c.reminded_on,
                 *_PREFERENCES.selected_columns,
             )
-            .outerjoin_from(users, notification_preferences, preferences_c.owner == users_c.id)
+            .outerjoin_from(users, reminder_preferences, preferences_c.owner == users_c.id)
             .where(among(users_c.id, "owners"), users_c.is_active.is_(True))
             .order_by(users_c.id),
             idle_goals=select(
@@ -120,7 +120,7 @@ class _BulkStatements:
             .outerjoin_from(goals, goal_reminders, reminders_c.goal_id == goals_c.id)
             .where(among(goals_c.owner, "owners"), *_IS_OPEN, _IS_IDLE)
             .order_by(goals_c.id),
-            reminded=update(notification_preferences)
+            reminded=update(reminder_preferences)
             .where(among(preferences_c.owner, "owners"))
             .values(reminded_on=bindparam("day")),
             missing=select(users_c.id, true(), literal("")).where(among(users_c.id, "owners")),
@@ -222,7 +222,7 @@ class SqlReminderRepository:
 
     def _ensure_rows(self, owners: Sequence[UserId]) -> None:
         """Insert the missing preference rows of owners."""
-        provide = insert_if_absent(notification_preferences, self._db.dialect.name)
+        provide = insert_if_absent(reminder_preferences, self._db.dialect.name)
         rows = provide.from_select(["owner", "reminders", "zone"], self._bulk.missing)
         self._db.execute(rows, {"owners": owners})
 
