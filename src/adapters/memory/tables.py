@@ -14,7 +14,7 @@ from workbell.domain.delivery.destination import Destination, DestinationId
 from workbell.domain.delivery.event import Event, EventRowId
 from workbell.domain.goals.goal import Goal, GoalId, GoalLedger
 from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
-from workbell.domain.goals.reminder import Preferences, ReminderHistory
+from workbell.domain.goals.reminder import ReminderHistory, ReminderPreferences
 from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.one_time_code import OneTimeCode
 from workbell.domain.identity.second_factor import SecondFactor
@@ -159,7 +159,7 @@ class QuotaLog:
 class ReminderRow:
     """An owner's reminder preferences, and the local day of the last reminder."""
 
-    preferences: Preferences = Factory(Preferences)
+    preferences: ReminderPreferences = Factory(ReminderPreferences)
     reminded_on: date | None = None
 
 

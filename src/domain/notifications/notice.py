@@ -32,6 +32,7 @@ class NoticeKind(StrEnum):
     SLA_BREACH = "sla_breach"
     SLA_ESCALATION = "sla_escalation"
     DAILY_SUMMARY = "daily_summary"
+    REMINDER = "reminder"
 
 
 class Channel(StrEnum):
@@ -64,7 +65,7 @@ class SuppressionReason(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     NOT_PERMITTED = "not_permitted"
     QUOTA = "quota"
-    EMPTY = "empty"
+    NOT_NEEDED = "not_needed"
 
 
 @frozen(kw_only=True)

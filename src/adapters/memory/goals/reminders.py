@@ -7,7 +7,12 @@ from attrs import define, evolve
 
 from workbell.adapters.memory.tables import ReminderRow, Tables
 from workbell.domain.goals.goal import Goal, GoalId, GoalState
-from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistory, ReminderRecipient
+from workbell.domain.goals.reminder import (
+    IdleGoal,
+    ReminderHistory,
+    ReminderPreferences,
+    ReminderRecipient,
+)
 from workbell.domain.identity.user import UserId
 
 
@@ -17,11 +22,11 @@ class MemoryReminderRepository:
 
     _tables: Tables
 
-    def preferences(self, owner: UserId) -> Preferences:
+    def preferences(self, owner: UserId) -> ReminderPreferences:
         """Return an owner's preferences, or the defaults."""
         return self._row(owner).preferences
 
-    def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
+    def save_preferences(self, owner: UserId, preferences: ReminderPreferences) -> None:
         """Store an owner's preferences; the day of the last reminder is unchanged."""
         self._tables.reminder_rows.put(owner, evolve(self._row(owner), preferences=preferences))
 
@@ -67,7 +72,9 @@ class MemoryReminderRepository:
         for goal, history in goals.items():
             self._tables.reminded.put(GoalId(goal), history)
 
-    def set_next_times(self, preferences: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(
+        self, preferences: Mapping[UserId, ReminderPreferences], now: datetime
+    ) -> None:
         """Update `zone` and `next_at` of owners whose reminder time has come."""
         for owner, wanted in preferences.items():
             before = self.preferences(owner)

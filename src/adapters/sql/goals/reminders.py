@@ -29,7 +29,12 @@ from workbell.adapters.sql.schema.goals import (
 )
 from workbell.adapters.sql.schema.tables import users
 from workbell.domain.goals.goal import GoalState
-from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistory, ReminderRecipient
+from workbell.domain.goals.reminder import (
+    IdleGoal,
+    ReminderHistory,
+    ReminderPreferences,
+    ReminderRecipient,
+)
 from workbell.domain.identity.user import UserId
 
 preferences_c, goals_c, reminders_c, users_c = (
@@ -147,12 +152,12 @@ class SqlReminderRepository:
     def _bulk(self) -> _BulkStatements:
         return _statements(self._strategy.is_among)
 
-    def preferences(self, owner: UserId) -> Preferences:
+    def preferences(self, owner: UserId) -> ReminderPreferences:
         """Return an owner's preferences, or the defaults."""
         row = self._db.execute(_OF_OWNER, {"owner_id": owner}).one_or_none()
-        return Preferences() if row is None else _preferences(row)
+        return ReminderPreferences() if row is None else _preferences(row)
 
-    def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
+    def save_preferences(self, owner: UserId, preferences: ReminderPreferences) -> None:
         """Store an owner's preferences; the day of the last reminder is unchanged."""
         self._ensure_rows([owner])
         at = preferences.reminder_time
@@ -184,7 +189,7 @@ class SqlReminderRepository:
             ReminderRecipient(
                 owner=row.id,
                 zone=row.time_zone,
-                preferences=Preferences() if row.reminders is None else _preferences(row),
+                preferences=ReminderPreferences() if row.reminders is None else _preferences(row),
                 reminded_on=row.reminded_on,
                 goals=found.get(row.id, ()),
             )
@@ -211,7 +216,9 @@ class SqlReminderRepository:
             for ids in chunks(sorted(some)):
                 self._db.execute(self._bulk.insert_history, {**values, "ids": ids})
 
-    def set_next_times(self, preferences: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(
+        self, preferences: Mapping[UserId, ReminderPreferences], now: datetime
+    ) -> None:
         """Update `zone` and `next_at` of owners whose reminder time has come."""
         rows = [
             {"owner_id": owner, "now": now, "new_zone": wanted.zone, "new_next_at": wanted.next_at}
@@ -227,9 +234,9 @@ class SqlReminderRepository:
         self._db.execute(rows, {"owners": owners})
 
 
-def _preferences(row: AnyRow) -> Preferences:
+def _preferences(row: AnyRow) -> ReminderPreferences:
     at = row.reminder_time
-    return Preferences(
+    return ReminderPreferences(
         reminders=row.reminders,
         reminder_time=None if at is None else time.fromisoformat(at),
         zone=row.zone,
