@@ -13,6 +13,9 @@ MAX_TEXT = 10_000
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 """The range of integers that every store supports (64 bits)."""
 
+NOT_BLANK = r"[\s\S]*\S[\s\S]*"
+"""The pattern of a text with at least one visible character."""
+
 COUNT_CAP = 10_000
 """Lists count at most this many rows; larger totals are reported as capped."""
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
+from workbell.domain.audit.query import AuditFilter, AuditScope
 
 
 class AuditRepository(Protocol):
@@ -11,6 +12,21 @@ class AuditRepository(Protocol):
 
     def add(self, entry: AuditEntry) -> None:
         """Insert an entry."""
+
+    def list_page(
+        self,
+        filters: AuditFilter,
+        *,
+        scope: AuditScope | None = None,
+        before_id: int | None = None,
+        limit: int = 20,
+    ) -> Sequence[AuditEntry]:
+        """
+        Return the matching entries in a scope, newest (highest id) first.
+
+        Without a scope, entries of all users match. `before_id` is the last id
+        of the previous page.
+        """
 
     def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
         """Return entries, newest first, optionally only those before an id."""

@@ -6,10 +6,11 @@ import pytest
 
 from tests.services.accounts import make_accounts
 from tests.services.registration import CLIENT, NOON
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
+from workbell.domain.audit.query import AuditFilter, AuditScope
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.user import WrongCredentials
-from workbell.services.audit import MAX_KEYS, AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import MAX_KEYS, AuditBurstFilter, account_audit_entry
 
 pytestmark = pytest.mark.unit
 
@@ -20,6 +21,16 @@ class Trail:
 
     def add(self, entry: AuditEntry) -> None:
         self.entries.append(entry)
+
+    def list_page(
+        self,
+        filters: AuditFilter,
+        *,
+        scope: AuditScope | None = None,
+        before_id: int | None = None,
+        limit: int = 20,
+    ) -> list[AuditEntry]:
+        return []
 
     def latest(self, *, before: int | None = None, limit: int = 20) -> list[AuditEntry]:
         return self.entries
@@ -54,7 +65,7 @@ def test_repeats_are_counted_per_address_and_action() -> None:
 
 def test_the_number_of_watched_keys_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_KEYS == 10_000
-    monkeypatch.setattr("workbell.services.audit.MAX_KEYS", 2)
+    monkeypatch.setattr("workbell.services.audit.entries.MAX_KEYS", 2)
     burst_filter, trail = AuditBurstFilter(), Trail()
     for action in ("A", "B", "C", "A"):
         burst_filter.add(trail, account_audit_entry(None, action, CLIENT, NOON))

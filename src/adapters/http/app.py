@@ -44,7 +44,7 @@ from workbell.domain.errors import WorkbellError
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
-from workbell.services.audit import RefusalAudit
+from workbell.services.audit.entries import RefusalAudit
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.destinations import DestinationService
 from workbell.services.delivery.ingest import IngestService

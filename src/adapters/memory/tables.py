@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, field, fields, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.delivery.account import Account, AccountId, Membership
 from workbell.domain.delivery.delivery import Delivery, DeliveryAttempt, DeliveryId
 from workbell.domain.delivery.destination import Destination, DestinationId

@@ -11,7 +11,7 @@ from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
 from workbell.adapters.observability.tracing import span
-from workbell.adapters.sql.audit import SqlAuditRepository
+from workbell.adapters.sql.audit.repository import SqlAuditRepository
 from workbell.adapters.sql.database.errors import translate_errors
 from workbell.adapters.sql.database.server import ServerConnections, is_server, open_server
 from workbell.adapters.sql.database.sqlite import SqliteConnections, open_sqlite

@@ -26,7 +26,7 @@ from workbell.domain.jobs.task import Tasks
 from workbell.entrypoints.bootstrap.backends import Backends, make_store_waker, make_wakeups
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices
 from workbell.ports.serialization import Serializer
-from workbell.services.audit import AuditBurstFilter
+from workbell.services.audit.entries import AuditBurstFilter
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
 from workbell.services.goals.reminders import ReminderService

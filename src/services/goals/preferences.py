@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import Factory, evolve, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.goals.reminder import ReminderPreferences
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.permissions import Action, check
@@ -20,7 +20,7 @@ from workbell.domain.notifications.unsubscribe import (
 from workbell.ports.goals.reminders import RemindersTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import changed_values
+from workbell.services.audit.entries import changed_values
 from workbell.services.transaction_retry import retry_on_contention
 
 

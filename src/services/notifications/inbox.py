@@ -12,7 +12,7 @@ from workbell.domain.notifications.notice import Notification, NotificationId
 from workbell.ports.notifications.repository import NotificationsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command
 from workbell.services.transaction_retry import retry_on_contention
 
 MAX_AGE: Final = timedelta(days=365)

@@ -16,7 +16,7 @@ class AuditEntry:
     One command that was executed, or rejected for a security reason.
 
     `changes` maps each field to its value before and after; it never contains
-    secrets.
+    secrets. `project_id` is the project that the object belongs to, if any.
     """
 
     id: int = 0
@@ -24,6 +24,7 @@ class AuditEntry:
     action: str
     model_name: str
     object_id: str
+    project_id: int | None = None
     changes: Mapping[str, Any] = Factory(dict[str, Any])
     address: str = ""
     user_agent: str = ""
@@ -39,6 +40,8 @@ class AuditEntry:
         object_id: object,
         at: datetime,
         changes: Mapping[str, Any] | None = None,
+        *,
+        project_id: int | None = None,
     ) -> Self:
         """Build the entry of an actor's command; truncates texts to their columns."""
         return cls(
@@ -46,6 +49,7 @@ class AuditEntry:
             action=action,
             model_name=model_name,
             object_id=str(object_id),
+            project_id=project_id,
             changes=changes or {},
             address=actor.client_info.address[:64],
             user_agent=actor.client_info.user_agent[:256],
