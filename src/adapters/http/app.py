@@ -57,8 +57,8 @@ from workbell.services.delivery.publish import PublishService
 from workbell.services.delivery.replay import ReplayService
 from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
+from workbell.services.goals.preferences import PreferenceService
 from workbell.services.goals.progress import ProgressService
-from workbell.services.goals.reminders import ReminderService
 from workbell.services.goals.summaries import SummaryService
 from workbell.services.goals.timers import TimerService
 from workbell.services.identity.api_keys import ApiKeyService
@@ -71,6 +71,7 @@ from workbell.services.identity.sessions import SessionService
 from workbell.services.identity.users import UserAdministration
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.notifications.inbox import NotificationService
 from workbell.services.rate_limits import RateLimiting
 from workbell.services.schedules.commands import ScheduleService
 
@@ -106,7 +107,8 @@ class AppDependencies:
     progress: ProgressService
     timers: TimerService
     summaries: SummaryService
-    reminders: ReminderService
+    notifications: NotificationService
+    preferences: PreferenceService
     accounts: AccountService
     members: MemberService
     destinations: DestinationService
@@ -158,7 +160,11 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
-        *notifications.operations(notifications.NotificationRoutes(reminders=deps.reminders)),
+        *notifications.operations(
+            notifications.NotificationRoutes(
+                notifications=deps.notifications, preference_service=deps.preferences
+            )
+        ),
         *api_process.operations(_make_health_routes(deps)),
         *_delivery_operations(deps),
         *audit.operations(audit.AuditRoutes(log=deps.audit_log, verifier=deps.audit_verifier)),

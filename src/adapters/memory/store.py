@@ -37,6 +37,8 @@ from workbell.adapters.memory.jobs.queues import (
 from workbell.adapters.memory.jobs.repository import MemoryJobRepository
 from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.jobs.task_definitions import MemoryTaskDefinitionRepository
+from workbell.adapters.memory.notifications.notices import MemoryNoticeRepository
+from workbell.adapters.memory.notifications.preferences import MemoryNoticePreferenceRepository
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
 from workbell.adapters.memory.tables import Tables
@@ -78,6 +80,8 @@ class MemoryTx:
     workers: MemoryWorkerRepository = _repository(MemoryWorkerRepository)
     statistics: MemoryStatisticsRepository = _repository(MemoryStatisticsRepository)
     quotas: MemoryQuotaRepository = _repository(MemoryQuotaRepository)
+    notices: MemoryNoticeRepository = _repository(MemoryNoticeRepository)
+    preferences: MemoryNoticePreferenceRepository = _repository(MemoryNoticePreferenceRepository)
     ledgers: MemoryGoalLedgerRepository = _repository(MemoryGoalLedgerRepository)
     goals: MemoryGoalRepository = _repository(MemoryGoalRepository)
     entries: MemoryProgressEntryRepository = _repository(MemoryProgressEntryRepository)

@@ -16,7 +16,7 @@ from workbell.domain.delivery.destination import Destination, DestinationId
 from workbell.domain.delivery.event import Event, EventRowId
 from workbell.domain.goals.goal import Goal, GoalId, GoalLedger
 from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
-from workbell.domain.goals.reminder import Preferences, ReminderHistory
+from workbell.domain.goals.reminder import ReminderHistory, ReminderPreferences
 from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.one_time_code import OneTimeCode
 from workbell.domain.identity.second_factor import SecondFactor
@@ -25,6 +25,8 @@ from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
+from workbell.domain.notifications.notice import Notification, NotificationId
+from workbell.domain.notifications.preferences import NoticePreferences
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.ports.jobs.queues import WorkerInfo
 
@@ -156,10 +158,10 @@ class QuotaLog:
 
 
 @frozen
-class NotificationRow:
-    """An owner's preferences, and the local day of the last reminder."""
+class ReminderRow:
+    """An owner's reminder preferences, and the local day of the last reminder."""
 
-    preferences: Preferences = Factory(Preferences)
+    preferences: ReminderPreferences = Factory(ReminderPreferences)
     reminded_on: date | None = None
 
 
@@ -203,7 +205,12 @@ class Tables:
     goals: Table[GoalId, Goal] = Factory(Table[GoalId, Goal])
     entries: Table[EntryId, ProgressEntry] = Factory(Table[EntryId, ProgressEntry])
     timers: Table[UserId, Timer] = Factory(Table[UserId, Timer])
-    notification_rows: Table[UserId, NotificationRow] = Factory(Table[UserId, NotificationRow])
+    notices: Table[NotificationId, Notification] = Factory(Table[NotificationId, Notification])
+    notice_keys: Table[tuple[str, str, UserId], NotificationId] = Factory(
+        Table[tuple[str, str, UserId], NotificationId]
+    )
+    notice_preferences: Table[UserId, NoticePreferences] = Factory(Table[UserId, NoticePreferences])
+    reminder_rows: Table[UserId, ReminderRow] = Factory(Table[UserId, ReminderRow])
     reminded: Table[GoalId, ReminderHistory] = Factory(Table[GoalId, ReminderHistory])
     accounts: Table[AccountId, Account] = Factory(Table[AccountId, Account])
     memberships: Table[tuple[AccountId, UserId], Membership] = Factory(

@@ -46,6 +46,8 @@ from workbell.adapters.sql.jobs.task_definitions import (
     SqlStoreMetadata,
     SqlTaskDefinitionRepository,
 )
+from workbell.adapters.sql.notifications.notices import SqlNoticeRepository
+from workbell.adapters.sql.notifications.preferences import SqlNoticePreferenceRepository
 from workbell.adapters.sql.projects.watchers import SqlWatcherRepository
 from workbell.adapters.sql.rate_limits import SqlQuotaRepository
 from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
@@ -109,6 +111,10 @@ class SqlTx:
     workers: SqlWorkerRepository = _repository(lambda tx: SqlWorkerRepository(tx.db))
     statistics: SqlStatisticsRepository = _repository(lambda tx: SqlStatisticsRepository(tx.db))
     quotas: SqlQuotaRepository = _repository(lambda tx: SqlQuotaRepository(tx.db))
+    notices: SqlNoticeRepository = _repository(lambda tx: SqlNoticeRepository(tx.db))
+    preferences: SqlNoticePreferenceRepository = _repository(
+        lambda tx: SqlNoticePreferenceRepository(tx.db)
+    )
     ledgers: SqlGoalLedgerRepository = _repository(lambda tx: SqlGoalLedgerRepository(tx.db))
     goals: SqlGoalRepository = _repository(lambda tx: SqlGoalRepository(tx.db))
     entries: SqlProgressEntryRepository = _repository(lambda tx: SqlProgressEntryRepository(tx.db))

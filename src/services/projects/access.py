@@ -137,9 +137,7 @@ def _get_project_of(tx: ProjectsTx, scope: Scope, project_id: ProjectId, action:
     return read(scope, project_id)
 
 
-def check_item_relation(
-    tx: ProjectsTx, actor: Actor, item_id: WorkItemId, action: Action
-) -> None:
+def check_item_relation(tx: ProjectsTx, actor: Actor, item_id: WorkItemId, action: Action) -> None:
     """Raise NotFound or NotAllowed unless the actor has the permission for a task."""
     item = tx.work_items.get(get_reading_scope(actor), item_id)
     relations = get_relations_to(tx, actor, item.project_id)

@@ -37,9 +37,7 @@ class ActivityService:
         with self.store.view() as tx:
             get_project(tx, actor, project_id, Action.READ_PROJECT)
             filters = AuditFilter(project_id=project_id)
-            return _with_users(
-                tx, tx.audit.list_page(filters, before_id=before_id, limit=limit)
-            )
+            return _with_users(tx, tx.audit.list_page(filters, before_id=before_id, limit=limit))
 
     def list_of_task(
         self, actor: Actor, item_id: WorkItemId, *, before_id: int | None, limit: int
@@ -48,9 +46,7 @@ class ActivityService:
         with self.store.view() as tx:
             get_work_item(tx, actor, item_id, Action.READ_PROJECT)
             filters = AuditFilter(model_name="task", object_id=str(item_id))
-            return _with_users(
-                tx, tx.audit.list_page(filters, before_id=before_id, limit=limit)
-            )
+            return _with_users(tx, tx.audit.list_page(filters, before_id=before_id, limit=limit))
 
 
 def _with_users(tx: ProjectsTx, entries: Sequence[AuditEntry]) -> Sequence[ActivityEntry]:

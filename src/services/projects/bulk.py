@@ -111,8 +111,7 @@ class BulkService:
             scope = get_reading_scope(actor)
             locked = {item.id: item for item in tx.work_items.lock_many(scope, ids)}
             plans = {
-                item_id: self._plan(tx, actor, locked.get(item_id), updates, now)
-                for item_id in ids
+                item_id: self._plan(tx, actor, locked.get(item_id), updates, now) for item_id in ids
             }
             result = BulkResult(
                 results=[to_result(item_id, plan) for item_id, plan in plans.items()]

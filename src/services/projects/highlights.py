@@ -38,14 +38,14 @@ def list_with_highlights(
         return [ListedWorkItem(view=view) for view in views]
     comments = tx.comments.contents([view.item.id for view in views if view.item.comment_count])
     return [
-        ListedWorkItem(view=view, highlights=make_highlights(view, comments.get(view.item.id, ()), query))
+        ListedWorkItem(
+            view=view, highlights=make_highlights(view, comments.get(view.item.id, ()), query)
+        )
         for view in views
     ]
 
 
-def make_highlights(
-    view: WorkItemView, comments: Sequence[str], query: SearchQuery
-) -> Highlights:
+def make_highlights(view: WorkItemView, comments: Sequence[str], query: SearchQuery) -> Highlights:
     """Return the highlights of one task."""
     item = view.item
     excerpts = (highlight(text, query, max_length=EXCERPT_LENGTH) for text in comments)

@@ -35,9 +35,7 @@ class ProjectMemberService:
     clock: Clock
 
     @retry_on_contention
-    def add(
-        self, actor: Actor, project_id: ProjectId, new: NewProjectMember
-    ) -> ProjectMemberView:
+    def add(self, actor: Actor, project_id: ProjectId, new: NewProjectMember) -> ProjectMemberView:
         """
         Add a user to a project, or change the role of a member.
 

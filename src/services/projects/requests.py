@@ -204,4 +204,3 @@ class CommentChange:
     """Another content for a comment."""
 
     content: Content
-

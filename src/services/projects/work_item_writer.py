@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from workbell.domain.identity.actor import Actor
 from workbell.domain.projects.board import BoardId
+from workbell.domain.projects.history import shorten_changes
 from workbell.domain.projects.rank import rank_between
 from workbell.domain.projects.work_item import WorkItem
 from workbell.domain.search.document import SearchDocument
@@ -20,7 +21,6 @@ from workbell.services.projects.notices import assignment_notices, status_notice
 from workbell.services.projects.ranks import make_tail
 from workbell.services.projects.requests import NewWorkItem
 from workbell.services.projects.sla.clocks import SlaClocks
-from workbell.domain.projects.history import shorten_changes
 
 TEXT_FIELDS = frozenset({"title", "description", "labels"})
 

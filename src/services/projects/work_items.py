@@ -218,9 +218,7 @@ class WorkItemService:
             return tx.work_items.view(get_reading_scope(actor), item_id)
 
     @retry_on_contention
-    def delete(
-        self, actor: Actor, item_id: WorkItemId, *, version: int | None = None
-    ) -> None:
+    def delete(self, actor: Actor, item_id: WorkItemId, *, version: int | None = None) -> None:
         """Delete a task; managers may delete any, members those that they reported."""
         now = self.clock.now()
         with self.store.begin() as tx:
@@ -285,9 +283,7 @@ def change_status(board: Board, item: WorkItem, status: WorkItemStatus, now: dat
     return item.in_status(status, now)
 
 
-def check_assignee(
-    tx: ProjectsTx, item: WorkItem, user_id: int | None, field: str
-) -> None:
+def check_assignee(tx: ProjectsTx, item: WorkItem, user_id: int | None, field: str) -> None:
     """Raise Invalid if a user is not a member of the task's project."""
     if user_id is not None and tx.project_members.find(item.project_id, UserId(user_id)) is None:
         raise Invalid.field(field, "is not the id of a member of the project")

@@ -17,9 +17,7 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-def export_response(
-    kind: Literal["csv", "json"], views: Iterable[WorkItemView]
-) -> ApiResponse:
+def export_response(kind: Literal["csv", "json"], views: Iterable[WorkItemView]) -> ApiResponse:
     """Return tasks as a download; the body is made while it is sent."""
     if kind == "csv":
         body = csv_lines(COLUMNS, (_row(view) for view in views))

@@ -1,7 +1,6 @@
 """Tasks over HTTP: create, list, change, assign, move, watch, bulk edit, export."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Literal
 
 from attrs import asdict, frozen
@@ -105,9 +104,7 @@ class TaskRoutes:
         query = request.query
         part = make_slice(request, query.page, query.page_size)
         order = _ordering(query)
-        found, total = self.work_items.list(
-            request.actor, query, order, part.offset, part.size
-        )
+        found, total = self.work_items.list(request.actor, query, order, part.offset, part.size)
         return numbered_page(request, part, [*map(_listed, found)], total)
 
     def create(self, request: ApiRequest[NewWorkItem]) -> ApiResponse:
@@ -166,9 +163,7 @@ class TaskRoutes:
 
     def make_check(self, action: Action) -> Any:
         """Return a check that the caller may perform an action on the task in the path."""
-        return lambda request: self.work_items.check_access(
-            request.actor, task_id(request), action
-        )
+        return lambda request: self.work_items.check_access(request.actor, task_id(request), action)
 
     def _change(self, request: ApiRequest[Any], updates: Mapping[str, Any]) -> ApiResponse:
         version = self._version(request)

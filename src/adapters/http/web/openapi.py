@@ -31,7 +31,7 @@ TAGS: Mapping[str, str] = {
     "tasks": "Task definitions: the tasks that schedules and jobs can run.",
     "queues": "Queues of waiting jobs, and the worker processes that run them.",
     "goals": "Goals, the time logged towards them, timers and summaries.",
-    "notifications": "Email preferences and unsubscribe links.",
+    "notifications": "Notifications, preferences and unsubscribe links.",
     "delivery": "Accounts, their members and destinations, and the delivery of events by webhook.",
     "audit": "The audit log: who changed what, verification, erasure of personal data.",
     "operations": "Health checks, metrics and this document.",

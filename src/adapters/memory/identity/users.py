@@ -83,6 +83,7 @@ class MemoryUserRepository:
         """Return users by id."""
         users = (self._tables.users.get(user_id) for user_id in user_ids)
         return {user.id: user for user in users if user is not None}
+
     def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
         """Return the usernames of users by id."""
         users = (self._tables.users.get(user_id) for user_id in user_ids)

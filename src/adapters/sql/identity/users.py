@@ -138,6 +138,7 @@ class SqlUserRepository:
         """Return users by id."""
         rows = self._db.execute(_MANY, {"ids": list(user_ids)}) if user_ids else ()
         return {user.id: user for user in map(_user, rows)}
+
     def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
         """Return the usernames of users by id."""
         rows = self._db.execute(_NAMES, {"ids": list(user_ids)}) if user_ids else ()

@@ -9,6 +9,7 @@ from workbell.adapters.sql.migrations.first_schema import (
     goals,
     identity,
     jobs,
+    notifications,
     projects,
 )
 
@@ -17,7 +18,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-CONTEXTS = (identity, audit, jobs, goals, delivery, projects)
+CONTEXTS = (identity, audit, jobs, notifications, goals, delivery, projects)
 
 
 def upgrade() -> None:
