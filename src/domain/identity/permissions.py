@@ -79,6 +79,7 @@ class Action(StrEnum):
     MANAGE_PROJECT = "projects.manage"
     LEAVE_PROJECT = "projects.leave"
     MANAGE_BOARDS = "boards.manage"
+    MANAGE_SLA = "sla.manage"
     WRITE_TASKS = "tasks.write"
     WATCH_TASK = "tasks.watch"
     DELETE_TASK = "tasks.delete"
@@ -175,6 +176,7 @@ RULES: Mapping[Action, Rule] = {
     Action.MANAGE_PROJECT: _rule(_WRITE, Relation.PROJECT_ADMIN, *_EVERYWHERE),
     Action.LEAVE_PROJECT: _rule(_WRITE, *_P_MEMBERS, note="Not its owner."),
     Action.MANAGE_BOARDS: _rule(_WRITE, *_P_LEADERS, *_EVERYWHERE),
+    Action.MANAGE_SLA: _rule(_WRITE, *_P_LEADERS, *_EVERYWHERE, note="SLA policies and calendars."),
     Action.WRITE_TASKS: _rule(_WRITE, *_P_MEMBERS, *_EVERYWHERE),
     Action.WATCH_TASK: _rule(
         _WRITE, *_P_MEMBERS, Relation.PLATFORM_MANAGER, *_EVERYWHERE, note="For oneself."

@@ -21,6 +21,7 @@ from workbell.domain.projects.work_item import (
 from workbell.domain.search.query import SearchQuery
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.notifications.repository import NotificationsTx
+from workbell.ports.projects.sla import SlaTx
 from workbell.ports.search import SearchSource, SearchTx
 
 
@@ -333,7 +334,7 @@ class WatcherRepository(Protocol):
         """Return the users who watch an item, by id."""
 
 
-class ProjectsTx(SearchTx, NotificationsTx, IdentityTx, Protocol):
+class ProjectsTx(SlaTx, SearchTx, NotificationsTx, IdentityTx, Protocol):
     """A transaction over projects, the search index, notifications, jobs and users."""
 
     @property

@@ -11,6 +11,7 @@ from workbell.adapters.sql.migrations.first_schema import (
     jobs,
     notifications,
     projects,
+    sla,
 )
 
 revision = "0001"
@@ -18,7 +19,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-CONTEXTS = (identity, audit, jobs, notifications, goals, delivery, projects)
+CONTEXTS = (identity, audit, jobs, notifications, goals, delivery, projects, sla)
 
 
 def upgrade() -> None:
@@ -28,3 +29,4 @@ def upgrade() -> None:
         op.create_table(name, *items, **table_options(op.get_bind()), **options)
     audit.create_indexes()
     jobs.create_indexes()
+    sla.create_indexes()
