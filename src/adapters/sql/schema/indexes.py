@@ -71,8 +71,8 @@ def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]
     partial_index(name, condition, *columns, plain=(jobs.c.state, *columns))
 
 
-_partial("workbell_audit_seal_key", IS_SEALED, audit.c.seal_seq, unique=True)
-_partial(
+partial_index("workbell_audit_seal_key", IS_SEALED, audit.c.seal_seq, unique=True)
+partial_index(
     "workbell_audit_unsealed_idx",
     IS_UNSEALED,
     audit.c.id,
