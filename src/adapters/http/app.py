@@ -30,6 +30,7 @@ from workbell.adapters.http.identity import (
 from workbell.adapters.http.jobs import admin_routes
 from workbell.adapters.http.jobs import routes as jobs
 from workbell.adapters.http.notifications import routes as notifications
+from workbell.adapters.http.projects.api import ProjectsApi
 from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import docs_pages as docs
 from workbell.adapters.http.web.browser_sessions import BrowserSessions
@@ -118,6 +119,7 @@ class AppDependencies:
     delivery_log: DeliveryLog
     audit_log: AuditLog
     audit_verifier: AuditVerifier
+    projects: ProjectsApi
     serializer: Serializer
     ids: Ids
     database: Health
@@ -167,6 +169,7 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         ),
         *api_process.operations(_make_health_routes(deps)),
         *_delivery_operations(deps),
+        *deps.projects.operations(),
         *audit.operations(audit.AuditRoutes(log=deps.audit_log, verifier=deps.audit_verifier)),
         *_compat_identity_operations(deps, auth_routes, account_routes),
         *insighthub.task_operations(insighthub.InsightHubTaskRoutes(definitions=deps.definitions)),

@@ -28,6 +28,7 @@ from workbell.entrypoints.bootstrap.audit import AuditServices
 from workbell.entrypoints.bootstrap.backends import Backends, make_store_waker, make_wakeups
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices
 from workbell.entrypoints.bootstrap.notifications import NotificationServices
+from workbell.entrypoints.bootstrap.projects import ProjectServices
 from workbell.ports.serialization import Serializer
 from workbell.services.audit.entries import AuditBurstFilter
 from workbell.services.goals.commands import GoalService
@@ -86,6 +87,7 @@ class Application(Backends):
     sessions: SessionService
     audit: AuditServices
     delivery: DeliveryServices
+    projects: ProjectServices
     queues: Sequence[str]
 
     def migrate_and_register(self) -> SchemaMigration | None:
@@ -182,6 +184,7 @@ class Application(Backends):
     def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":
         """Build the dependencies of the HTTP API; its health reports on `runtime`."""
         from workbell.adapters.http.app import AppDependencies
+        from workbell.adapters.http.projects.api import ProjectsApi
         from workbell.adapters.http.web.mapping import copy_fields
         from workbell.adapters.http.web.middleware import HttpSettings
 
@@ -219,6 +222,7 @@ class Application(Backends):
             audit_verifier=self.audit.verifier,
             notifications=self.notices.inbox,
             preferences=self.notices.preferences,
+            projects=copy_fields(ProjectsApi, self.projects),
             serializer=FIELDS,
             database=self.store,
             cache=self.check_cache,
