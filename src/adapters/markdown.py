@@ -13,7 +13,27 @@ MAX_NESTING: Final = 20
 MAX_BRACKETS: Final = 500
 """A text with more opening brackets gets no links."""
 _TAGS: Final = frozenset(
-    ["a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong"]
+    [
+        "a",
+        "blockquote",
+        "br",
+        "code",
+        "del",
+        "em",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "s",
+        "strong",
+    ]
 ) | frozenset(["table", "tbody", "td", "th", "thead", "tr", "ul"])
 _SCHEMES: Final = frozenset({"http", "https", "mailto"})
 

@@ -11,6 +11,7 @@ from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
 from workbell.adapters.observability.tracing import span
+from workbell.adapters.sql.audit.chain import SqlAuditChainRepository
 from workbell.adapters.sql.audit.repository import SqlAuditRepository
 from workbell.adapters.sql.database.errors import translate_errors
 from workbell.adapters.sql.database.server import ServerConnections, is_server, open_server
@@ -50,6 +51,8 @@ from workbell.adapters.sql.projects.sla.policies import (
     SqlSlaCalendarRepository,
     SqlSlaPolicyRepository,
 )
+from workbell.adapters.sql.notifications.notices import SqlNoticeRepository
+from workbell.adapters.sql.notifications.preferences import SqlNoticePreferenceRepository
 from workbell.adapters.sql.projects.watchers import SqlWatcherRepository
 from workbell.adapters.sql.rate_limits import SqlQuotaRepository
 from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
@@ -98,6 +101,7 @@ class SqlTx:
         lambda tx: SqlSecondFactorRepository(tx.db)
     )
     audit: SqlAuditRepository = _repository(lambda tx: SqlAuditRepository(tx.db))
+    audit_chain: SqlAuditChainRepository = _repository(lambda tx: SqlAuditChainRepository(tx.db))
     definitions: SqlTaskDefinitionRepository = _repository(
         lambda tx: SqlTaskDefinitionRepository(tx.db)
     )
@@ -112,6 +116,10 @@ class SqlTx:
     workers: SqlWorkerRepository = _repository(lambda tx: SqlWorkerRepository(tx.db))
     statistics: SqlStatisticsRepository = _repository(lambda tx: SqlStatisticsRepository(tx.db))
     quotas: SqlQuotaRepository = _repository(lambda tx: SqlQuotaRepository(tx.db))
+    notices: SqlNoticeRepository = _repository(lambda tx: SqlNoticeRepository(tx.db))
+    preferences: SqlNoticePreferenceRepository = _repository(
+        lambda tx: SqlNoticePreferenceRepository(tx.db)
+    )
     ledgers: SqlGoalLedgerRepository = _repository(lambda tx: SqlGoalLedgerRepository(tx.db))
     goals: SqlGoalRepository = _repository(lambda tx: SqlGoalRepository(tx.db))
     entries: SqlProgressEntryRepository = _repository(lambda tx: SqlProgressEntryRepository(tx.db))

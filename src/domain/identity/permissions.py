@@ -88,8 +88,11 @@ class Action(StrEnum):
     DELETE_COMMENT = "comments.delete"
     READ_GOALS = "goals.read"
     USE_GOALS = "goals.use"
+    READ_NOTIFICATIONS = "notifications.read"
+    CHANGE_NOTIFICATIONS = "notifications.change"
     READ_AUDIT = "audit.read"
     VERIFY_AUDIT = "audit.verify"
+    ERASE_PERSONAL_DATA = "audit.erase_personal_data"
 
 
 @frozen
@@ -188,6 +191,8 @@ RULES: Mapping[Action, Rule] = {
     ),
     Action.READ_GOALS: _rule(_READ, _OWNER),
     Action.USE_GOALS: _rule(_WRITE, _OWNER),
+    Action.READ_NOTIFICATIONS: _rule(_READ, _OWNER),
+    Action.CHANGE_NOTIFICATIONS: _rule(_WRITE, _OWNER),
     Action.READ_AUDIT: _rule(
         _READ,
         _OWNER,
@@ -196,6 +201,7 @@ RULES: Mapping[Action, Rule] = {
         note="Their own entries and those of their projects.",
     ),
     Action.VERIFY_AUDIT: _rule(_ADMIN, _SUPERUSER),
+    Action.ERASE_PERSONAL_DATA: _rule(_ADMIN, _SUPERUSER),
 }
 
 ALLOWED_WHILE_ENROLLING = frozenset(

@@ -60,7 +60,7 @@ class CommentService:
                     work_item_id=item_id,
                     author_id=actor.user_id,
                     content=new.content,
-                    parent_id=parent and parent.id,
+                    parent_id=None if parent is None else parent.id,
                     depth=depth_below(parent),
                     created_at=now,
                 )
@@ -148,6 +148,6 @@ def find_parent(tx: ProjectsTx, item_id: WorkItemId, parent_id: int | None) -> C
     if parent_id is None:
         return None
     parent = tx.comments.find_on_item(item_id, CommentId(parent_id))
-    if parent is None:
+    if parent is None or parent.deleted_at is not None:
         raise Invalid.field("parent", "is not the id of a comment on this task")
     return parent

@@ -15,6 +15,7 @@ from workbell.domain.projects.work_item import WorkItemPriority, WorkItemStatus
 from workbell.domain.search.query import parse_query
 from workbell.ports.projects.repository import WorkItemFilter
 from workbell.ports.serialization import Serializer
+from workbell.services.projects.requests import optional_id
 
 SearchText = Annotated[
     str,
@@ -64,12 +65,12 @@ def make_filter(conditions: WorkItemConditions, serializer: Serializer) -> WorkI
         given = {filter_.name: _parse(filter_.name, filter_.value) for filter_ in query.filters}
         conditions = _add(conditions, given, serializer)
     return WorkItemFilter(
-        board_id=conditions.board and BoardId(conditions.board),
-        project_id=conditions.project and ProjectId(conditions.project),
+        board_id=optional_id(BoardId, conditions.board),
+        project_id=optional_id(ProjectId, conditions.project),
         statuses=conditions.status,
         priorities=conditions.priority,
-        assignee_id=conditions.assignee and UserId(conditions.assignee),
-        reporter_id=conditions.reporter and UserId(conditions.reporter),
+        assignee_id=optional_id(UserId, conditions.assignee),
+        reporter_id=optional_id(UserId, conditions.reporter),
         label=conditions.label,
         is_sla_breached=conditions.sla_breached,
         due_from=conditions.due_date_from,

@@ -1,11 +1,12 @@
 """Places on a board: the rank next to a task, and rebalancing."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 from attrs import frozen
 
-from workbell.domain.errors import Invalid
+from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.projects.board import BoardId
@@ -58,9 +59,10 @@ class RankService:
 
     @retry_on_contention
     def rebalance(self, board_id: BoardId) -> int:
-        """Spread the ranks of a board and return the number of its tasks."""
-        with self.store.begin() as tx:
+        """Spread the ranks of a board; return the number of its tasks, 0 if it is deleted."""
+        with suppress(NotFound), self.store.begin() as tx:
             return rebalance_board(tx, board_id)
+        return 0
 
     def _find_rank(self, tx: ProjectsTx, item: WorkItem, move: Move) -> str:
         board_id = BoardId(item.board_id)

@@ -1,8 +1,8 @@
 """Requests of projects, before validation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from attrs import frozen
 
@@ -26,6 +26,7 @@ from workbell.domain.projects.work_item import (
     WorkItemStatus,
 )
 
+T = TypeVar("T")
 ObjectId = Annotated[int, Constraints(ge=1)]
 
 
@@ -204,3 +205,8 @@ class CommentChange:
     """Another content for a comment."""
 
     content: Content
+
+
+def optional_id(kind: Callable[[int], T], number: int | None) -> T | None:
+    """Return a number as an id of a kind; None stays None."""
+    return None if number is None else kind(number)

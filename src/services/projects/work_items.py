@@ -29,7 +29,7 @@ from workbell.services.projects.access import (
 from workbell.services.projects.highlights import ListedWorkItem, list_with_highlights
 from workbell.services.projects.listing import WorkItemConditions, make_filter
 from workbell.services.projects.ranks import RankService
-from workbell.services.projects.requests import Assignment, Move, NewWorkItem
+from workbell.services.projects.requests import Assignment, Move, NewWorkItem, optional_id
 from workbell.services.projects.versions import check_version
 from workbell.services.projects.work_item_writer import WorkItemWriter
 from workbell.services.transaction_retry import retry_on_contention
@@ -166,7 +166,7 @@ class WorkItemService:
             before = get_work_item(tx, actor, item_id, Action.WRITE_TASKS, lock=True)
             assignee = assignment.assignee_id
             check_assignee(tx, before, assignee, "assignee_id")
-            after = evolve(before, assignee_id=assignee and UserId(assignee))
+            after = evolve(before, assignee_id=optional_id(UserId, assignee))
             self.writer.save(tx, actor, before, after, now, "ASSIGN")
             return tx.work_items.view(get_reading_scope(actor), item_id)
 
@@ -268,7 +268,7 @@ def apply_fields(tx: ProjectsTx, item: WorkItem, new: NewWorkItem, now: datetime
         title=new.title,
         description=new.description,
         priority=new.priority,
-        assignee_id=new.assignee and UserId(new.assignee),
+        assignee_id=optional_id(UserId, new.assignee),
         labels=tuple(dict.fromkeys(new.labels)),
         due_date=new.due_date,
         estimated_hours=new.estimated_hours,

@@ -21,7 +21,7 @@ from workbell.domain.projects.board import BoardId
 from workbell.domain.projects.project import ProjectId
 from workbell.ports.projects.repository import BoardView
 from workbell.services.projects.boards import BoardService
-from workbell.services.projects.requests import BoardChange, NewBoard
+from workbell.services.projects.requests import BoardChange, NewBoard, optional_id
 
 BASE = "/api/v1/projects/boards"
 ONE = f"{BASE}/{{board_id}}"
@@ -44,7 +44,7 @@ class BoardRoutes:
         """Return a page of boards by project and position."""
         query = request.query
         part = make_slice(request, query.page, query.page_size)
-        project = query.project and ProjectId(query.project)
+        project = optional_id(ProjectId, query.project)
         found, total = self.boards.list(request.actor, project, part.offset, part.size)
         return numbered_page(request, part, [*map(board_body, found)], total)
 

@@ -181,8 +181,9 @@ def task_id(request: ApiRequest) -> WorkItemId:
 
 
 def _listed(found: ListedWorkItem) -> TaskBody:
-    highlights = found.highlights and copy_fields(HighlightsBody, found.highlights)
-    return task_body(found.view, highlights)
+    if found.highlights is None:
+        return task_body(found.view)
+    return task_body(found.view, copy_fields(HighlightsBody, found.highlights))
 
 
 def _ordering(query: TaskQuery) -> Sequence[str]:
