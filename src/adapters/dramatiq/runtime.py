@@ -19,8 +19,8 @@ from workbell.ports.system import Clock
 from workbell.services.audit.sealing import AuditSealer
 from workbell.services.jobs.execution import ExecutionService
 from workbell.services.jobs.retention import RetentionService
-from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.projects.sla.ticker import SlaTicker
+from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.ticker import BATCH as TICK_BATCH
 from workbell.services.schedules.ticker import Ticker
 

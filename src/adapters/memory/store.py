@@ -37,13 +37,13 @@ from workbell.adapters.memory.jobs.queues import (
 from workbell.adapters.memory.jobs.repository import MemoryJobRepository
 from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.jobs.task_definitions import MemoryTaskDefinitionRepository
+from workbell.adapters.memory.notifications.notices import MemoryNoticeRepository
+from workbell.adapters.memory.notifications.preferences import MemoryNoticePreferenceRepository
 from workbell.adapters.memory.projects.sla import (
     MemorySlaCalendarRepository,
     MemorySlaClockRepository,
     MemorySlaPolicyRepository,
 )
-from workbell.adapters.memory.notifications.notices import MemoryNoticeRepository
-from workbell.adapters.memory.notifications.preferences import MemoryNoticePreferenceRepository
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
 from workbell.adapters.memory.tables import Tables

@@ -25,11 +25,11 @@ from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
+from workbell.domain.notifications.notice import Notification, NotificationId
+from workbell.domain.notifications.preferences import NoticePreferences
 from workbell.domain.projects.sla.calendar import BusinessCalendar, BusinessHours, CalendarId
 from workbell.domain.projects.sla.clock import ClockId, SlaClock
 from workbell.domain.projects.sla.policy import PolicyId, SlaPolicy, SlaTerms
-from workbell.domain.notifications.notice import Notification, NotificationId
-from workbell.domain.notifications.preferences import NoticePreferences
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.projects.sla import StoredEvent, VersionKey
