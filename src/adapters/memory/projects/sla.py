@@ -154,6 +154,9 @@ class MemorySlaClockRepository:
         """Insert clocks and return them with their ids, in the same order."""
         added = [evolve(one, id=ClockId(self._tables.sla_clocks.next_id())) for one in clocks]
         for clock in added:
+            cycles = self.of_items([WorkItemId(clock.work_item_id)])
+            if any((one.kind, one.cycle) == (clock.kind, clock.cycle) for one in cycles):
+                raise Conflict("The clock has this cycle already.")
             self._put(clock)
         return added
 
