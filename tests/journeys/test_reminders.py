@@ -11,7 +11,7 @@ from attrs import evolve
 import workbell
 from tests.contract.factories import ManualClock
 from workbell.domain.goals.goal import Category
-from workbell.domain.goals.reminder import Preferences
+from workbell.domain.goals.reminder import ReminderPreferences
 from workbell.domain.identity.actor import SYSTEM, Actor, ClientInfo
 from workbell.domain.identity.registration import Registration
 from workbell.entrypoints.library.client import Client
@@ -73,7 +73,7 @@ def test_a_goal_is_reminded_of_once_until_its_owner_unsubscribes(tmp_path: Path)
         client.run_until_idle()
         assert [each["To"] for each in reminders(tmp_path)[2:]] == ["bob@example.org"]
 
-        application.reminders.save_preferences(ann, Preferences(reminder_time=time(7, 30)))
+        application.reminders.save_preferences(ann, ReminderPreferences(reminder_time=time(7, 30)))
         clock.at = datetime(2030, 1, 25, 7, 31, tzinfo=UTC)
         client.run_until_idle()
         assert reminders(tmp_path)[-1]["To"] == "ann@example.org"

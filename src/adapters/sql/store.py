@@ -11,6 +11,7 @@ from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
 from workbell.adapters.observability.tracing import span
+from workbell.adapters.sql.audit.chain import SqlAuditChainRepository
 from workbell.adapters.sql.audit.repository import SqlAuditRepository
 from workbell.adapters.sql.database.errors import translate_errors
 from workbell.adapters.sql.database.server import ServerConnections, is_server, open_server
@@ -45,6 +46,8 @@ from workbell.adapters.sql.jobs.task_definitions import (
     SqlStoreMetadata,
     SqlTaskDefinitionRepository,
 )
+from workbell.adapters.sql.notifications.notices import SqlNoticeRepository
+from workbell.adapters.sql.notifications.preferences import SqlNoticePreferenceRepository
 from workbell.adapters.sql.projects.boards import SqlBoardRepository
 from workbell.adapters.sql.projects.comments import SqlCommentRepository
 from workbell.adapters.sql.projects.members import SqlProjectMemberRepository
@@ -98,6 +101,7 @@ class SqlTx:
         lambda tx: SqlSecondFactorRepository(tx.db)
     )
     audit: SqlAuditRepository = _repository(lambda tx: SqlAuditRepository(tx.db))
+    audit_chain: SqlAuditChainRepository = _repository(lambda tx: SqlAuditChainRepository(tx.db))
     definitions: SqlTaskDefinitionRepository = _repository(
         lambda tx: SqlTaskDefinitionRepository(tx.db)
     )
@@ -112,6 +116,10 @@ class SqlTx:
     workers: SqlWorkerRepository = _repository(lambda tx: SqlWorkerRepository(tx.db))
     statistics: SqlStatisticsRepository = _repository(lambda tx: SqlStatisticsRepository(tx.db))
     quotas: SqlQuotaRepository = _repository(lambda tx: SqlQuotaRepository(tx.db))
+    notices: SqlNoticeRepository = _repository(lambda tx: SqlNoticeRepository(tx.db))
+    preferences: SqlNoticePreferenceRepository = _repository(
+        lambda tx: SqlNoticePreferenceRepository(tx.db)
+    )
     ledgers: SqlGoalLedgerRepository = _repository(lambda tx: SqlGoalLedgerRepository(tx.db))
     goals: SqlGoalRepository = _repository(lambda tx: SqlGoalRepository(tx.db))
     entries: SqlProgressEntryRepository = _repository(lambda tx: SqlProgressEntryRepository(tx.db))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.reminder import (
     IdleGoal,
-    Preferences,
     ReminderHistory,
+    ReminderPreferences,
     ReminderRecipient,
     check_reminder_time,
     compose_reminder,
@@ -30,7 +30,7 @@ SINCE = date(2026, 11, 1)
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GOAL = IdleGoal(id=1, name="Rust", active_at=NOON)
 ANN = ReminderRecipient(
-    owner=UserId(7), zone="UTC", preferences=Preferences(), reminded_on=None, goals=[GOAL]
+    owner=UserId(7), zone="UTC", preferences=ReminderPreferences(), reminded_on=None, goals=[GOAL]
 )  # fmt: skip
 
 
@@ -95,9 +95,10 @@ def test_the_longest_idle_goals_come_first() -> None:
     [
         evolve(ANN, reminded_on=date(2026, 11, 9)),
         evolve(ANN, reminded_on=date(2026, 11, 10)),
-        evolve(ANN, preferences=Preferences(reminders=False)),
+        evolve(ANN, preferences=ReminderPreferences(reminders=False)),
         evolve(
-            ANN, preferences=Preferences(reminder_time=time(9), zone="Asia/Tokyo", next_at=NOON)
+            ANN,
+            preferences=ReminderPreferences(reminder_time=time(9), zone="Asia/Tokyo", next_at=NOON),
         ),
         evolve(ANN, goals=[]),
     ],
@@ -110,11 +111,11 @@ def test_users_reminded_today_opted_out_or_in_another_zone_get_none(
 
 
 def test_an_own_reminder_time_is_in_the_users_time_zone() -> None:
-    wanted = Preferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
+    wanted = ReminderPreferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
     assert wanted.next_at == datetime(2026, 11, 2, 2, tzinfo=UTC)
     assert wanted.zone == "Asia/Kolkata"
     assert evolve(wanted, reminders=False).with_next_run(NOON, "UTC").next_at is None
-    assert evolve(wanted, reminder_time=None).with_next_run(NOON, "UTC") == Preferences()
+    assert evolve(wanted, reminder_time=None).with_next_run(NOON, "UTC") == ReminderPreferences()
 
 
 def test_the_idle_cutoff_includes_every_due_goal() -> None:

@@ -12,7 +12,7 @@ from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.goals.goal import Category, Goal, GoalState
-from workbell.domain.goals.reminder import Preferences
+from workbell.domain.goals.reminder import ReminderPreferences
 from workbell.domain.identity.actor import ALL_OWNERS, Actor, ClientInfo
 from workbell.domain.identity.user import SYSTEM_ID, KeyScope, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
@@ -242,9 +242,9 @@ def test_inactive_and_unsubscribed_users_get_no_email(
     env.wait(days=7)
     env.run()
     actor = Actor(user_id=owner)
-    env.service.save_preferences(actor, Preferences(reminders=False))
+    env.service.save_preferences(actor, ReminderPreferences(reminders=False))
     assert env.message() is None
-    env.service.save_preferences(actor, Preferences())
+    env.service.save_preferences(actor, ReminderPreferences())
     assert env.message() is not None
     with env.store.begin() as tx:
         tx.users.replace(evolve(tx.users.get(owner), is_active=False))
@@ -255,7 +255,9 @@ def test_inactive_and_unsubscribed_users_get_no_email(
 def at_own_time(env: ReminderFixture, **fields: Any) -> UserId:
     """Add a user with the reminder time 07:30."""
     owner = env.add_user("own", time_zone="Asia/Kolkata", **fields)
-    env.service.save_preferences(Actor(user_id=owner), Preferences(reminder_time=time(7, 30)))
+    env.service.save_preferences(
+        Actor(user_id=owner), ReminderPreferences(reminder_time=time(7, 30))
+    )
     return owner
 
 
@@ -305,17 +307,18 @@ def test_an_inactive_user_is_checked_again_on_another_day(env: ReminderFixture) 
 
 def test_preferences_are_private_audited_and_validated(env: ReminderFixture) -> None:
     actor = Actor(user_id=env.add_user())
-    assert env.service.preferences(actor) == Preferences()
+    assert env.service.preferences(actor) == ReminderPreferences()
     with pytest.raises(Invalid, match="reminder_time"):
-        env.service.save_preferences(actor, Preferences(reminder_time=time(7, 31)))
+        env.service.save_preferences(actor, ReminderPreferences(reminder_time=time(7, 31)))
     reader = evolve(actor, key_scopes=frozenset({KeyScope.READ}))
     with pytest.raises(NotAllowed):
-        env.service.save_preferences(reader, Preferences())
-    env.service.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
-    env.service.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
+        env.service.save_preferences(reader, ReminderPreferences())
+    env.service.save_preferences(actor, ReminderPreferences(reminder_time=time(7, 30)))
+    env.service.save_preferences(actor, ReminderPreferences(reminder_time=time(7, 30)))
     stored = env.service.preferences(actor)
     assert stored.next_at == datetime(2030, 1, 2, 7, 30, tzinfo=UTC)
-    changes = [entry.changes for entry in env.store._tables.audit]
+    with env.store.view() as tx:
+        changes = [entry.changes for entry in tx.audit.latest()]
     assert changes == [{"reminder_time": [None, "07:30"]}]
 
 

@@ -9,7 +9,9 @@ from workbell.adapters.sql.migrations.first_schema import (
     goals,
     identity,
     jobs,
+    notifications,
     projects,
+    sla,
 )
 
 revision = "0001"
@@ -17,7 +19,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-CONTEXTS = (identity, audit, jobs, goals, delivery, projects)
+CONTEXTS = (identity, audit, jobs, notifications, goals, delivery, projects, sla)
 
 
 def upgrade() -> None:
@@ -25,4 +27,6 @@ def upgrade() -> None:
     drop_partial_tables(op.get_bind(), [name for name, *_ in reversed(specs)])
     for name, items, options in specs:
         op.create_table(name, *items, **table_options(op.get_bind()), **options)
+    audit.create_indexes()
     jobs.create_indexes()
+    sla.create_indexes()
