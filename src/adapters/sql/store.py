@@ -49,6 +49,7 @@ from workbell.adapters.sql.rate_limits import SqlQuotaRepository
 from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
 from workbell.adapters.sql.schema import upgrade as revisions
 from workbell.adapters.sql.schema.upgrade import SchemaMigration
+from workbell.adapters.sql.search.repository import SqlSearchRepository
 from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.domain.errors import Contended, Invalid, Unavailable
 from workbell.ports.jobs.repository import Waker
@@ -120,6 +121,7 @@ class SqlTx:
     deliveries: SqlDeliveryRepository = _repository(
         lambda tx: SqlDeliveryRepository(tx.db, tx.strategy)
     )
+    search: SqlSearchRepository = _repository(lambda tx: SqlSearchRepository(tx.db))
     metadata: SqlStoreMetadata = _repository(lambda tx: SqlStoreMetadata(tx.db))
 
 

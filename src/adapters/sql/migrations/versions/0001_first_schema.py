@@ -10,6 +10,7 @@ from workbell.adapters.sql.migrations.first_schema import (
     identity,
     jobs,
     projects,
+    search,
 )
 
 revision = "0001"
@@ -17,7 +18,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-CONTEXTS = (identity, audit, jobs, goals, delivery, projects)
+CONTEXTS = (identity, audit, jobs, goals, delivery, search, projects)
 
 
 def upgrade() -> None:
@@ -26,3 +27,4 @@ def upgrade() -> None:
     for name, items, options in specs:
         op.create_table(name, *items, **table_options(op.get_bind()), **options)
     jobs.create_indexes()
+    search.create_indexes()
