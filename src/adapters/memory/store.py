@@ -41,6 +41,7 @@ from workbell.adapters.memory.notifications.notices import MemoryNoticeRepositor
 from workbell.adapters.memory.notifications.preferences import MemoryNoticePreferenceRepository
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
+from workbell.adapters.memory.search import MemorySearchRepository
 from workbell.adapters.memory.tables import Tables
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
@@ -92,6 +93,7 @@ class MemoryTx:
     destinations: MemoryDestinationRepository = _repository(MemoryDestinationRepository)
     events: MemoryEventRepository = _repository(MemoryEventRepository)
     deliveries: MemoryDeliveryRepository = _repository(MemoryDeliveryRepository)
+    search: MemorySearchRepository = _repository(MemorySearchRepository)
     metadata: MemoryStoreMetadata = _repository(MemoryStoreMetadata)
 
     @property

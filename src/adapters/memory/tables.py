@@ -28,6 +28,7 @@ from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.domain.notifications.notice import Notification, NotificationId
 from workbell.domain.notifications.preferences import NoticePreferences
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.search.document import IndexedDocument
 from workbell.ports.jobs.queues import WorkerInfo
 
 K = TypeVar("K")
@@ -225,6 +226,7 @@ class Tables:
     delivery_attempts: Table[DeliveryId, tuple[DeliveryAttempt, ...]] = Factory(
         Table[DeliveryId, tuple[DeliveryAttempt, ...]]
     )
+    search_documents: Table[int, IndexedDocument] = Factory(Table[int, IndexedDocument])
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft, or a read-only view, of all tables."""
