@@ -39,6 +39,11 @@ from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.jobs.task_definitions import MemoryTaskDefinitionRepository
 from workbell.adapters.memory.notifications.notices import MemoryNoticeRepository
 from workbell.adapters.memory.notifications.preferences import MemoryNoticePreferenceRepository
+from workbell.adapters.memory.projects.sla import (
+    MemorySlaCalendarRepository,
+    MemorySlaClockRepository,
+    MemorySlaPolicyRepository,
+)
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
 from workbell.adapters.memory.search import MemorySearchRepository
@@ -94,6 +99,9 @@ class MemoryTx:
     events: MemoryEventRepository = _repository(MemoryEventRepository)
     deliveries: MemoryDeliveryRepository = _repository(MemoryDeliveryRepository)
     search: MemorySearchRepository = _repository(MemorySearchRepository)
+    sla_calendars: MemorySlaCalendarRepository = _repository(MemorySlaCalendarRepository)
+    sla_policies: MemorySlaPolicyRepository = _repository(MemorySlaPolicyRepository)
+    sla_clocks: MemorySlaClockRepository = _repository(MemorySlaClockRepository)
     metadata: MemoryStoreMetadata = _repository(MemoryStoreMetadata)
 
     @property

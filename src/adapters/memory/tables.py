@@ -27,9 +27,13 @@ from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.domain.notifications.notice import Notification, NotificationId
 from workbell.domain.notifications.preferences import NoticePreferences
+from workbell.domain.projects.sla.calendar import BusinessCalendar, BusinessHours, CalendarId
+from workbell.domain.projects.sla.clock import ClockId, SlaClock
+from workbell.domain.projects.sla.policy import PolicyId, SlaPolicy, SlaTerms
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.search.document import IndexedDocument
 from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.projects.sla import StoredEvent, VersionKey
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -227,6 +231,18 @@ class Tables:
         Table[DeliveryId, tuple[DeliveryAttempt, ...]]
     )
     search_documents: Table[int, IndexedDocument] = Factory(Table[int, IndexedDocument])
+
+    sla_calendars: Table[CalendarId, BusinessCalendar] = Factory(
+        Table[CalendarId, BusinessCalendar]
+    )
+    sla_calendar_versions: Table[VersionKey, BusinessHours] = Factory(
+        Table[VersionKey, BusinessHours]
+    )
+    sla_policies: Table[PolicyId, SlaPolicy] = Factory(Table[PolicyId, SlaPolicy])
+    sla_policy_versions: Table[VersionKey, SlaTerms] = Factory(Table[VersionKey, SlaTerms])
+    sla_clocks: Table[ClockId, SlaClock] = Factory(Table[ClockId, SlaClock])
+    sla_events: Table[Key, StoredEvent] = Factory(Table[Key, StoredEvent])
+    sla_index: Index = Factory(Index)
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft, or a read-only view, of all tables."""
