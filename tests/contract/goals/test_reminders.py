@@ -10,7 +10,7 @@ from attrs import evolve
 from tests.contract.factories import NOON, AnyStore, ManualClock, a_user
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.goals.goal import Category, Goal, GoalState
-from workbell.domain.goals.reminder import ReminderPreferences, ReminderHistory, ReminderRecipient
+from workbell.domain.goals.reminder import ReminderHistory, ReminderPreferences, ReminderRecipient
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import UserId
 from workbell.ports.schedules.views import ScheduleFilter
@@ -125,7 +125,11 @@ def test_recipients_are_returned_with_idle_goals_and_history(store: AnyStore) ->
     ]
     assert found.goals[0].active_at == LONG_AGO
     assert other == ReminderRecipient(
-        owner=bob, zone="UTC", preferences=ReminderPreferences(), reminded_on=None, goals=other.goals
+        owner=bob,
+        zone="UTC",
+        preferences=ReminderPreferences(),
+        reminded_on=None,
+        goals=other.goals,
     )
     assert not other.goals
 

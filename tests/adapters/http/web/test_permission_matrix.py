@@ -95,6 +95,8 @@ ROUTES: Mapping[Action, str] = {
     """,
     Action.RETRY_DELIVERIES: "retry_delivery replay_destination",
     Action.SEND_EVENTS: "publish_events datamanager_receive_data",
+    Action.READ_NOTIFICATIONS: "list_notifications",
+    Action.CHANGE_NOTIFICATIONS: "mark_notifications_read",
     Action.READ_GOALS: """
         list_goals get_goal list_goal_progress get_progress list_progress export_progress get_quota
         get_weekly_summary get_weekly_summary_of_goal get_monthly_summary
