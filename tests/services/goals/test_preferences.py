@@ -132,6 +132,6 @@ def test_parsing_a_link_changes_nothing_and_a_wrong_one_is_not_found(
         service.parse_unsubscribe_token(wrong)
     with pytest.raises(NotFound):
         service.unsubscribe(wrong, ClientInfo())
+    unknown = Actor(user_id=UserId(99))
     with pytest.raises(NotFound):
-        unknown = Actor(user_id=UserId(99))
         service.unsubscribe(token(unknown, EmailCategory.ALL), ClientInfo())

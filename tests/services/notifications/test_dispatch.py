@@ -64,8 +64,13 @@ def test_an_event_is_recorded_even_if_no_channel_is_wanted(env: NoticeFixture, a
 
 def test_nothing_is_notified_if_the_transaction_fails(env: NoticeFixture, ann: UserId) -> None:
     notice = Notice(kind=NoticeKind.MENTION, key="k", recipients=[ann], title="t")
-    with pytest.raises(ZeroDivisionError), env.store.begin() as tx:
-        env.notifier.notify(tx, notice)
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with env.store.begin() as tx:
+            env.notifier.notify(tx, notice)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert env.jobs() == []
     assert list(env.store._tables.notices) == []
