@@ -46,6 +46,7 @@ from workbell.adapters.memory.projects.sla import (
 )
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
+from workbell.adapters.memory.search import MemorySearchRepository
 from workbell.adapters.memory.tables import Tables
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
@@ -97,6 +98,7 @@ class MemoryTx:
     destinations: MemoryDestinationRepository = _repository(MemoryDestinationRepository)
     events: MemoryEventRepository = _repository(MemoryEventRepository)
     deliveries: MemoryDeliveryRepository = _repository(MemoryDeliveryRepository)
+    search: MemorySearchRepository = _repository(MemorySearchRepository)
     sla_calendars: MemorySlaCalendarRepository = _repository(MemorySlaCalendarRepository)
     sla_policies: MemorySlaPolicyRepository = _repository(MemorySlaPolicyRepository)
     sla_clocks: MemorySlaClockRepository = _repository(MemorySlaClockRepository)

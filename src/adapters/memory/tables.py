@@ -31,6 +31,7 @@ from workbell.domain.projects.sla.calendar import BusinessCalendar, BusinessHour
 from workbell.domain.projects.sla.clock import ClockId, SlaClock
 from workbell.domain.projects.sla.policy import PolicyId, SlaPolicy, SlaTerms
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.search.document import IndexedDocument
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.projects.sla import StoredEvent, VersionKey
 
@@ -229,6 +230,7 @@ class Tables:
     delivery_attempts: Table[DeliveryId, tuple[DeliveryAttempt, ...]] = Factory(
         Table[DeliveryId, tuple[DeliveryAttempt, ...]]
     )
+    search_documents: Table[int, IndexedDocument] = Factory(Table[int, IndexedDocument])
 
     sla_calendars: Table[CalendarId, BusinessCalendar] = Factory(
         Table[CalendarId, BusinessCalendar]

@@ -63,6 +63,7 @@ from workbell.adapters.sql.rate_limits import SqlQuotaRepository
 from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
 from workbell.adapters.sql.schema import upgrade as revisions
 from workbell.adapters.sql.schema.upgrade import SchemaMigration
+from workbell.adapters.sql.search.repository import SqlSearchRepository
 from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.domain.errors import Contended, Invalid, Unavailable
 from workbell.ports.jobs.repository import Waker
@@ -139,6 +140,7 @@ class SqlTx:
     deliveries: SqlDeliveryRepository = _repository(
         lambda tx: SqlDeliveryRepository(tx.db, tx.strategy)
     )
+    search: SqlSearchRepository = _repository(lambda tx: SqlSearchRepository(tx.db))
     projects: SqlProjectRepository = _repository(lambda tx: SqlProjectRepository(tx.db))
     project_members: SqlProjectMemberRepository = _repository(
         lambda tx: SqlProjectMemberRepository(tx.db)

@@ -1,12 +1,13 @@
 """Comments on work items in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from attrs import evolve, frozen
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, insert, select, update
 
 from workbell.adapters.sql.database.filters import count_rows
 from workbell.adapters.sql.database.statements import (
+    PreparedListStatement,
     PreparedStatement,
     inserted_id,
     prepare,
@@ -50,8 +51,12 @@ _ROOTS = prepare(
 )
 _roots = bindparam("roots", expanding=True, type_=BigInteger)
 _REPLIES = select(comments).where(_of_item, comments_c.root_id.in_(_roots)).order_by(comments_c.id)
-_CONTENTS = prepare(
-    select(comments_c.content).where(_of_item, _EXISTS).order_by(comments_c.id), "item_id"
+_CONTENTS = PreparedListStatement(
+    lambda ids: (
+        select(comments_c.work_item_id, comments_c.content)
+        .where(comments_c.work_item_id.in_(ids), _EXISTS)
+        .order_by(comments_c.id)
+    )
 )
 
 
@@ -109,9 +114,12 @@ class SqlCommentRepository:
         total = count_rows(comments, comments_c.work_item_id == item_id, _is_root)
         return views, self._db.execute(total).scalar_one()
 
-    def contents(self, item_id: WorkItemId) -> Sequence[str]:
-        """Return the contents of an item's comments that are not deleted, by id."""
-        return [content for (content,) in _CONTENTS.fetch_all(self._db, (item_id,))]
+    def contents(self, item_ids: Collection[WorkItemId]) -> Mapping[WorkItemId, Sequence[str]]:
+        """Return the contents of the comments on items, by id, without deleted ones."""
+        found: dict[WorkItemId, list[str]] = {}
+        for item_id, content in _CONTENTS.fetch_all(self._db, sorted(set(item_ids))):
+            found.setdefault(item_id, []).append(content)
+        return found
 
     def _one(self, query: PreparedStatement, scope: Scope, comment_id: CommentId) -> Comment:
         rows = query.fetch_all(self._db, (comment_id, member_of(scope)))

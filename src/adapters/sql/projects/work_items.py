@@ -11,18 +11,18 @@ from sqlalchemy.exc import IntegrityError
 
 from workbell.adapters.sql.database.column_types import instant_writer
 from workbell.adapters.sql.database.statements import (
-    PreparedListStatement,
     PreparedStatement,
     chunks,
     inserted_id,
     prepare,
     row_to_dict,
 )
+from workbell.adapters.sql.projects.comments import SqlCommentRepository
 from workbell.adapters.sql.projects.listing import WorkItemLists
 from workbell.adapters.sql.projects.ranks import raise_rank_taken
 from workbell.adapters.sql.projects.rows import item_from_row, item_from_values, item_values
 from workbell.adapters.sql.projects.scopes import MEMBER, is_visible_board, member_of
-from workbell.adapters.sql.schema.projects import comments, work_item_labels, work_items
+from workbell.adapters.sql.schema.projects import work_item_labels, work_items
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
@@ -68,13 +68,6 @@ _NEXT = prepare(
     .order_by(items_c.id)
     .limit(bindparam("limit", type_=Integer)),
     *(MEMBER, "after", "limit"),
-)
-_CONTENTS = PreparedListStatement(
-    lambda ids: (
-        select(comments.c.work_item_id, comments.c.content)
-        .where(comments.c.work_item_id.in_(ids), comments.c.deleted_at.is_(None))
-        .order_by(comments.c.id)
-    )
 )
 _SLA_AND_COMMENTS = ("comment_count", "is_sla_breached", "sla_due_at")
 
@@ -143,9 +136,7 @@ class SqlWorkItemRepository(WorkItemLists):
         """Return the documents of items with ids above `after`, in order of their ids."""
         rows = _NEXT.fetch_all(self._db, (member_of(Scope(owner=None)), after, limit))
         items = [item_from_row(self._db, row) for row in rows]
-        contents: dict[int, list[str]] = {item.id: [] for item in items}
-        for item_id, content in _CONTENTS.fetch_all(self._db, list(contents)):
-            contents[item_id].append(content)
+        contents = SqlCommentRepository(self._db).contents([item.id for item in items])
         return [
             SearchDocument(
                 id=item.id,
@@ -153,7 +144,7 @@ class SqlWorkItemRepository(WorkItemLists):
                 title=item.title,
                 labels="\n".join(item.labels),
                 body=item.description,
-                comments="\n".join(contents[item.id]),
+                comments="\n".join(contents.get(item.id, ())),
             )
             for item in items
         ]

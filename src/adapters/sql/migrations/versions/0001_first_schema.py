@@ -11,6 +11,7 @@ from workbell.adapters.sql.migrations.first_schema import (
     jobs,
     notifications,
     projects,
+    search,
     sla,
 )
 
@@ -19,7 +20,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-CONTEXTS = (identity, audit, jobs, notifications, goals, delivery, projects, sla)
+CONTEXTS = (identity, audit, jobs, notifications, goals, delivery, search, projects, sla)
 
 
 def upgrade() -> None:
@@ -29,4 +30,5 @@ def upgrade() -> None:
         op.create_table(name, *items, **table_options(op.get_bind()), **options)
     audit.create_indexes()
     jobs.create_indexes()
+    search.create_indexes()
     sla.create_indexes()
