@@ -48,6 +48,11 @@ from workbell.adapters.memory.projects.projects import (
     MemoryProjectMemberRepository,
     MemoryProjectRepository,
 )
+from workbell.adapters.memory.projects.sla import (
+    MemorySlaCalendarRepository,
+    MemorySlaClockRepository,
+    MemorySlaPolicyRepository,
+)
 from workbell.adapters.memory.projects.work_items import MemoryWorkItemRepository
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
@@ -110,6 +115,9 @@ class MemoryTx:
     work_items: MemoryWorkItemRepository = _repository(MemoryWorkItemRepository)
     comments: MemoryCommentRepository = _repository(MemoryCommentRepository)
     watchers: MemoryWatcherRepository = _repository(MemoryWatcherRepository)
+    sla_calendars: MemorySlaCalendarRepository = _repository(MemorySlaCalendarRepository)
+    sla_policies: MemorySlaPolicyRepository = _repository(MemorySlaPolicyRepository)
+    sla_clocks: MemorySlaClockRepository = _repository(MemorySlaClockRepository)
     metadata: MemoryStoreMetadata = _repository(MemoryStoreMetadata)
 
     @property

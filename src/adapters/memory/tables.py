@@ -30,10 +30,14 @@ from workbell.domain.notifications.preferences import NoticePreferences
 from workbell.domain.projects.board import Board, BoardId
 from workbell.domain.projects.comment import Comment, CommentId
 from workbell.domain.projects.project import Project, ProjectId, ProjectMember
+from workbell.domain.projects.sla.calendar import BusinessCalendar, BusinessHours, CalendarId
+from workbell.domain.projects.sla.clock import ClockId, SlaClock
+from workbell.domain.projects.sla.policy import PolicyId, SlaPolicy, SlaTerms
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.search.document import IndexedDocument
 from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.projects.sla import StoredEvent, VersionKey
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -241,6 +245,18 @@ class Tables:
         Table[tuple[WorkItemId, UserId], ProjectId]
     )
     search_documents: Table[int, IndexedDocument] = Factory(Table[int, IndexedDocument])
+
+    sla_calendars: Table[CalendarId, BusinessCalendar] = Factory(
+        Table[CalendarId, BusinessCalendar]
+    )
+    sla_calendar_versions: Table[VersionKey, BusinessHours] = Factory(
+        Table[VersionKey, BusinessHours]
+    )
+    sla_policies: Table[PolicyId, SlaPolicy] = Factory(Table[PolicyId, SlaPolicy])
+    sla_policy_versions: Table[VersionKey, SlaTerms] = Factory(Table[VersionKey, SlaTerms])
+    sla_clocks: Table[ClockId, SlaClock] = Factory(Table[ClockId, SlaClock])
+    sla_events: Table[Key, StoredEvent] = Factory(Table[Key, StoredEvent])
+    sla_index: Index = Factory(Index)
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft, or a read-only view, of all tables."""

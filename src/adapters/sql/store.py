@@ -52,6 +52,11 @@ from workbell.adapters.sql.projects.boards import SqlBoardRepository
 from workbell.adapters.sql.projects.comments import SqlCommentRepository
 from workbell.adapters.sql.projects.members import SqlProjectMemberRepository
 from workbell.adapters.sql.projects.projects import SqlProjectRepository
+from workbell.adapters.sql.projects.sla.clocks import SqlSlaClockRepository
+from workbell.adapters.sql.projects.sla.policies import (
+    SqlSlaCalendarRepository,
+    SqlSlaPolicyRepository,
+)
 from workbell.adapters.sql.projects.watchers import SqlWatcherRepository
 from workbell.adapters.sql.projects.work_items import SqlWorkItemRepository
 from workbell.adapters.sql.rate_limits import SqlQuotaRepository
@@ -144,6 +149,11 @@ class SqlTx:
     work_items: SqlWorkItemRepository = _repository(lambda tx: SqlWorkItemRepository(tx.db))
     comments: SqlCommentRepository = _repository(lambda tx: SqlCommentRepository(tx.db))
     watchers: SqlWatcherRepository = _repository(lambda tx: SqlWatcherRepository(tx.db))
+    sla_calendars: SqlSlaCalendarRepository = _repository(
+        lambda tx: SqlSlaCalendarRepository(tx.db)
+    )
+    sla_policies: SqlSlaPolicyRepository = _repository(lambda tx: SqlSlaPolicyRepository(tx.db))
+    sla_clocks: SqlSlaClockRepository = _repository(lambda tx: SqlSlaClockRepository(tx.db))
     metadata: SqlStoreMetadata = _repository(lambda tx: SqlStoreMetadata(tx.db))
 
 

@@ -156,6 +156,7 @@ class Application(Backends):
             waker=self.waker,
             ticker=self.ticker if scheduler else None,
             sealer=self.audit.sealer if scheduler else None,
+            sla_ticker=self.projects.sla_ticker if scheduler else None,
             retention=self.retention if scheduler else None,
             overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,

@@ -17,7 +17,11 @@ from workbell.services.projects.project_members import ProjectMemberService
 from workbell.services.projects.projects import ProjectService
 from workbell.services.projects.ranks import RankService
 from workbell.services.projects.retention import WorkItemRetention
+from workbell.services.projects.sla.application import PolicyApplication
+from workbell.services.projects.sla.calendars import CalendarService
 from workbell.services.projects.sla.clocks import SlaClocks
+from workbell.services.projects.sla.explanations import SlaExplanations
+from workbell.services.projects.sla.policies import PolicyService
 from workbell.services.projects.sla.recording import ClockRecorder
 from workbell.services.projects.sla.ticker import SlaTicker
 from workbell.services.projects.work_item_writer import WorkItemWriter
@@ -37,6 +41,10 @@ class ProjectServices:
     comments: CommentService
     activity: ActivityService
     retention: WorkItemRetention
+    calendars: CalendarService
+    sla_policies: PolicyService
+    sla_application: PolicyApplication
+    sla_explanations: SlaExplanations
     sla_ticker: SlaTicker
     tasks: ProjectTasks
 
@@ -67,6 +75,10 @@ def make_projects(
         ),
         activity=ActivityService(store=store),
         retention=WorkItemRetention(store=store, clock=clock),
+        calendars=CalendarService(store=store, clock=clock, serializer=serializer),
+        sla_policies=PolicyService(store=store, clock=clock, serializer=serializer),
+        sla_application=PolicyApplication(store=store, clock=clock, recorder=recorder),
+        sla_explanations=SlaExplanations(store=store, clock=clock),
         sla_ticker=SlaTicker(store=store, clock=clock, recorder=recorder),
         tasks=ProjectTasks(ranks=ranks),
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from workbell.adapters.http.projects import activity, boards, comments, projects, work_items
+from workbell.adapters.http.projects.sla import calendars, policies
 from workbell.adapters.http.web.operations import AnyOperation
 from workbell.ports.markdown import Markdown
 from workbell.services.projects.activity import ActivityService
@@ -13,6 +14,10 @@ from workbell.services.projects.bulk import BulkService
 from workbell.services.projects.comments import CommentService
 from workbell.services.projects.project_members import ProjectMemberService
 from workbell.services.projects.projects import ProjectService
+from workbell.services.projects.sla.application import PolicyApplication
+from workbell.services.projects.sla.calendars import CalendarService
+from workbell.services.projects.sla.explanations import SlaExplanations
+from workbell.services.projects.sla.policies import PolicyService
 from workbell.services.projects.work_items import WorkItemService
 
 
@@ -28,9 +33,13 @@ class ProjectsApi:
     bulk: BulkService
     comments: CommentService
     activity: ActivityService
+    calendars: CalendarService
+    sla_policies: PolicyService
+    sla_application: PolicyApplication
+    sla_explanations: SlaExplanations
 
     def operations(self) -> Sequence[AnyOperation]:
-        """Return the operations on projects, boards, tasks and comments."""
+        """Return the operations on projects, boards, tasks, comments and service levels."""
         return (
             *projects.operations(
                 projects.ProjectRoutes(projects=self.projects, members=self.members)
@@ -47,4 +56,12 @@ class ProjectsApi:
                 )
             ),
             *activity.operations(activity.ActivityRoutes(activity=self.activity)),
+            *calendars.operations(calendars.CalendarRoutes(calendars=self.calendars)),
+            *policies.operations(
+                policies.PolicyRoutes(
+                    policies=self.sla_policies,
+                    application=self.sla_application,
+                    explanations=self.sla_explanations,
+                )
+            ),
         )

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from workbell.domain.audit.entry import changed_since
-from workbell.domain.errors import Invalid, NotFound, StaleVersion
+from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check_key
 from workbell.domain.projects.project import Project, ProjectId
@@ -49,15 +48,6 @@ def get_policy(tx: ProjectsTx, actor: Actor, policy_id: PolicyId, action: Action
     is_write = action is not Action.READ_PROJECT
     get_project(tx, actor, ProjectId(policy.project_id), action, lock=is_write)
     return tx.sla_policies.get(scope, policy_id) if is_write else policy
-
-
-def check_version(
-    tx: ProjectsTx, model: str, current: BusinessCalendar | SlaPolicy, version: int | None
-) -> None:
-    """Raise StaleVersion unless the object has the version that the actor has seen."""
-    if version is not None and version != current.version:
-        entries = tx.audit.list_for_object(model, str(current.id))
-        raise StaleVersion(current.version, changed_since(entries, version))
 
 
 def check_same_project(current: int, updates: Mapping[str, Any]) -> None:

@@ -16,14 +16,14 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.audit.entries import audit_command, changed_values
-from workbell.services.projects.access import get_reading_scope
+from workbell.services.projects.access import check_relation, get_reading_scope
 from workbell.services.projects.sla.access import (
     check_same_project,
-    check_version,
     get_calendar,
     get_named_project,
 )
 from workbell.services.projects.sla.requests import NewCalendar
+from workbell.services.projects.versions import check_version
 from workbell.services.transaction_retry import retry_on_contention
 
 
@@ -97,8 +97,9 @@ class CalendarService:
 
     def check_change(self, actor: Actor, calendar_id: CalendarId) -> None:
         """Raise NotFound or NotAllowed unless the actor may change a calendar."""
-        with self.store.begin() as tx:
-            get_calendar(tx, actor, calendar_id, Action.MANAGE_SLA)
+        with self.store.view() as tx:
+            calendar = tx.sla_calendars.get(get_reading_scope(actor), calendar_id)
+            check_relation(tx, actor, ProjectId(calendar.project_id), Action.MANAGE_SLA)
 
     @retry_on_contention
     def change(
@@ -118,7 +119,7 @@ class CalendarService:
         now = self.clock.now()
         with self.store.begin() as tx:
             before = get_calendar(tx, actor, calendar_id, Action.MANAGE_SLA)
-            check_version(tx, "calendar", before, version)
+            check_version(tx, "calendar", before.id, current=before.version, expected=version)
             check_same_project(before.project_id, updates)
             current = self.serializer.unstructure(NewCalendar.of(before))
             new = self.serializer.structure({**current, **updates}, NewCalendar)
@@ -144,7 +145,7 @@ class CalendarService:
         now = self.clock.now()
         with self.store.begin() as tx:
             calendar = get_calendar(tx, actor, calendar_id, Action.MANAGE_SLA)
-            check_version(tx, "calendar", calendar, version)
+            check_version(tx, "calendar", calendar.id, current=calendar.version, expected=version)
             if tx.sla_policies.uses_calendar(calendar_id):
                 raise CalendarInUse
             tx.sla_calendars.delete(calendar_id)

@@ -22,14 +22,14 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.audit.entries import audit_command, changed_values
-from workbell.services.projects.access import get_reading_scope
+from workbell.services.projects.access import check_relation, get_reading_scope
 from workbell.services.projects.sla.access import (
     check_same_project,
-    check_version,
     get_named_project,
     get_policy,
 )
 from workbell.services.projects.sla.requests import NewPolicy
+from workbell.services.projects.versions import check_version
 from workbell.services.transaction_retry import retry_on_contention
 
 
@@ -117,8 +117,9 @@ class PolicyService:
 
     def check_change(self, actor: Actor, policy_id: PolicyId) -> None:
         """Raise NotFound or NotAllowed unless the actor may change a policy."""
-        with self.store.begin() as tx:
-            get_policy(tx, actor, policy_id, Action.MANAGE_SLA)
+        with self.store.view() as tx:
+            policy = tx.sla_policies.get(get_reading_scope(actor), policy_id)
+            check_relation(tx, actor, ProjectId(policy.project_id), Action.MANAGE_SLA)
 
     @retry_on_contention
     def change(
@@ -139,7 +140,7 @@ class PolicyService:
         now = self.clock.now()
         with self.store.begin() as tx:
             before = get_policy(tx, actor, policy_id, Action.MANAGE_SLA)
-            check_version(tx, "sla_policy", before, version)
+            check_version(tx, "sla_policy", before.id, current=before.version, expected=version)
             check_same_project(before.project_id, updates)
             current = self.serializer.unstructure(NewPolicy.of(before))
             new = self.serializer.structure({**current, **updates}, NewPolicy)
@@ -171,7 +172,7 @@ class PolicyService:
         now = self.clock.now()
         with self.store.begin() as tx:
             policy = get_policy(tx, actor, policy_id, Action.MANAGE_SLA)
-            check_version(tx, "sla_policy", policy, version)
+            check_version(tx, "sla_policy", policy.id, current=policy.version, expected=version)
             tx.sla_policies.delete(policy_id)
             audit_command(
                 tx.audit, actor, "DELETE", "sla_policy", policy_id, now,

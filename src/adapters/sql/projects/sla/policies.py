@@ -18,6 +18,7 @@ from sqlalchemy import (
 
 from workbell.adapters.sql.database.filters import count_rows, equals
 from workbell.adapters.sql.database.statements import inserted_id, row_to_dict
+from workbell.adapters.sql.projects.scopes import MEMBER, is_visible_project, member_of
 from workbell.adapters.sql.projects.sla.rows import (
     calendar_from_row,
     calendar_values,
@@ -26,7 +27,6 @@ from workbell.adapters.sql.projects.sla.rows import (
     policy_from_row,
     policy_values,
 )
-from workbell.adapters.sql.projects.sla.scopes import is_visible
 from workbell.adapters.sql.schema.sla import (
     calendar_versions,
     calendars,
@@ -78,9 +78,9 @@ class SqlSlaCalendarRepository:
         """Return a page of calendars by id, and their number."""
         conditions = [
             *equals(calendars.c.project_id, project_id),
-            is_visible(scope, calendars.c.project_id),
+            is_visible_project(calendars.c.project_id),
         ]
-        rows, count = _list(self._db, calendars, conditions, offset, limit)
+        rows, count = _list(self._db, calendars, scope, conditions, offset, limit)
         return [calendar_from_row(row) for row in rows], count
 
     def versions(self, keys: Collection[VersionKey]) -> Mapping[VersionKey, BusinessHours]:
@@ -145,9 +145,9 @@ class SqlSlaPolicyRepository:
         conditions = [
             *equals(policies.c.project_id, project_id),
             *equals(policies.c.is_active, is_active),
-            is_visible(scope, policies.c.project_id),
+            is_visible_project(policies.c.project_id),
         ]
-        rows, count = _list(self._db, policies, conditions, offset, limit)
+        rows, count = _list(self._db, policies, scope, conditions, offset, limit)
         return [policy_from_row(row) for row in rows], count
 
     def versions(self, keys: Collection[VersionKey]) -> Mapping[VersionKey, SlaTerms]:
@@ -163,8 +163,8 @@ class SqlSlaPolicyRepository:
 
 
 def _get(db: Connection, table: Table, scope: Scope, row_id: int, noun: str) -> dict[str, Any]:
-    query = select(table).where(table.c.id == row_id, is_visible(scope, table.c.project_id))
-    row = db.execute(query).one_or_none()
+    query = select(table).where(table.c.id == row_id, is_visible_project(table.c.project_id))
+    row = db.execute(query, {MEMBER: member_of(scope)}).one_or_none()
     if row is None:
         raise NotFound(f"There is no {noun} {row_id}.")
     return row_to_dict(row)
@@ -183,13 +183,15 @@ def _delete(db: Connection, table: Table, row_id: int) -> None:
 def _list(
     db: Connection,
     table: Table,
+    scope: Scope,
     conditions: Sequence[ColumnElement[bool]],
     offset: int,
     limit: int,
 ) -> tuple[Sequence[dict[str, Any]], int]:
     query = select(table).where(*conditions).order_by(table.c.id).offset(offset).limit(limit)
-    rows = [row_to_dict(row) for row in db.execute(query)]
-    return rows, db.execute(count_rows(table, *conditions)).scalar_one()
+    member = {MEMBER: member_of(scope)}
+    rows = [row_to_dict(row) for row in db.execute(query, member)]
+    return rows, db.execute(count_rows(table, *conditions), member).scalar_one()
 
 
 def _versions(
