@@ -123,6 +123,7 @@ def test_a_task_lives_from_backlog_to_done(john: Client, jane: Client, board: in
     made = call(jane, "POST", f"/tasks/{task['id']}/add_comment/", comment, 201)
     reply = {"content": "Thanks", "parent": made["id"]}
     call(john, "POST", f"/tasks/{task['id']}/add_comment/", reply, 201)
+    moved: Any = None
     for status in ("TODO", "IN_PROGRESS", "REVIEW", "DONE"):
         moved = call(jane, "POST", f"/tasks/{task['id']}/move/", {"status": status})
         assert moved["status"] == status
