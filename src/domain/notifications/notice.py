@@ -7,16 +7,17 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final, NewType
 
-from attrs import Factory, field, frozen, validators
+from attrs import Factory, evolve, field, frozen, validators
 
 from workbell.domain.identity.user import SYSTEM_ID, UserId
-from workbell.domain.jobs.job import JobId
+from workbell.domain.jobs.job import JobId, JobState
 
 NotificationId = NewType("NotificationId", int)
 
 MAX_KEY_LENGTH: Final = 128
 MAX_TITLE_LENGTH: Final = 500
 MAX_SUBJECT_LENGTH: Final = 200
+_LOST: Final = frozenset({None, JobState.FAILED, JobState.CANCELLED})
 _NOT_PRINTED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -31,6 +32,7 @@ class NoticeKind(StrEnum):
     SLA_BREACH = "sla_breach"
     SLA_ESCALATION = "sla_escalation"
     DAILY_SUMMARY = "daily_summary"
+    REMINDER = "reminder"
 
 
 class Channel(StrEnum):
@@ -63,7 +65,7 @@ class SuppressionReason(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     NOT_PERMITTED = "not_permitted"
     QUOTA = "quota"
-    EMPTY = "empty"
+    NOT_NEEDED = "not_needed"
 
 
 @frozen(kw_only=True)
@@ -140,6 +142,12 @@ class Notification:
             mail_state=MailState.PENDING if email else MailState.NONE,
             created_at=now,
         )
+
+    def with_job(self, state: JobState | None, reason: str | None) -> "Notification":
+        """Return it as FAILED if it is pending and its job (None: gone) has not sent it."""
+        if self.mail_state is not MailState.PENDING or state not in _LOST:
+            return self
+        return evolve(self, mail_state=MailState.FAILED, mail_reason=reason)
 
     def message_id(self, origin: str) -> str:
         """Return the Message-ID of the email, the same for all attempts to send it."""

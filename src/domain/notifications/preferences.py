@@ -5,19 +5,19 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from workbell.domain.cron.rule import CronRule
-from workbell.domain.errors import Invalid
+from workbell.domain.notifications.daily_time import daily_at
 from workbell.domain.notifications.notice import Channel, NoticeKind
 
-STEP_MINUTES: Final = 15
-"""Times are quarter hours: all UTC offsets are multiples of them."""
 SUMMARY_TIME: Final = time(8)
 """When the daily summary is sent unless the user chose a time, in their zone."""
-EMAIL_BY_DEFAULT: Final = frozenset(NoticeKind) - {
+EMAIL_KINDS: Final = frozenset(NoticeKind) - {NoticeKind.REMINDER}
+"""Kinds with a preference for email here; that of reminders belongs to the goals."""
+EMAIL_BY_DEFAULT: Final = EMAIL_KINDS - {
     NoticeKind.COMMENT,
     NoticeKind.STATUS,
     NoticeKind.DAILY_SUMMARY,
 }
+IN_APP_BY_DEFAULT: Final = frozenset(NoticeKind)
 
 
 @frozen(kw_only=True)
@@ -25,19 +25,23 @@ class NoticePreferences:
     """
     Which kinds of notices a user wants by email and in the application.
 
+    Emails of reminders are created only for users who want them.
+
     Without `summary_time` the daily summary is sent at 08:00. `summary_at` is the
     next such time in `zone`; None if the summary is not wanted.
     """
 
     email: frozenset[NoticeKind] = EMAIL_BY_DEFAULT
-    in_app: frozenset[NoticeKind] = frozenset(NoticeKind)
+    in_app: frozenset[NoticeKind] = IN_APP_BY_DEFAULT
     summary_time: time | None = None
     zone: str = ""
     summary_at: datetime | None = None
 
     def wants(self, kind: NoticeKind, channel: Channel) -> bool:
         """Whether the user wants notices of this kind on a channel."""
-        return kind in (self.email if channel is Channel.EMAIL else self.in_app)
+        if channel is Channel.IN_APP:
+            return kind in self.in_app
+        return kind in self.email or kind not in EMAIL_KINDS
 
     def without_email(self, kind: NoticeKind | None = None) -> "NoticePreferences":
         """Return the preferences without email of a kind, or (None) of all kinds."""
@@ -49,19 +53,3 @@ class NoticePreferences:
             return evolve(self, zone="", summary_at=None)
         at = daily_at(self.summary_time or SUMMARY_TIME, zone).next_after(now)
         return evolve(self, zone=zone, summary_at=at)
-
-
-def check_quarter_hour(name: str, at: time | None) -> None:
-    """Raise Invalid, naming the field, if a time is not a quarter hour."""
-    if at is not None and (at.minute % STEP_MINUTES or at.second or at.microsecond or at.tzinfo):
-        raise Invalid.field(name, "must be a quarter hour, such as 07:30")
-
-
-def daily_at(at: time, zone: str) -> CronRule:
-    """Return the rule of every day at a local time."""
-    return CronRule(f"{at.minute} {at.hour} * * *", zone)
-
-
-def quarter_hours() -> CronRule:
-    """Return the rule of all times that users can choose."""
-    return CronRule(f"*/{STEP_MINUTES} * * * *", "UTC")

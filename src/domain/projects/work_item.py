@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Annotated, Final, NewType, Self
 
 from attrs import evolve, frozen
@@ -46,13 +46,13 @@ class WorkItemStatus(StrEnum):
     DONE = "DONE"
 
 
-class WorkItemPriority(IntEnum):
-    """The priority of a task; the numbers are stored and order lists."""
+class WorkItemPriority(StrEnum):
+    """The priority of a task, the lowest first."""
 
-    LOW = 1
-    MEDIUM = 2
-    HIGH = 3
-    CRITICAL = 4
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+    CRITICAL = "CRITICAL"
 
 
 @frozen(kw_only=True)

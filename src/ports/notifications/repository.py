@@ -16,8 +16,8 @@ class NoticeRepository(Protocol):
     """
     Notifications: one row per recipient of an event.
 
-    `mail_state` and `mail_reason` of the rows that are returned consider the job:
-    a pending email is FAILED if its job has failed, was cancelled or is gone.
+    In lists a pending email is FAILED if its job has failed, was cancelled or is
+    gone; `mail_reason` is then that of the job.
     """
 
     def add(self, new: Sequence[Notification]) -> Sequence[Notification]:
@@ -31,11 +31,8 @@ class NoticeRepository(Protocol):
     def set_mail_jobs(self, jobs: Mapping[NotificationId, JobId]) -> None:
         """Store the job that sends the email of each notification."""
 
-    def find(self, notification_id: NotificationId) -> Notification | None:
-        """Return a notification, or None."""
-
     def get_for_update(self, notification_id: NotificationId) -> Notification:
-        """Return a notification and lock its row, or raise NotFound."""
+        """Return a notification as stored, and lock its row, or raise NotFound."""
 
     def set_mail(self, notification: Notification) -> None:
         """Store `mail_state` and `mail_reason`; the caller holds the row."""

@@ -7,7 +7,13 @@ from typing import Final
 from attrs import frozen
 
 from workbell.domain.jobs.job import Job, JobOrigin
-from workbell.domain.notifications.notice import Channel, MailState, Notice, Notification
+from workbell.domain.notifications.notice import (
+    Channel,
+    MailState,
+    Notice,
+    NoticeKind,
+    Notification,
+)
 from workbell.ports.notifications.repository import NotificationsTx
 from workbell.ports.system import Clock
 
@@ -63,7 +69,7 @@ def _mail_job(row: Notification, now: datetime) -> Job:
         parameters={"notification": row.id},
         due_at=now,
         max_attempts=MAIL_ATTEMPTS,
-        origin=JobOrigin.MAIL,
+        origin=JobOrigin.REMINDER if row.kind is NoticeKind.REMINDER else JobOrigin.MAIL,
         fair_key=MAIL_TASK,  # many emails do not delay other jobs of the system
         idempotency_key=f"notification:{row.id}",
         created_at=now,

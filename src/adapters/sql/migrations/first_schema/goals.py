@@ -28,10 +28,10 @@ def tables() -> list[Spec]:
             sqlite_autoincrement=True,
         ),
         table(
-            "workbell_notification_preferences",
+            "workbell_reminder_preferences",
             *columns("owner id!, reminders flag, reminder_time str:5?, zone str:64"),
             *columns("next_at time?, reminded_on date?"),
-            sa.Index("workbell_notification_preferences_next_at_idx", "next_at"),
+            sa.Index("workbell_reminder_preferences_next_at_idx", "next_at"),
             sqlite_with_rowid=False,
         ),
         table(
