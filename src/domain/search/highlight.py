@@ -17,6 +17,8 @@ from workbell.domain.search.tokens import find_tokens, is_unspaced, normalize_te
 
 MAX_MARKED = 10_000
 """Characters of a text in which matches are marked."""
+MARK = "<mark>"
+"""What begins a match; a highlight without it has none."""
 _ELLIPSIS = "…"
 _SEPARATOR = "\0"
 _JAMO = range(0x1160, 0x1200)
@@ -39,7 +41,7 @@ def highlight(text: str, query: SearchQuery, *, max_length: int | None = None) -
         if last <= start or first >= end:
             continue
         begin, place = escape(text[place : max(first, start)]), min(last, end)
-        parts += [begin, "<mark>", escape(text[max(first, start) : place]), "</mark>"]
+        parts += [begin, MARK, escape(text[max(first, start) : place]), "</mark>"]
     parts.append(escape(text[place:end]))
     parts += [_ELLIPSIS] if end < len(text) else []
     return "".join(parts)
