@@ -91,7 +91,7 @@ class ProjectFixture:
             item: WorkItem = tx.work_items.get(ALL_OWNERS, item_id)
             return item
 
-    def list(
+    def find(
         self, name: str = "ann", ordering: Sequence[str] = ("position",), **conditions: Any
     ) -> list[WorkItemView]:
         """Return the first tasks that a user sees."""
@@ -102,12 +102,13 @@ class ProjectFixture:
 
     def titles(self, board: Board) -> list[str]:
         """Return the titles of the tasks of a board in their order."""
-        return [view.item.title for view in self.list(board=board.id)]
+        return [view.item.title for view in self.find(board=board.id)]
 
     def notices(self, name: str) -> list[Notification]:
         """Return a user's notifications, newest first."""
         with self.people.store.view() as tx:
-            return list(tx.notices.list_page(self.actor(name).user_id, limit=100))
+            found, _ = tx.notices.list_page(self.actor(name).user_id, limit=100)
+            return list(found)
 
     def jobs(self, task: str) -> list[Job]:
         """Return the jobs of a task, oldest first."""

@@ -140,9 +140,9 @@ def test_outsiders_find_neither_comments_nor_tasks(env: ProjectFixture, task: Wo
 
 def test_comments_are_found_by_a_search(env: ProjectFixture, task: WorkItem) -> None:
     comment = add(env, task, "a pelican")
-    assert [view.item.id for view in env.list(search="pelican")] == [task.id]
+    assert [view.item.id for view in env.find(search="pelican")] == [task.id]
     env.comments.edit(env.actor("mia"), comment.id, CommentChange(content="a heron"))
-    assert env.list(search="pelican") == []
-    assert len(env.list(search="heron")) == 1
+    assert env.find(search="pelican") == []
+    assert len(env.find(search="heron")) == 1
     env.comments.delete(env.actor("mia"), comment.id)
-    assert env.list(search="heron") == []
+    assert env.find(search="heron") == []
