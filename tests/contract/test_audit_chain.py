@@ -194,9 +194,11 @@ def tamper(log: ChainFixture, number: int, **values: Any) -> None:
     if isinstance(log.store, MemoryStore):
         table = log.store._tables.audit
         row = table.rows[number]
-        seal = {"seal": evolve(row.seal, hash=values["hash"])} if "hash" in values else {}
-        record: Any = evolve(row.record, **{n: v for n, v in values.items() if n != "hash"})
-        table.put(number, evolve(row, record=record, **seal))
+        seal = row.seal
+        if seal is not None and "hash" in values:
+            seal = evolve(seal, hash=values.pop("hash"))
+        record: Any = evolve(row.record, **values)
+        table.put(number, evolve(row, record=record, seal=seal))
         return
     execute(log, update(audit).where(audit.c.seal_seq == number).values(**values))
 
