@@ -1,8 +1,9 @@
 """Use cases of login, token refresh and logout."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
+from typing import Any
 
 from attrs import Factory, evolve, field, frozen
 
@@ -216,7 +217,10 @@ class LoginService:
             if session.revoked_at is None:
                 tx.sessions.replace(session.revoked(now))
                 user = tx.users.get(actor.user_id)
-                tx.audit.add(_session_entry(user, "LOGOUT", session, actor.client_info, now))
+                changes = {"is_active": [True, False]}
+                tx.audit.add(
+                    _session_entry(user, "LOGOUT", session, actor.client_info, now, changes)
+                )
         self.actor_cache.evict(actor.user_id)
 
     def authenticate(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> Actor:
@@ -353,6 +357,13 @@ def _revoke_session(tx: IdentityTx, session_id: str, now: datetime) -> None:
 
 
 def _session_entry(
-    user: User, action: str, session: Session, client_info: ClientInfo, at: datetime
+    user: User,
+    action: str,
+    session: Session,
+    client_info: ClientInfo,
+    at: datetime,
+    changes: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
-    return account_audit_entry(user, action, client_info, at, model="session", subject=session.id)
+    return account_audit_entry(
+        user, action, client_info, at, changes, model="session", subject=session.id
+    )
