@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sized
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -49,7 +50,7 @@ class Constraints:
         """Yield what is wrong with a value of the right type: "must be ..."."""
         if isinstance(value, Sized):
             yield from self._length_problems(value)
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float | Decimal):
             if self.ge is not None and value < self.ge:
                 yield f"must be at least {_format_number(self.ge)}"
             if self.le is not None and value > self.le:

@@ -6,8 +6,9 @@ import pytest
 
 from tests.services.accounts import make_accounts
 from tests.services.registration import CLIENT, NOON
+from workbell.adapters.memory.audit import MemoryAuditRepository
+from workbell.adapters.memory.tables import Tables
 from workbell.domain.audit.entry import AuditEntry
-from workbell.domain.audit.query import AuditFilter, AuditScope
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.user import WrongCredentials
 from workbell.services.audit.entries import MAX_KEYS, AuditBurstFilter, account_audit_entry
@@ -15,30 +16,13 @@ from workbell.services.audit.entries import MAX_KEYS, AuditBurstFilter, account_
 pytestmark = pytest.mark.unit
 
 
-class Trail:
+class Trail(MemoryAuditRepository):
     def __init__(self) -> None:
-        self.entries: list[AuditEntry] = []
+        super().__init__(Tables())
 
-    def add(self, entry: AuditEntry) -> None:
-        self.entries.append(entry)
-
-    def list_page(
-        self,
-        filters: AuditFilter,
-        *,
-        scope: AuditScope | None = None,
-        before_id: int | None = None,
-        limit: int = 20,
-    ) -> list[AuditEntry]:
-        return []
-
-    def latest(self, *, before: int | None = None, limit: int = 20) -> list[AuditEntry]:
-        return self.entries
-
-    def list_for_object(
-        self, model_name: str, object_id: str, *, limit: int = 100
-    ) -> list[AuditEntry]:
-        return []
+    @property
+    def entries(self) -> list[AuditEntry]:
+        return list(self.latest(limit=1000))[::-1]
 
 
 def test_repeats_are_one_entry_a_minute_and_the_next_has_their_number() -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import falcon
 from attrs import Factory, field, frozen
 
+from workbell.adapters.http.audit import routes as audit
 from workbell.adapters.http.compat import (
     datamanager,
     datamanager_events,
@@ -29,6 +30,7 @@ from workbell.adapters.http.identity import (
 from workbell.adapters.http.jobs import admin_routes
 from workbell.adapters.http.jobs import routes as jobs
 from workbell.adapters.http.notifications import routes as notifications
+from workbell.adapters.http.projects.api import ProjectsApi
 from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import docs_pages as docs
 from workbell.adapters.http.web.browser_sessions import BrowserSessions
@@ -45,6 +47,8 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
 from workbell.services.audit.entries import RefusalAudit
+from workbell.services.audit.log import AuditLog
+from workbell.services.audit.verification import AuditVerifier
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.destinations import DestinationService
 from workbell.services.delivery.ingest import IngestService
@@ -113,6 +117,9 @@ class AppDependencies:
     publishing: PublishService
     replays: ReplayService
     delivery_log: DeliveryLog
+    audit_log: AuditLog
+    audit_verifier: AuditVerifier
+    projects: ProjectsApi
     serializer: Serializer
     ids: Ids
     database: Health
@@ -162,6 +169,8 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         ),
         *api_process.operations(_make_health_routes(deps)),
         *_delivery_operations(deps),
+        *deps.projects.operations(),
+        *audit.operations(audit.AuditRoutes(log=deps.audit_log, verifier=deps.audit_verifier)),
         *_compat_identity_operations(deps, auth_routes, account_routes),
         *insighthub.task_operations(insighthub.InsightHubTaskRoutes(definitions=deps.definitions)),
         *insighthub.schedule_operations(schedule_routes),

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import Factory, define, field
 
-from workbell.adapters.memory.audit import MemoryAuditRepository
+from workbell.adapters.memory.audit import MemoryAuditChainRepository, MemoryAuditRepository
 from workbell.adapters.memory.delivery.accounts import (
     MemoryAccountRepository,
     MemoryMembershipRepository,
@@ -39,8 +39,14 @@ from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.jobs.task_definitions import MemoryTaskDefinitionRepository
 from workbell.adapters.memory.notifications.notices import MemoryNoticeRepository
 from workbell.adapters.memory.notifications.preferences import MemoryNoticePreferenceRepository
+from workbell.adapters.memory.projects.sla import (
+    MemorySlaCalendarRepository,
+    MemorySlaClockRepository,
+    MemorySlaPolicyRepository,
+)
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
+from workbell.adapters.memory.search import MemorySearchRepository
 from workbell.adapters.memory.tables import Tables
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
@@ -72,6 +78,7 @@ class MemoryTx:
     api_keys: MemoryApiKeyRepository = _repository(MemoryApiKeyRepository)
     second_factors: MemorySecondFactorRepository = _repository(MemorySecondFactorRepository)
     audit: MemoryAuditRepository = _repository(MemoryAuditRepository)
+    audit_chain: MemoryAuditChainRepository = _repository(MemoryAuditChainRepository)
     definitions: MemoryTaskDefinitionRepository = _repository(MemoryTaskDefinitionRepository)
     schedules: MemoryScheduleRepository = _repository(MemoryScheduleRepository)
     logs: MemoryJobLogRepository = _repository(MemoryJobLogRepository)
@@ -91,6 +98,10 @@ class MemoryTx:
     destinations: MemoryDestinationRepository = _repository(MemoryDestinationRepository)
     events: MemoryEventRepository = _repository(MemoryEventRepository)
     deliveries: MemoryDeliveryRepository = _repository(MemoryDeliveryRepository)
+    search: MemorySearchRepository = _repository(MemorySearchRepository)
+    sla_calendars: MemorySlaCalendarRepository = _repository(MemorySlaCalendarRepository)
+    sla_policies: MemorySlaPolicyRepository = _repository(MemorySlaPolicyRepository)
+    sla_clocks: MemorySlaClockRepository = _repository(MemorySlaClockRepository)
     metadata: MemoryStoreMetadata = _repository(MemoryStoreMetadata)
 
     @property

@@ -7,7 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, field, fields, frozen
 
-from workbell.domain.audit.entry import AuditEntry
+from workbell.domain.audit.chain import AuditRecord, ChainHead, Seal
+from workbell.domain.audit.checkpoint import Checkpoint
+from workbell.domain.audit.entry import PrivatePart
 from workbell.domain.delivery.account import Account, AccountId, Membership
 from workbell.domain.delivery.delivery import Delivery, DeliveryAttempt, DeliveryId
 from workbell.domain.delivery.destination import Destination, DestinationId
@@ -25,8 +27,13 @@ from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.domain.notifications.notice import Notification, NotificationId
 from workbell.domain.notifications.preferences import NoticePreferences
+from workbell.domain.projects.sla.calendar import BusinessCalendar, BusinessHours, CalendarId
+from workbell.domain.projects.sla.clock import ClockId, SlaClock
+from workbell.domain.projects.sla.policy import PolicyId, SlaPolicy, SlaTerms
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.search.document import IndexedDocument
 from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.projects.sla import StoredEvent, VersionKey
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -163,6 +170,16 @@ class ReminderRow:
     reminded_on: date | None = None
 
 
+@frozen(kw_only=True)
+class AuditRow:
+    """An audit entry, its erasable personal data with the salt, and its seal."""
+
+    record: AuditRecord
+    salt: str | None
+    private: PrivatePart | None
+    seal: Seal | None = None
+
+
 @define(eq=False)
 class Tables:
     """All tables of a store."""
@@ -173,7 +190,10 @@ class Tables:
     sessions: Table[str, Session] = Factory(Table[str, Session])
     api_keys: Table[int, ApiKey] = Factory(Table[int, ApiKey])
     second_factors: Table[UserId, SecondFactor] = Factory(Table[UserId, SecondFactor])
-    audit: Table[int, AuditEntry] = Factory(Table[int, AuditEntry])
+    audit: Table[int, AuditRow] = Factory(Table[int, AuditRow])
+    audit_numbers: Table[int, int] = Factory(Table[int, int])
+    audit_chain: Table[str, ChainHead] = Factory(Table[str, ChainHead])
+    audit_checkpoints: Table[int, Checkpoint] = Factory(Table[int, Checkpoint])
     definitions: Table[TaskId, TaskDefinition] = Factory(Table[TaskId, TaskDefinition])
     schedules: Table[ScheduleId, Schedule] = Factory(Table[ScheduleId, Schedule])
     metadata: Table[str, str] = Factory(Table[str, str])
@@ -210,6 +230,19 @@ class Tables:
     delivery_attempts: Table[DeliveryId, tuple[DeliveryAttempt, ...]] = Factory(
         Table[DeliveryId, tuple[DeliveryAttempt, ...]]
     )
+    search_documents: Table[int, IndexedDocument] = Factory(Table[int, IndexedDocument])
+
+    sla_calendars: Table[CalendarId, BusinessCalendar] = Factory(
+        Table[CalendarId, BusinessCalendar]
+    )
+    sla_calendar_versions: Table[VersionKey, BusinessHours] = Factory(
+        Table[VersionKey, BusinessHours]
+    )
+    sla_policies: Table[PolicyId, SlaPolicy] = Factory(Table[PolicyId, SlaPolicy])
+    sla_policy_versions: Table[VersionKey, SlaTerms] = Factory(Table[VersionKey, SlaTerms])
+    sla_clocks: Table[ClockId, SlaClock] = Factory(Table[ClockId, SlaClock])
+    sla_events: Table[Key, StoredEvent] = Factory(Table[Key, StoredEvent])
+    sla_index: Index = Factory(Index)
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft, or a read-only view, of all tables."""

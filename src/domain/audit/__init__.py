@@ -1,1 +1,1 @@
-"""Audit log: entries, filters, and the hash chain over entries."""
+"""Audit log: entries, filters and the hash chain."""

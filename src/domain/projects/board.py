@@ -24,6 +24,10 @@ BoardName = Annotated[
     ),
 ]
 WipLimit = Annotated[int, Constraints(ge=1, le=10_000)]
+MAX_BOARDS: Final = 100
+"""How many boards a project may have."""
+MAX_DELETED: Final = 1_000
+"""With how many tasks a board may be deleted."""
 Transitions = Mapping[WorkItemStatus, Sequence[WorkItemStatus]]
 
 
@@ -73,6 +77,19 @@ class Board:
     updated_at: datetime
     deleted_at: datetime | None = None
 
+    @property
+    def first_status(self) -> WorkItemStatus:
+        """The status of a new task: BACKLOG, or that of the first column."""
+        statuses = [column.status for column in self.columns]
+        backlog = WorkItemStatus.BACKLOG
+        return backlog if backlog in statuses else statuses[0]
+
+    def check_status(self, status: WorkItemStatus) -> None:
+        """Raise Invalid if the board has no column for a status."""
+        if all(column.status is not status for column in self.columns):
+            names = ", ".join(column.status for column in self.columns)
+            raise Invalid.field("status", f"has no column on the board; its columns: {names}")
+
     def check_transition(self, before: WorkItemStatus, after: WorkItemStatus) -> None:
         """Raise TransitionRefused if a task may not change from one status to another."""
         if before is after or self.transitions is None:
@@ -97,10 +114,31 @@ class Board:
         return evolve(self, version=self.version + 1, updated_at=now)
 
 
-def check_columns(columns: Sequence[BoardColumn]) -> None:
-    """Raise Invalid if a status has two columns, or there is no column."""
-    if not columns:
-        raise Invalid.field("columns", "must not be empty")
+def check_board(columns: Sequence[BoardColumn], transitions: Transitions | None) -> None:
+    """Raise Invalid if a status has two columns, or a transition is listed twice."""
     for status, count in Counter(column.status for column in columns).items():
         if count > 1:
             raise Invalid.field("columns", f"must have at most one column for {status}")
+    for status, following in (transitions or {}).items():
+        if len(set(following)) < len(following):
+            raise Invalid.field(f"transitions.{status}", "must not name a status twice")
+
+
+def check_columns_hold(
+    columns: Sequence[BoardColumn], counts: Mapping[WorkItemStatus, int]
+) -> None:
+    """Raise Invalid if tasks of the board would be in no column."""
+    held = {column.status for column in columns}
+    for status, count in counts.items():
+        if count and status not in held:
+            raise Invalid.field(
+                "columns", f"must have a column for {status}, in which there are {count} tasks"
+            )
+
+
+def check_deletable(board: Board, tasks: int) -> None:
+    """Raise Conflict if a board has too many tasks to delete them in one transaction."""
+    if tasks > MAX_DELETED:
+        raise Conflict(
+            f"Board {board.id} has more than {MAX_DELETED:,} tasks: move or delete some first."
+        )

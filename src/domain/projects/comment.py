@@ -14,7 +14,7 @@ from workbell.domain.projects.work_item import WorkItemId
 CommentId = NewType("CommentId", int)
 Content = Annotated[
     str,
-    Constraints(min_length=1, max_length=20_000, pattern=NOT_BLANK, hint="must not be blank"),
+    Constraints(min_length=1, max_length=10_000, pattern=NOT_BLANK, hint="must not be blank"),
 ]
 MAX_DEPTH: Final = 10
 """How deep comments nest; a comment on a task itself has depth 1."""

@@ -1,6 +1,10 @@
 """Search documents: the texts of a work item that searches read."""
 
+from collections.abc import Mapping
+
 from attrs import frozen
+
+from workbell.domain.search.tokens import encode_text
 
 FIELDS = ("title", "labels", "body", "comments")
 """The fields of a document."""
@@ -32,3 +36,18 @@ class SearchDocument:
     labels: str = ""
     body: str = ""
     comments: str = ""
+
+
+@frozen
+class IndexedDocument:
+    """A document as it is stored: the encoded tokens of each field, separated by spaces."""
+
+    id: int
+    project_id: int
+    fields: Mapping[str, str]
+
+    @classmethod
+    def of(cls, document: SearchDocument) -> "IndexedDocument":
+        """Encode the first MAX_TOKENS tokens of each field."""
+        fields = {name: encode_text(getattr(document, name), MAX_TOKENS[name]) for name in FIELDS}
+        return cls(document.id, document.project_id, fields)

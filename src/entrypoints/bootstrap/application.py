@@ -24,9 +24,11 @@ from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.jobs.task import Tasks
 from workbell.domain.notifications.daily_time import daily_at, quarter_hours
+from workbell.entrypoints.bootstrap.audit import AuditServices
 from workbell.entrypoints.bootstrap.backends import Backends, make_store_waker, make_wakeups
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices
 from workbell.entrypoints.bootstrap.notifications import NotificationServices
+from workbell.entrypoints.bootstrap.projects import ProjectServices
 from workbell.ports.serialization import Serializer
 from workbell.services.audit.entries import AuditBurstFilter
 from workbell.services.goals.commands import GoalService
@@ -83,7 +85,9 @@ class Application(Backends):
     login: LoginService
     users: UserAdministration
     sessions: SessionService
+    audit: AuditServices
     delivery: DeliveryServices
+    projects: ProjectServices
     queues: Sequence[str]
 
     def migrate_and_register(self) -> SchemaMigration | None:
@@ -151,6 +155,8 @@ class Application(Backends):
             wakeups=None if worker is None else worker.wakeups,
             waker=self.waker,
             ticker=self.ticker if scheduler else None,
+            sealer=self.audit.sealer if scheduler else None,
+            sla_ticker=self.projects.sla_ticker if scheduler else None,
             retention=self.retention if scheduler else None,
             overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,
@@ -179,6 +185,7 @@ class Application(Backends):
     def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":
         """Build the dependencies of the HTTP API; its health reports on `runtime`."""
         from workbell.adapters.http.app import AppDependencies
+        from workbell.adapters.http.projects.api import ProjectsApi
         from workbell.adapters.http.web.mapping import copy_fields
         from workbell.adapters.http.web.middleware import HttpSettings
 
@@ -212,8 +219,11 @@ class Application(Backends):
             publishing=self.delivery.publishing,
             replays=self.delivery.replays,
             delivery_log=self.delivery.delivery_log,
+            audit_log=self.audit.log,
+            audit_verifier=self.audit.verifier,
             notifications=self.notices.inbox,
             preferences=self.notices.preferences,
+            projects=copy_fields(ProjectsApi, self.projects),
             serializer=FIELDS,
             database=self.store,
             cache=self.check_cache,

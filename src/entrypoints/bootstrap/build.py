@@ -21,12 +21,14 @@ from workbell.domain.identity.second_factor import FactorKeys
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.entrypoints.bootstrap.application import FIELDS, Application
+from workbell.entrypoints.bootstrap.audit import make_audit
 from workbell.entrypoints.bootstrap.backends import Backends, open_backends
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices, make_delivery
 from workbell.entrypoints.bootstrap.notifications import (
     NotificationServices,
     make_notifications,
 )
+from workbell.entrypoints.bootstrap.projects import ProjectServices, make_projects
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import signing_keys
 from workbell.entrypoints.config.settings import Settings
@@ -83,7 +85,9 @@ def build(
         codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
     )
     delivery = make_delivery(backends, keys, identity, users, FIELDS)
-    registry = _make_tasks(backends, [*notices.tasks(), *delivery.tasks.tasks(), *tasks])
+    projects = make_projects(backends, notices.notifier, FIELDS)
+    internal = (*notices.tasks(), *delivery.tasks.tasks(), *projects.tasks.tasks())
+    registry = _make_tasks(backends, [*internal, *tasks])
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
@@ -92,6 +96,7 @@ def build(
     return Application(
         settings=settings,
         closing=backends.closing,
+        folder=backends.folder,
         store=store,
         clock=clock,
         anchor=backends.anchor,
@@ -117,12 +122,14 @@ def build(
         notices=notices,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
         execution=_make_execution(backends, definitions, delivery),
-        retention=_make_retention(backends, sessions, delivery, notices),
+        retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
         login=login,
         users=users,
         sessions=sessions,
+        audit=make_audit(backends, keys),
         delivery=delivery,
+        projects=projects,
         queues=settings.queues or queues,
     )
 
@@ -202,6 +209,7 @@ def _make_retention(
     sessions: SessionService,
     delivery: DeliveryServices,
     notices: NotificationServices,
+    projects: ProjectServices,
 ) -> RetentionService:
     settings = backends.settings
     failed = timedelta(days=settings.retention_failed_days)
@@ -221,6 +229,7 @@ def _make_retention(
             backends.rate_limits.prune,
             delivery.retention.prune,
             notices.inbox.prune,
+            projects.retention.prune,
         ),
     )
 

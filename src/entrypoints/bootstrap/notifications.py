@@ -1,6 +1,7 @@
 """Services of notifications and goal reminders."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from attrs import frozen
 
@@ -13,18 +14,18 @@ from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.domain.rate_limits.policy import Policy, Rate, Subject
 from workbell.entrypoints.bootstrap.backends import Backends
 from workbell.ports.goals.reminders import RemindersTx
+from workbell.ports.projects.repository import ProjectsTx
 from workbell.services.goals.preferences import PreferenceService
 from workbell.services.goals.reminders import ReminderService
 from workbell.services.notifications.dispatch import Notifier
-from workbell.services.notifications.hooks import (
-    DailyDigest,
-    MayReceive,
-    everyone_may_receive,
-    no_tasks,
-)
 from workbell.services.notifications.inbox import NotificationService
 from workbell.services.notifications.mail import NoticeMailService
 from workbell.services.notifications.summaries import DailySummaryService
+from workbell.services.projects.notification_hooks import list_due_tasks, may_receive
+
+
+class AllTx(RemindersTx, ProjectsTx, Protocol):
+    """A transaction over goal reminders and projects."""
 
 
 @frozen(kw_only=True)
@@ -35,8 +36,8 @@ class NotificationServices:
     inbox: NotificationService
     preferences: PreferenceService
     reminders: ReminderService
-    mails: NoticeMailService[RemindersTx]
-    summaries: DailySummaryService[RemindersTx]
+    mails: NoticeMailService[AllTx]
+    summaries: DailySummaryService[AllTx]
 
     def tasks(self) -> Sequence[Task]:
         """Return the tasks."""
@@ -47,24 +48,16 @@ class NotificationServices:
 def make_notifications(
     backends: Backends,
     keys: Sequence[bytes],
-    *,
-    may_receive: MayReceive[RemindersTx] = everyone_may_receive,
-    digest: DailyDigest[RemindersTx] = no_tasks,
 ) -> NotificationServices:
-    """
-    Return the services; `keys` sign unsubscribe links, the current one first.
-
-    `may_receive` is asked before each email is sent, `digest` returns the tasks of
-    a daily summary.
-    """
+    """Return the services; `keys` sign unsubscribe links, the current one first."""
     settings, store, clock = backends.settings, backends.store, backends.clock
     public_url, tokens = settings.public_url.rstrip("/"), UnsubscribeTokens(keys)
     notifier = Notifier(clock=clock)
     reminders = ReminderService(
         store=store, clock=clock, notifier=notifier, inactive_days=settings.inactive_days
     )
-    summaries = DailySummaryService[RemindersTx](
-        store=store, clock=clock, notifier=notifier, digest=digest, may_receive=may_receive
+    summaries = DailySummaryService[AllTx](
+        store=store, clock=clock, notifier=notifier, digest=list_due_tasks, may_receive=may_receive
     )
     return NotificationServices(
         notifier=notifier,
@@ -72,7 +65,7 @@ def make_notifications(
         preferences=PreferenceService(store=store, clock=clock, tokens=tokens),
         reminders=reminders,
         summaries=summaries,
-        mails=NoticeMailService[RemindersTx](
+        mails=NoticeMailService[AllTx](
             store=store,
             clock=clock,
             mailer=backends.mailer,

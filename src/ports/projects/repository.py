@@ -21,6 +21,7 @@ from workbell.domain.projects.work_item import (
 from workbell.domain.search.query import SearchQuery
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.notifications.repository import NotificationsTx
+from workbell.ports.projects.sla import SlaTx
 from workbell.ports.search import SearchSource, SearchTx
 
 
@@ -316,8 +317,8 @@ class CommentRepository(Protocol):
         followed by all comments below it, by id.
         """
 
-    def contents(self, item_id: WorkItemId) -> Sequence[str]:
-        """Return the contents of an item's comments that are not deleted, by id."""
+    def contents(self, item_ids: Collection[WorkItemId]) -> Mapping[WorkItemId, Sequence[str]]:
+        """Return the contents of the comments on items, by id, without deleted ones."""
 
 
 class WatcherRepository(Protocol):
@@ -333,7 +334,7 @@ class WatcherRepository(Protocol):
         """Return the users who watch an item, by id."""
 
 
-class ProjectsTx(SearchTx, NotificationsTx, IdentityTx, Protocol):
+class ProjectsTx(SlaTx, SearchTx, NotificationsTx, IdentityTx, Protocol):
     """A transaction over projects, the search index, notifications, jobs and users."""
 
     @property

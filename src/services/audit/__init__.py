@@ -1,1 +1,1 @@
-"""Audit log: recording, reading, sealing, verification and erasure."""
+"""Audit log: recording, reading, sealing and verification."""

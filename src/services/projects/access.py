@@ -26,6 +26,24 @@ def get_relations_to(tx: ProjectsTx, actor: Actor, project_id: ProjectId) -> Col
     return () if member is None else (member.role.relation,)
 
 
+def check_relation(
+    tx: ProjectsTx, actor: Actor, project_id: ProjectId, action: Action, *, lock: bool = False
+) -> Project:
+    """
+    Return a project, also an archived one, for which the actor has a permission.
+
+    Raises:
+        NotFound: There is no such project, or the actor may not see it.
+        NotAllowed: The actor may see it, but not perform the action, or the
+            API key lacks the scope.
+    """
+    check_key(actor, action)
+    read = tx.projects.get_for_update if lock else tx.projects.get
+    project = read(get_reading_scope(actor), project_id)
+    check(actor, action, also=get_relations_to(tx, actor, project_id))
+    return project
+
+
 def get_project(
     tx: ProjectsTx, actor: Actor, project_id: ProjectId, action: Action, *, lock: bool = False
 ) -> Project:
@@ -117,3 +135,16 @@ def get_comment(tx: ProjectsTx, actor: Actor, comment_id: CommentId, action: Act
 def _get_project_of(tx: ProjectsTx, scope: Scope, project_id: ProjectId, action: Action) -> Project:
     read = tx.projects.get if action in READING else tx.projects.get_for_write
     return read(scope, project_id)
+
+
+def check_item_relation(tx: ProjectsTx, actor: Actor, item_id: WorkItemId, action: Action) -> None:
+    """Raise NotFound or NotAllowed unless the actor has the permission for a task."""
+    item = tx.work_items.get(get_reading_scope(actor), item_id)
+    relations = get_relations_to(tx, actor, item.project_id)
+    check(actor, action, owner=item.reporter_id, also=relations)
+
+
+def check_item_writable(tx: ProjectsTx, actor: Actor, item: WorkItem) -> None:
+    """Raise NotAllowed or ProjectArchived unless the actor may change a task they may see."""
+    project = tx.projects.get_for_write(get_reading_scope(actor), item.project_id)
+    check_allowed(tx, actor, project, Action.WRITE_TASKS, item.reporter_id)

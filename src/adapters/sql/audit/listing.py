@@ -7,8 +7,14 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import ColumnElement, Connection, Select, func, select, union_all
 
-from workbell.adapters.sql.database.filters import equals, equals_number, in_range
-from workbell.adapters.sql.schema.tables import audit
+from workbell.adapters.sql.database.filters import (
+    count_limit,
+    count_ordered,
+    equals,
+    equals_number,
+    in_range,
+)
+from workbell.adapters.sql.schema.audit import audit
 from workbell.domain.audit.query import AuditFilter, AuditScope
 
 MAX_SKEW = timedelta(hours=1)
@@ -25,18 +31,36 @@ class AuditLists:
     _db: Connection
 
     def ids(
-        self, filters: AuditFilter, scope: AuditScope | None, before_id: int | None, limit: int
+        self,
+        filters: AuditFilter,
+        scope: AuditScope | None,
+        before_id: int | None,
+        offset: int,
+        limit: int,
     ) -> Sequence[int]:
         """Return the ids of a page of entries, newest first."""
         conditions = [*self._conditions(filters)]
         if before_id is not None:
             conditions.append(audit_c.id < before_id)
-        branches = [_newest([*conditions, *part], limit) for part in _visible(scope)]
-        if len(branches) == 1:
-            return self._db.execute(branches[0]).scalars().all()
-        every = union_all(*[select(each.subquery()) for each in branches]).subquery()
-        query = select(every.c.id).order_by(every.c.id.desc()).limit(limit)
+        query = self._newest(conditions, scope, offset + limit).offset(offset).limit(limit)
         return self._db.execute(query).scalars().all()
+
+    def count(self, filters: AuditFilter, scope: AuditScope | None) -> int:
+        """Return the number of entries, up to `count_limit`."""
+        conditions = [*self._conditions(filters)]
+        query = count_ordered(self._newest(conditions, scope, count_limit()))
+        return self._db.execute(query).scalar_one()
+
+    def _newest(
+        self, conditions: Sequence[ColumnElement[bool]], scope: AuditScope | None, limit: int
+    ) -> Select[Any]:
+        """Return the query for ids; reads at most `limit` of each set of the scope."""
+        branches = [_newest([*conditions, *part]) for part in _visible(scope)]
+        if len(branches) == 1:
+            return branches[0]
+        limited = [select(each.limit(limit).subquery()) for each in branches]
+        every = union_all(*limited).subquery()
+        return select(every.c.id).order_by(every.c.id.desc())
 
     def _conditions(self, filters: AuditFilter) -> Iterator[ColumnElement[bool]]:
         for name in ("user_id", "project_id"):
@@ -72,5 +96,5 @@ def _visible(scope: AuditScope | None) -> Iterator[Sequence[ColumnElement[bool]]
         yield (equals_number(audit_c.project_id, project_id), audit_c.user_id != scope.user_id)
 
 
-def _newest(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
-    return select(audit_c.id).where(*conditions).order_by(audit_c.id.desc()).limit(limit)
+def _newest(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    return select(audit_c.id).where(*conditions).order_by(audit_c.id.desc())

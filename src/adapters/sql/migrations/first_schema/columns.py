@@ -22,7 +22,6 @@ TYPES: dict[str, Any] = {
     "float": sa.Double(),
     "flag": sa.Boolean(),
     "rank": Rank,
-    "hours": sa.Numeric(7, 2),
     "date": sa.Date(),
     "time": UtcDateTime(),
     "text": sa.Text(),

@@ -1,5 +1,7 @@
 """Tables of projects."""
 
+from collections.abc import Iterator
+
 import sqlalchemy as sa
 
 from workbell.adapters.sql.migrations.first_schema.columns import Spec, cascade, columns, table
@@ -31,13 +33,22 @@ def tables() -> list[Spec]:
         ),
         table(
             "workbell_work_items",
-            *columns("id id!, project_id id, board_id id, title str:255, description long"),
-            *columns("status small, priority small, assignee_id id?, reporter_id id"),
-            *columns("labels json, due_date time?, estimated_hours hours?, rank rank"),
-            *columns("comment_count int, is_sla_breached flag, sla_due_at time?, version int"),
-            *columns("created_at time, updated_at time, completed_at time?, deleted_at time?"),
+            *columns("id id!, project_id id, board_id id, title str:255, status small"),
+            *columns("priority small, assignee_id id?, reporter_id id, due_date time?"),
+            *columns("estimated_hundredths int?, rank rank, comment_count int"),
+            *columns("is_sla_breached flag, sla_due_at time?, version int, created_at time"),
+            *columns("updated_at time, completed_at time?, deleted_at time?, labels json"),
+            *columns("description long"),
             sa.UniqueConstraint("board_id", "rank", name="workbell_work_items_rank_key"),
+            *_indexes(),
             sqlite_autoincrement=True,
+        ),
+        table(
+            "workbell_work_item_labels",
+            cascade("work_item_id", "workbell_work_items.id", primary_key=True),
+            *columns("label str:50!"),
+            sa.Index("workbell_work_item_labels_label_idx", "label", "work_item_id"),
+            sqlite_with_rowid=False,
         ),
         table(
             "workbell_comments",
@@ -56,3 +67,22 @@ def tables() -> list[Spec]:
             sqlite_with_rowid=False,
         ),
     ]
+
+
+def _indexes() -> Iterator[sa.Index]:
+    """Yield the indexes of lists of work items."""
+    sorted_by = ("deleted_at", "due_date", "sla_due_at", "created_at", "updated_at")
+    filtered = {
+        "board": ("board_id", "status", "priority", "assignee_id", "is_sla_breached"),
+        "assignee": ("assignee_id", "board_id", "status", "priority"),
+        "reporter": ("reporter_id", "board_id", "status", "priority"),
+        "breached": ("is_sla_breached", "board_id", "status", "priority"),
+    }
+    for name, names in filtered.items():
+        yield sa.Index(f"workbell_work_items_{name}_idx", *names, *sorted_by)
+    for name in ("created_at", "updated_at", "due_date", "sla_due_at", "title", "priority"):
+        order = (name, "id", "board_id", "deleted_at", "status")
+        yield sa.Index(f"workbell_work_items_{name}_idx", *order)
+    order = ("status", "id", "board_id", "deleted_at", "priority")
+    yield sa.Index("workbell_work_items_status_idx", *order)
+    yield sa.Index("workbell_work_items_deleted_at_idx", "deleted_at", "id")

@@ -11,6 +11,8 @@ from workbell.adapters.sql.migrations.first_schema import (
     jobs,
     notifications,
     projects,
+    search,
+    sla,
 )
 
 revision = "0001"
@@ -18,7 +20,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-CONTEXTS = (identity, audit, jobs, notifications, goals, delivery, projects)
+CONTEXTS = (identity, audit, jobs, notifications, goals, delivery, search, projects, sla)
 
 
 def upgrade() -> None:
@@ -26,4 +28,7 @@ def upgrade() -> None:
     drop_partial_tables(op.get_bind(), [name for name, *_ in reversed(specs)])
     for name, items, options in specs:
         op.create_table(name, *items, **table_options(op.get_bind()), **options)
+    audit.create_indexes()
     jobs.create_indexes()
+    search.create_indexes()
+    sla.create_indexes()
