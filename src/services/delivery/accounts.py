@@ -10,7 +10,7 @@ from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, Relatio
 from workbell.ports.delivery.repository import DeliveryTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command
 from workbell.services.delivery.access import get_account, get_relations_to
 from workbell.services.delivery.destinations import delete_destinations
 from workbell.services.delivery.requests import NewAccount

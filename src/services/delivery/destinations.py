@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
-from workbell.domain.audit import changed_since
+from workbell.domain.audit.entry import changed_since
 from workbell.domain.delivery.account import AccountId
 from workbell.domain.delivery.destination import (
     MAX_DESTINATIONS,
@@ -26,7 +26,7 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.ports.webhook_client import WebhookClient
-from workbell.services.audit import audit_command, changed_values
+from workbell.services.audit.entries import audit_command, changed_values
 from workbell.services.delivery.access import get_account, get_destination, get_relations_to
 from workbell.services.delivery.jobs import cancel_job, release_job
 from workbell.services.delivery.requests import COPIED_FIELDS, NewDestination

@@ -24,7 +24,7 @@ from workbell.ports.delivery.repository import DeliveryTx, ListedDelivery
 from workbell.ports.secret_box import SecretBox
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command
 from workbell.services.delivery.access import get_account, get_destination
 from workbell.services.delivery.fan_out import insert_deliveries, make_event_key
 from workbell.services.delivery.operational import operational_event

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import LimitReached, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.api_key import MAX_KEYS, ApiKey, check_new_key

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from attrs import Factory, evolve, field, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.opaque_token import OpaqueToken, Prefix
@@ -31,7 +31,7 @@ from workbell.ports.identity.totp import Totp
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
-from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import AuditBurstFilter, account_audit_entry
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.authentication import (
     SESSION_ENDED,

@@ -13,7 +13,7 @@ from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import User
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email, Mailer
-from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import AuditBurstFilter, account_audit_entry
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.authentication import UNKNOWN_CLIENT
 from workbell.services.identity.one_time_codes import (

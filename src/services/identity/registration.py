@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from attrs import Factory, evolve, field, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import SYSTEM, Actor, ClientInfo
 from workbell.domain.identity.one_time_code import CODE_LIFETIME, OneTimeCode, Purpose, WrongCode
@@ -23,7 +23,7 @@ from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email, Mailer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
-from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import AuditBurstFilter, account_audit_entry
 from workbell.services.identity.authentication import UNKNOWN_CLIENT
 from workbell.services.identity.one_time_codes import (
     GeneratedCode,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import DAY

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, check, get_scope
@@ -19,7 +19,7 @@ from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 from workbell.ports.jobs.repository import JobFilter, JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import NewJob, check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService

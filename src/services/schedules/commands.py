@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import changed_since
+from workbell.domain.audit.entry import changed_since
 from workbell.domain.cron.preview import Preview, preview
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotFound, StaleVersion
@@ -27,7 +27,7 @@ from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, Sched
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command, changed_values
+from workbell.services.audit.entries import audit_command, changed_values
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService

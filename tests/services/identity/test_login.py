@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.session import Claims, Session, TokenKind

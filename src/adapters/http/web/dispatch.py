@@ -33,7 +33,7 @@ from workbell.domain.identity.second_factor import SecondFactorRequired
 from workbell.domain.identity.session import TokenExpired
 from workbell.domain.identity.user import EmailNotVerified, WrongCredentials
 from workbell.domain.rate_limits.policy import RateLimited, RateLimitRequest, Route
-from workbell.services.audit import RefusalAudit
+from workbell.services.audit.entries import RefusalAudit
 from workbell.services.rate_limits import RateLimiting
 
 _AUDITED_BY_LOGIN = (EmailNotVerified, SecondFactorRequired)

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import Factory, asdict, define, evolve, field, filters, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Unavailable, WorkbellError
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import SYSTEM_ID, User
@@ -57,10 +57,14 @@ def audit_command(
     object_id: object,
     at: datetime,
     changes: Mapping[str, Any] | None = None,
+    *,
+    project_id: int | None = None,
 ) -> None:
     """Store an actor's command; those of the system are not audited."""
-    if not actor.is_system:
-        repository.add(AuditEntry.of(actor, action, model, object_id, at, changes))
+    if actor.is_system:
+        return
+    entry = AuditEntry.of(actor, action, model, object_id, at, changes, project_id=project_id)
+    repository.add(entry)
 
 
 @define(eq=False)
