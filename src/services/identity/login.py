@@ -1,13 +1,13 @@
 """Use cases of login, token refresh and logout."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import Factory, evolve, field, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.opaque_token import OpaqueToken, Prefix
@@ -34,7 +34,7 @@ from workbell.ports.identity.users import IdentityTx
 from workbell.ports.rate_limits import RateLimitTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
-from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import AuditBurstFilter, account_audit_entry
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.authentication import (
     SESSION_ENDED,
@@ -229,7 +229,10 @@ class LoginService:
             if session.revoked_at is None:
                 tx.sessions.replace(session.revoked(now))
                 user = tx.users.get(actor.user_id)
-                tx.audit.add(_session_entry(user, "LOGOUT", session, actor.client_info, now))
+                changes = {"is_active": [True, False]}
+                tx.audit.add(
+                    _session_entry(user, "LOGOUT", session, actor.client_info, now, changes)
+                )
         self.actor_cache.evict(actor.user_id)
 
     def authenticate(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> Actor:
@@ -392,6 +395,13 @@ def _revoke_session(tx: IdentityTx, session_id: str, now: datetime) -> None:
 
 
 def _session_entry(
-    user: User, action: str, session: Session, client_info: ClientInfo, at: datetime
+    user: User,
+    action: str,
+    session: Session,
+    client_info: ClientInfo,
+    at: datetime,
+    changes: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
-    return account_audit_entry(user, action, client_info, at, model="session", subject=session.id)
+    return account_audit_entry(
+        user, action, client_info, at, changes, model="session", subject=session.id
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import changed_since
+from workbell.domain.audit.entry import changed_since
 from workbell.domain.cron.preview import Preview, preview
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotFound, StaleVersion
@@ -27,7 +27,13 @@ from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, Sched
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command, changed_values
+from workbell.services.audit.entries import (
+    audit_command,
+    changed_values,
+    created_values,
+    deleted_values,
+    mask_secrets,
+)
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
@@ -93,7 +99,7 @@ class ScheduleService:
         check_window(schedule)
         if new.is_active:
             schedule = schedule.resume(now)
-        changes = {"task": [None, schedule.task]}
+        changes = created_values(_audited_values(schedule))
         with self.store.begin() as tx:
             user, limit = self._lock_limited(tx, actor, owner) if new.is_active else (None, None)
             schedule = tx.schedules.add(schedule, active_limit=limit)
@@ -164,7 +170,8 @@ class ScheduleService:
             deleted = cancel_pending(tx, schedule, now, SkipReason.DELETED)
             deleted = evolve(deleted.pause("deleted").touched(now), deleted_at=now)
             tx.schedules.replace(deleted)
-            audit_command(tx.audit, actor, "DELETE", "schedule", schedule.id, now)
+            changes = deleted_values(_audited_values(schedule))
+            audit_command(tx.audit, actor, "DELETE", "schedule", schedule.id, now, changes)
 
     def toggle(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """Pause an active schedule; resume a paused one, as `edit` does."""
@@ -272,7 +279,7 @@ class ScheduleService:
         before = self.serializer.unstructure(NewSchedule.of(view))
         new = self.serializer.structure({**before, **updates}, NewSchedule)
         after = self.serializer.unstructure(new)
-        changes = changed_values(before, after)
+        changes = mask_secrets(changed_values(before, after))
         if dict(updates) == {"is_active": False}:
             return new, {}, changes
         definition = self.definitions.by_name(new.task_definition)
@@ -336,6 +343,18 @@ class ScheduleService:
         if actor.is_system or (owner := _lock_owner(tx, owner_id)) is None:
             return None, None
         return owner, None if may(Actor.of(owner), Action.EXCEED_SCHEDULES) else self.active_limit
+
+
+def _audited_values(schedule: Schedule) -> dict[str, Any]:
+    """Return the fields that the audit entries of a new or deleted schedule show."""
+    return {
+        "task": schedule.task,
+        "name": schedule.name,
+        "cron_expression": schedule.cron.line,
+        "time_zone": schedule.cron.zone,
+        "parameters": mask_secrets(schedule.parameters),
+        "is_active": schedule.is_active,
+    }
 
 
 def _lock_owner(tx: SchedulesTx, owner: UserId) -> User | None:

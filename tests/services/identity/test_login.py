@@ -12,7 +12,7 @@ from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.session import Claims, Session, TokenKind

@@ -279,7 +279,13 @@ def row_to_dict(row: AnyRow) -> dict[str, Any]:
 
 def upsert(db: Connection, table: Table, row: Mapping[str, Any]) -> None:
     """Insert a row, or update the row with the same primary key."""
-    db.execute(_upsert(table, db.dialect.name), dict(row))
+    upsert_all(db, table, [dict(row)])
+
+
+def upsert_all(db: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, or update those with the same primary keys."""
+    if rows:
+        db.execute(_upsert(table, db.dialect.name), rows)
 
 
 @cache
