@@ -17,6 +17,8 @@ from workbell.domain.search.tokens import find_tokens, is_unspaced, normalize_te
 
 MAX_MARKED = 10_000
 """Characters of a text in which matches are marked."""
+MARK = "<mark>"
+"""What begins a match; a highlight without it has none."""
 _ELLIPSIS = "…"
 _SEPARATOR = "\0"
 _JAMO = range(0x1160, 0x1200)
@@ -39,7 +41,7 @@ def highlight(text: str, query: SearchQuery, *, max_length: int | None = None) -
         if last <= start or first >= end:
             continue
         begin, place = escape(text[place : max(first, start)]), min(last, end)
-        parts += [begin, "<mark>", escape(text[max(first, start) : place]), "</mark>"]
+        parts += [begin, MARK, escape(text[max(first, start) : place]), "</mark>"]
     parts.append(escape(text[place:end]))
     parts += [_ELLIPSIS] if end < len(text) else []
     return "".join(parts)
@@ -69,7 +71,7 @@ def _find_matches(text: str, query: SearchQuery) -> Iterator[Range]:
             start, end = spans[first][1], spans[last][2]
             if term.is_prefix and is_unspaced(term.tokens[-1][-1]):  # not the whole pair
                 end = spans[last][1] + len(term.tokens[-1])
-            yield (start, end) if places is None else (places[start], places[end])
+            yield (start, end) if places is None else (places[start][0], places[end - 1][1])
 
 
 def _match_term(term: SearchTerm, tokens: str, starts: Sequence[int]) -> Iterator[Range]:
@@ -82,22 +84,21 @@ def _match_term(term: SearchTerm, tokens: str, starts: Sequence[int]) -> Iterato
         place = tokens.find(wanted, place + len(wanted) - (not term.is_prefix))
 
 
-def _normalize_with_places(text: str) -> tuple[str, list[int] | None]:
+def _normalize_with_places(text: str) -> tuple[str, list[Range] | None]:
     """
-    Return the normalized text, and for each of its characters the place in the text.
+    Return the normalized text, and for each of its characters the range in the text.
 
-    The places are None if they are the same. Characters that combine with the
+    The ranges are None if the places are the same. Characters that combine with the
     one before them are normalized together with it.
     """
     normalized = normalize_text(text)
     if text.isascii() or (len(normalized) == len(text) and _is_aligned(text, normalized)):
         return normalized, None
-    parts, places = list[str](), list[int]()
+    parts, places = list[str](), list[Range]()
     for start, end in _clusters(text):
         part = (_normalize_cluster if end - start <= 8 else normalize_text)(text[start:end])
         parts.append(part)
-        places += [start] * len(part)
-    places.append(len(text))
+        places += [(start, end)] * len(part)
     return "".join(parts), places
 
 
