@@ -62,7 +62,8 @@ def test_members_read_service_levels_and_do_not_change_them(sla: SlaFixture) -> 
 def test_outsiders_see_no_service_levels(sla: SlaFixture) -> None:
     calendar, policy = sla.calendar(), sla.policy()
     zoe = sla.env.actor("zoe")
-    assert sla.calendars.list(zoe) == sla.policies.list(zoe) == ([], 0)
+    assert sla.calendars.list(zoe) == ([], 0)
+    assert sla.policies.list(zoe) == ([], 0)
     for hidden in (
         lambda: sla.policies.get(zoe, policy.id),
         lambda: sla.policies.change(zoe, policy.id, {"name": "x"}),
