@@ -7,12 +7,12 @@ from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.work_item import WorkItem
 
 
-def is_visible_project(tables: Tables, scope: Scope, project_id: ProjectId) -> bool:
+def is_visible_project(tables: Tables, scope: Scope, project_id: int) -> bool:
     """Whether a project is in a scope and not deleted."""
-    project = tables.projects.get(project_id)
+    project = tables.projects.get(ProjectId(project_id))
     if project is None or project.deleted_at is not None:
         return False
-    return scope.owner is None or (project_id, scope.owner) in tables.project_members.rows
+    return scope.owner is None or (project.id, scope.owner) in tables.project_members.rows
 
 
 def is_visible_board(tables: Tables, scope: Scope, board_id: int) -> bool:

@@ -145,10 +145,11 @@ class MemoryWorkItemRepository:
         found = [self._tables.work_items.rows[item_id] for item_id in scores]
         if "relevance" in {name.removeprefix("-") for name in ordering}:
             found.sort(key=lambda item: (-scores[item.id], -item.id))
+            page = [self._view(each, scores[each.id]) for each in found[offset : offset + limit]]
         else:
             found = sort_rows(found, ordering, _KEYS)
-        page = found[offset : offset + limit]
-        return [self._view(item, scores[item.id]) for item in page], count_rows(found)
+            page = [self._view(each) for each in found[offset : offset + limit]]
+        return page, count_rows(found)
 
     def stream(self, scope: Scope, filters: WorkItemFilter) -> Iterator[WorkItemView]:
         """Yield all items that match, by id."""

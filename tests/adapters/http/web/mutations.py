@@ -7,7 +7,6 @@ from attrs import frozen
 
 from tests.adapters.http.conftest import A_SCHEDULE, ApiFixture
 from workbell.domain.notifications.unsubscribe import EmailCategory, Unsubscription
-from workbell.services.goals.preferences import Preferences
 
 Names = Mapping[str, Any]
 
@@ -50,7 +49,6 @@ def after_post(path: str) -> Callable[[ApiFixture, Names], None]:
 
 def subscribed(api: ApiFixture, _: Names) -> Names:
     ada = api.actor("ada")
-    api.deps.preferences.save(ada, Preferences())
     token = Unsubscription(ada.user_id, EmailCategory.REMINDERS)
     return {"token": api.deps.preferences.tokens.make(token)}
 
