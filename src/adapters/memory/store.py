@@ -39,11 +39,21 @@ from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.jobs.task_definitions import MemoryTaskDefinitionRepository
 from workbell.adapters.memory.notifications.notices import MemoryNoticeRepository
 from workbell.adapters.memory.notifications.preferences import MemoryNoticePreferenceRepository
+from workbell.adapters.memory.projects.boards import MemoryBoardRepository
+from workbell.adapters.memory.projects.comments import (
+    MemoryCommentRepository,
+    MemoryWatcherRepository,
+)
+from workbell.adapters.memory.projects.projects import (
+    MemoryProjectMemberRepository,
+    MemoryProjectRepository,
+)
 from workbell.adapters.memory.projects.sla import (
     MemorySlaCalendarRepository,
     MemorySlaClockRepository,
     MemorySlaPolicyRepository,
 )
+from workbell.adapters.memory.projects.work_items import MemoryWorkItemRepository
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
 from workbell.adapters.memory.search import MemorySearchRepository
@@ -99,6 +109,12 @@ class MemoryTx:
     events: MemoryEventRepository = _repository(MemoryEventRepository)
     deliveries: MemoryDeliveryRepository = _repository(MemoryDeliveryRepository)
     search: MemorySearchRepository = _repository(MemorySearchRepository)
+    projects: MemoryProjectRepository = _repository(MemoryProjectRepository)
+    project_members: MemoryProjectMemberRepository = _repository(MemoryProjectMemberRepository)
+    boards: MemoryBoardRepository = _repository(MemoryBoardRepository)
+    work_items: MemoryWorkItemRepository = _repository(MemoryWorkItemRepository)
+    comments: MemoryCommentRepository = _repository(MemoryCommentRepository)
+    watchers: MemoryWatcherRepository = _repository(MemoryWatcherRepository)
     sla_calendars: MemorySlaCalendarRepository = _repository(MemorySlaCalendarRepository)
     sla_policies: MemorySlaPolicyRepository = _repository(MemorySlaPolicyRepository)
     sla_clocks: MemorySlaClockRepository = _repository(MemorySlaClockRepository)

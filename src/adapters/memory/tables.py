@@ -27,9 +27,13 @@ from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.domain.notifications.notice import Notification, NotificationId
 from workbell.domain.notifications.preferences import NoticePreferences
+from workbell.domain.projects.board import Board, BoardId
+from workbell.domain.projects.comment import Comment, CommentId
+from workbell.domain.projects.project import Project, ProjectId, ProjectMember
 from workbell.domain.projects.sla.calendar import BusinessCalendar, BusinessHours, CalendarId
 from workbell.domain.projects.sla.clock import ClockId, SlaClock
 from workbell.domain.projects.sla.policy import PolicyId, SlaPolicy, SlaTerms
+from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.search.document import IndexedDocument
 from workbell.ports.jobs.queues import WorkerInfo
@@ -229,6 +233,16 @@ class Tables:
     deliveries: Table[DeliveryId, Delivery] = Factory(Table[DeliveryId, Delivery])
     delivery_attempts: Table[DeliveryId, tuple[DeliveryAttempt, ...]] = Factory(
         Table[DeliveryId, tuple[DeliveryAttempt, ...]]
+    )
+    projects: Table[ProjectId, Project] = Factory(Table[ProjectId, Project])
+    project_members: Table[tuple[ProjectId, UserId], ProjectMember] = Factory(
+        Table[tuple[ProjectId, UserId], ProjectMember]
+    )
+    boards: Table[BoardId, Board] = Factory(Table[BoardId, Board])
+    work_items: Table[WorkItemId, WorkItem] = Factory(Table[WorkItemId, WorkItem])
+    comments: Table[CommentId, Comment] = Factory(Table[CommentId, Comment])
+    watchers: Table[tuple[WorkItemId, UserId], ProjectId] = Factory(
+        Table[tuple[WorkItemId, UserId], ProjectId]
     )
     search_documents: Table[int, IndexedDocument] = Factory(Table[int, IndexedDocument])
 

@@ -223,6 +223,22 @@ def bench_search(
     _store_and_show(f"search{target.suffix}", command, rows, results, as_json)
 
 
+@bench.command("audit")
+@click.option("--entries", type=click.IntRange(1_000), default=100_000, help="Entries of the log.")
+@database
+@results_option
+@json_option
+def bench_audit(entries: int, database: str | None, results: Path, as_json: bool) -> None:
+    """Cost of an audit entry; sealing, verification and lists of a log."""
+    from workbell.entrypoints.bench.audit import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    target = Target.parse(database)
+    command = f"workbell bench audit --entries {entries}{_redact(database=database)}"
+    rows = measure(target, entries)
+    _store_and_show(f"audit{target.suffix}", command, rows, results, as_json)
+
+
 @bench.command("idle")
 @results_option
 @json_option

@@ -88,7 +88,7 @@ class WorkItemFilter:
 
 @frozen(kw_only=True)
 class WorkItemView:
-    """A task with its people; `score` is that of a search, 0 without one."""
+    """A task with its people; `score` is set in lists ordered by relevance."""
 
     item: WorkItem
     reporter: User

@@ -6,6 +6,7 @@ from datetime import datetime
 from attrs import define, evolve
 
 from workbell.adapters.memory.listing import count_rows
+from workbell.adapters.memory.projects.scopes import is_visible_project
 from workbell.adapters.memory.tables import Tables
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.identity.actor import Scope
@@ -35,7 +36,7 @@ class MemorySlaCalendarRepository:
     def get(self, scope: Scope, calendar_id: CalendarId) -> BusinessCalendar:
         """Return a calendar in the scope."""
         found = self._tables.sla_calendars.get(calendar_id)
-        if found is None or not is_visible(self._tables, scope, found.project_id):
+        if found is None or not is_visible_project(self._tables, scope, found.project_id):
             raise NotFound(f"There is no calendar {calendar_id}.")
         return found
 
@@ -62,7 +63,7 @@ class MemorySlaCalendarRepository:
             calendar
             for calendar in self._tables.sla_calendars
             if project_id in {None, calendar.project_id}
-            and is_visible(self._tables, scope, calendar.project_id)
+            and is_visible_project(self._tables, scope, calendar.project_id)
         ]
         return found[offset : offset + limit], count_rows(found)
 
@@ -92,7 +93,7 @@ class MemorySlaPolicyRepository:
     def get(self, scope: Scope, policy_id: PolicyId) -> SlaPolicy:
         """Return a policy in the scope."""
         found = self._tables.sla_policies.get(policy_id)
-        if found is None or not is_visible(self._tables, scope, found.project_id):
+        if found is None or not is_visible_project(self._tables, scope, found.project_id):
             raise NotFound(f"There is no SLA policy {policy_id}.")
         return found
 
@@ -130,7 +131,7 @@ class MemorySlaPolicyRepository:
             for policy in self._tables.sla_policies
             if project_id in {None, policy.project_id}
             and is_active in {None, policy.is_active}
-            and is_visible(self._tables, scope, policy.project_id)
+            and is_visible_project(self._tables, scope, policy.project_id)
         ]
         return found[offset : offset + limit], count_rows(found)
 
@@ -154,6 +155,9 @@ class MemorySlaClockRepository:
         """Insert clocks and return them with their ids, in the same order."""
         added = [evolve(one, id=ClockId(self._tables.sla_clocks.next_id())) for one in clocks]
         for clock in added:
+            cycles = self.of_items([clock.work_item_id])
+            if any((one.kind, one.cycle) == (clock.kind, clock.cycle) for one in cycles):
+                raise Conflict("The clock has this cycle already.")
             self._put(clock)
         return added
 
@@ -189,7 +193,7 @@ class MemorySlaClockRepository:
     ) -> Sequence[WorkItemId]:
         """Return items of a project that have open clocks, by id, after an id."""
         ids = {
-            WorkItemId(clock.work_item_id)
+            clock.work_item_id
             for clock in self._tables.sla_clocks
             if clock.project_id == project_id and clock.work_item_id > after and clock.phase.is_open
         }
@@ -215,14 +219,6 @@ class MemorySlaClockRepository:
         if clock.next_event_at is not None:
             entry = (clock.next_event_at, clock.work_item_id, clock.id)
             self._tables.sla_index.add(("due",), entry)
-
-
-def is_visible(tables: Tables, scope: Scope, project_id: int) -> bool:
-    """Whether a project is in a scope and not deleted."""
-    project = tables.projects.get(ProjectId(project_id))
-    if project is None or project.deleted_at is not None:
-        return False
-    return scope.owner is None or (project.id, scope.owner) in tables.project_members.rows
 
 
 def _event_order(stored: StoredEvent) -> tuple[datetime, int, int, int]:

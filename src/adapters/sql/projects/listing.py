@@ -34,9 +34,11 @@ from workbell.adapters.sql.projects.rows import (
 )
 from workbell.adapters.sql.projects.scopes import visible_boards
 from workbell.adapters.sql.schema.projects import watchers, work_item_labels, work_items
+from workbell.adapters.sql.search.match import match_condition, relevance_page
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.work_item import WorkItem
+from workbell.domain.search.query import SearchQuery
 from workbell.ports.projects.repository import WorkItemFilter, WorkItemView
 
 Columns: TypeAlias = Sequence[ColumnElement[Any]]
@@ -73,12 +75,13 @@ class _Search:
 
     scope: Scope
     filters: WorkItemFilter
+    dialect: str
 
     @property
     def index(self) -> str | None:
         """The index that begins with the most selective filter; None is the primary key."""
         filters = self.filters
-        if filters.ids is not None or filters.label is not None:
+        if filters.ids is not None or filters.label is not None or filters.search is not None:
             return None
         named = {
             "assignee": filters.assignee_id,
@@ -99,6 +102,14 @@ class _Search:
     def in_order(self, *columns: ColumnElement[Any], index: str | None) -> Select[Any]:
         """Return the query for columns of the matches, by an index of all items."""
         return _by_index(select(*columns).where(*self._conditions(ordered=True)), index)
+
+    def most_relevant(self, query: SearchQuery, offset: int, limit: int) -> Select[Any]:
+        """Return the query for the ids and scores of a page, the best matches first."""
+        ids = _by_index(select(items_c.id), None)
+        conditions = [*self._conditions(ordered=False)]
+        return relevance_page(
+            ids, items_c.id, conditions, query, self.dialect, offset=offset, limit=limit
+        )
 
     def _conditions(self, *, ordered: bool) -> Iterator[ColumnElement[bool]]:
         """Yield the conditions; if `ordered`, the items are found in an order of their own."""
@@ -122,6 +133,8 @@ class _Search:
         yield from in_range(items_c.due_date, filters.due_from, filters.due_to)
         if filters.label is not None:
             yield _has_label(filters.label, ordered=ordered)
+        if filters.search is not None:
+            yield match_condition(filters.search, items_c.id, self.dialect)
 
     def _is_on_visible_board(self, *, ordered: bool) -> ColumnElement[bool]:
         filters = self.filters
@@ -159,6 +172,11 @@ class _Order:
     """The order of a list; missing times come last in both directions."""
 
     names: Sequence[str]
+
+    @property
+    def is_relevance(self) -> bool:
+        """Whether the best matches of a search come first; then no other column counts."""
+        return self._key == "relevance"
 
     @property
     def is_indexed(self) -> bool:
@@ -228,18 +246,23 @@ class WorkItemLists(WorkItemRanks):
         limit: int = 20,
     ) -> tuple[Sequence[WorkItemView], int]:
         """Return a page of items, and their number up to `COUNT_CAP` + 1."""
-        found, order = _Search(scope, filters), _Order(ordering)
+        found = _Search(scope, filters, self._db.dialect.name)
+        order = _Order(ordering)
         count: int = self._db.execute(count_ordered(found.matches(items_c.id))).scalar_one()
         are_few = count < count_limit()
         if are_few and count <= offset:
             return [], count
+        if order.is_relevance and filters.search is not None:
+            best = self._db.execute(found.most_relevant(filters.search, offset, limit))
+            scores = {row.id: float(row.score) for row in best}
+            return self._read([*scores], scores), count
         find = order.page_of_few if are_few or not order.is_indexed else order.page_of_many
         ids = self._db.execute(find(found, offset, limit)).scalars().all()
         return self._read(ids), count
 
     def stream(self, scope: Scope, filters: WorkItemFilter) -> Iterator[WorkItemView]:
         """Yield all items that match, by id, read in pages by keyset."""
-        found, last = _Search(scope, filters), 0
+        found, last = _Search(scope, filters, self._db.dialect.name), 0
         while True:
             query = found.in_order(items_c.id, index=None).where(items_c.id > last)
             page = query.order_by(items_c.id).limit(STREAMED)

@@ -25,15 +25,15 @@ from workbell.domain.projects.work_item import WorkItemId
 from workbell.ports.projects.repository import RankTaken
 
 items_c = work_items.c
-_on_board = items_c.board_id == bindparam("board_id", type_=BigInteger)
+_on_board = items_c.board_id == bindparam("on_board", type_=BigInteger)
 _before = select(func.max(items_c.rank)).where(_on_board, items_c.rank < bindparam("rank"))
 _after = select(func.min(items_c.rank)).where(_on_board, items_c.rank > bindparam("rank"))
 _NEIGHBOURS = prepare(
-    select(_before.scalar_subquery(), _after.scalar_subquery()), "board_id", "rank"
+    select(_before.scalar_subquery(), _after.scalar_subquery()), "on_board", "rank"
 )
-_FIRST = prepare(select(func.min(items_c.rank)).where(_on_board), "board_id")
-_LAST = prepare(select(func.max(items_c.rank)).where(_on_board), "board_id")
-_IDS = prepare(select(items_c.id).where(_on_board).order_by(items_c.rank), "board_id")
+_FIRST = prepare(select(func.min(items_c.rank)).where(_on_board), "on_board")
+_LAST = prepare(select(func.max(items_c.rank)).where(_on_board), "on_board")
+_IDS = prepare(select(items_c.id).where(_on_board).order_by(items_c.rank), "on_board")
 _MOVE = prepare(
     update(work_items)
     .where(items_c.id == bindparam("item_id", type_=BigInteger))
@@ -44,7 +44,7 @@ _MOVE_ON_BOARD = prepare(
     update(work_items)
     .where(items_c.id == bindparam("item_id", type_=BigInteger), _on_board)
     .values(rank=bindparam("new_rank")),
-    *("new_rank", "item_id", "board_id"),
+    *("new_rank", "item_id", "on_board"),
 )
 
 

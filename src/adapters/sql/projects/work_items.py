@@ -23,6 +23,7 @@ from workbell.adapters.sql.projects.ranks import raise_rank_taken
 from workbell.adapters.sql.projects.rows import item_from_row, item_from_values, item_values
 from workbell.adapters.sql.projects.scopes import MEMBER, is_visible_board, member_of
 from workbell.adapters.sql.schema.projects import work_item_labels, work_items
+from workbell.adapters.sql.search.repository import SqlSearchRepository
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
@@ -153,7 +154,10 @@ class SqlWorkItemRepository(WorkItemLists):
         """Delete items that were deleted before a time, with what belongs to them."""
         moment = instant_writer(self._db.dialect)(before)
         ids = [item_id for (item_id,) in _DELETED.fetch_all(self._db, (moment, limit))]
+        search = SqlSearchRepository(self._db)
         for part in chunks(ids):
+            for item_id in part:
+                search.delete(item_id)
             self._db.execute(delete(work_items).where(items_c.id.in_(part)))
         return len(ids)
 

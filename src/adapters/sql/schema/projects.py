@@ -111,7 +111,7 @@ work_items = Table(
     *times("completed_at", "deleted_at", null=True),
     *json_values("labels"),
     *long_texts("description"),
-    UniqueConstraint("board_id", "rank", name="workbell_work_items_rank_key"),
+    Index("workbell_work_items_rank_key", "board_id", "rank", unique=True),
     *[Index(f"workbell_work_items_{name}_idx", *columns) for name, *columns in _FILTER_INDEXES],
     *[
         Index(f"workbell_work_items_{name}_idx", name, "id", "board_id", "deleted_at", *more)

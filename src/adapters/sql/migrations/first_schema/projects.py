@@ -39,7 +39,7 @@ def tables() -> list[Spec]:
             *columns("is_sla_breached flag, sla_due_at time?, version int, created_at time"),
             *columns("updated_at time, completed_at time?, deleted_at time?, labels json"),
             *columns("description long"),
-            sa.UniqueConstraint("board_id", "rank", name="workbell_work_items_rank_key"),
+            sa.Index("workbell_work_items_rank_key", "board_id", "rank", unique=True),
             *_indexes(),
             sqlite_autoincrement=True,
         ),
