@@ -13,7 +13,6 @@ from workbell.domain.identity.user import UserId
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit.entries import audit_command
 from workbell.services.transaction_retry import retry_on_contention
 
 ERASE_BATCH = 500
@@ -104,7 +103,8 @@ class AuditLog:
             if after_id is None:
                 user, now = tx.users.get(user_id), self.clock.now()
                 changes = {"state": ["stored", "erased"]}
-                audit_command(tx.audit, actor, "ERASE", "personal_data", user.id, now, changes)
+                # also of the system: the log shows every erasure
+                tx.audit.add(AuditEntry.of(actor, "ERASE", "personal_data", user.id, now, changes))
         return step.erased, step.next_after
 
     def _scope(self, tx: IdentityTx, actor: Actor) -> AuditScope:
