@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from workbell.domain.audit.checkpoint import Checkpoint
 from workbell.domain.audit.entry import AuditEntry
@@ -13,10 +13,13 @@ from workbell.domain.identity.user import UserId
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.audit.entries import mask_values
 from workbell.services.transaction_retry import retry_on_contention
 
 ERASE_BATCH = 500
 """Entries per transaction of an erasure."""
+PRIVATE_MODELS = frozenset({"goal", "progress"})
+"""Objects that only their owner may read: others see which fields changed, not the values."""
 SUPERUSERS_ONLY = "Only superusers may verify the audit log and erase personal data."
 
 
@@ -67,7 +70,7 @@ class AuditLog:
             )
             total = 0 if before_id is not None else tx.audit.count(filters, scope=scope)
             names = tx.users.names({each.user_id for each in page})
-        return [_listed(each, names) for each in page], total
+        return [_listed(actor, each, names) for each in page], total
 
     def checkpoints(
         self, actor: Actor, *, before: int | None = None, limit: int = 20
@@ -112,5 +115,7 @@ class AuditLog:
         return AuditScope(user_id=actor.user_id, project_ids=tuple(projects))
 
 
-def _listed(entry: AuditEntry, names: Mapping[UserId, str]) -> ListedEntry:
+def _listed(actor: Actor, entry: AuditEntry, names: Mapping[UserId, str]) -> ListedEntry:
+    if entry.model_name in PRIVATE_MODELS and entry.user_id != actor.user_id:
+        entry = evolve(entry, changes=mask_values(entry.changes))
     return ListedEntry(entry=entry, username=names.get(entry.user_id))

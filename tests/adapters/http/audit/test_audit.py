@@ -48,6 +48,18 @@ def test_users_read_their_own_entries_and_superusers_all(api: ApiFixture) -> Non
     assert api.get(f"{LOGS}?user={ada}&action=CREATE", "root").json["count"] == 1
 
 
+def test_superusers_do_not_see_the_values_of_private_goals(api: ApiFixture) -> None:
+    api.goal("bob", goal_name="Therapy")
+    api.log(1, "bob", progress="Hard", logged_hours="01:00:00")
+    own = api.get(f"{LOGS}?model_name=goal", "bob").json["results"]
+    assert own[0]["changes"]["goal_name"] == [None, "Therapy"]
+    for model in ("goal", "progress"):
+        [entry] = api.get(f"{LOGS}?model_name={model}", "root").json["results"]
+        assert "Therapy" not in str(entry) and "Hard" not in str(entry)
+        for old, new in entry["changes"].values():
+            assert (old, new) in {(None, None), (None, "********")}
+
+
 def test_an_administrator_of_a_project_reads_its_entries(api: ApiFixture) -> None:
     ada, bob = api.users["ada"].id, api.users["bob"].id
     with api.store.begin() as tx:
