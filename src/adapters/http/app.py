@@ -30,6 +30,7 @@ from workbell.adapters.http.identity import (
 from workbell.adapters.http.jobs import admin_routes
 from workbell.adapters.http.jobs import routes as jobs
 from workbell.adapters.http.notifications import routes as notifications
+from workbell.adapters.http.projects.api import ProjectsApi
 from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import docs_pages as docs
 from workbell.adapters.http.web.browser_sessions import BrowserSessions
@@ -57,8 +58,8 @@ from workbell.services.delivery.publish import PublishService
 from workbell.services.delivery.replay import ReplayService
 from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
+from workbell.services.goals.preferences import PreferenceService
 from workbell.services.goals.progress import ProgressService
-from workbell.services.goals.reminders import ReminderService
 from workbell.services.goals.summaries import SummaryService
 from workbell.services.goals.timers import TimerService
 from workbell.services.identity.api_keys import ApiKeyService
@@ -71,6 +72,7 @@ from workbell.services.identity.sessions import SessionService
 from workbell.services.identity.users import UserAdministration
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.notifications.inbox import NotificationService
 from workbell.services.rate_limits import RateLimiting
 from workbell.services.schedules.commands import ScheduleService
 
@@ -106,7 +108,8 @@ class AppDependencies:
     progress: ProgressService
     timers: TimerService
     summaries: SummaryService
-    reminders: ReminderService
+    notifications: NotificationService
+    preferences: PreferenceService
     accounts: AccountService
     members: MemberService
     destinations: DestinationService
@@ -116,6 +119,7 @@ class AppDependencies:
     delivery_log: DeliveryLog
     audit_log: AuditLog
     audit_verifier: AuditVerifier
+    projects: ProjectsApi
     serializer: Serializer
     ids: Ids
     database: Health
@@ -158,9 +162,14 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
-        *notifications.operations(notifications.NotificationRoutes(reminders=deps.reminders)),
+        *notifications.operations(
+            notifications.NotificationRoutes(
+                notifications=deps.notifications, preference_service=deps.preferences
+            )
+        ),
         *api_process.operations(_make_health_routes(deps)),
         *_delivery_operations(deps),
+        *deps.projects.operations(),
         *audit.operations(audit.AuditRoutes(log=deps.audit_log, verifier=deps.audit_verifier)),
         *_compat_identity_operations(deps, auth_routes, account_routes),
         *insighthub.task_operations(insighthub.InsightHubTaskRoutes(definitions=deps.definitions)),

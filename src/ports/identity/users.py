@@ -100,6 +100,9 @@ class UserRepository(Protocol):
     def count(self, filters: UserFilter) -> int:
         """Return how many users match, counting up to `COUNT_CAP` + 1."""
 
+    def find_many(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
+        """Return users by id, active or not; unknown ids are omitted."""
+
     def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
         """Return the usernames of users by id, active or not; unknown ids are omitted."""
 

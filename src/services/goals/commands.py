@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from attrs import evolve, frozen
 
 from workbell.domain.audit.entry import changed_since
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import NOT_BLANK, Constraints
 from workbell.domain.errors import StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.local_days import local_day
@@ -24,7 +24,7 @@ from workbell.services.audit.entries import (
     created_values,
     deleted_values,
 )
-from workbell.services.goals.progress import NOT_BLANK, lock_goal
+from workbell.services.goals.progress import lock_goal
 from workbell.services.goals.timers import stop_timer
 from workbell.services.transaction_retry import retry_on_contention
 

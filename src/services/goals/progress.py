@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.domain.constraints import MAX_TEXT, Constraints
+from workbell.domain.constraints import MAX_TEXT, NOT_BLANK, Constraints
 from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.goal import Goal
@@ -27,7 +27,6 @@ from workbell.services.audit.entries import (
 from workbell.services.schedules.requests import ZoneName
 from workbell.services.transaction_retry import retry_on_contention
 
-NOT_BLANK = r"[\s\S]*\S[\s\S]*"
 Note = Annotated[
     str,
     Constraints(

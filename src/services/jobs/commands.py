@@ -161,7 +161,7 @@ class JobService:
         now = self.clock.now()
         with self.store.begin() as tx:
             before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
-            after = before.cancel(now)
+            after = self._cancel(before, now)
             self._replace(tx, before, after)
             _audit_change(tx, actor, "CANCEL", before, after, now)
         return self.get(actor, job_id)
@@ -195,7 +195,7 @@ class JobService:
         with self.store.begin() as tx:
             before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
             ended = before.state.ended
-            after = evolve(before, hidden=True) if ended else before.cancel(now)
+            after = evolve(before, hidden=True) if ended else self._cancel(before, now)
             self._replace(tx, before, after)
             _audit_change(tx, actor, "DELETE", before, after, now)
 
@@ -322,6 +322,12 @@ class JobService:
         if existing is not None and existing.request_hash != self._digest(new):
             raise Conflict("The Idempotency-Key was used for another request.")
         return existing
+
+    def _cancel(self, job: Job, now: datetime) -> Job:
+        task = self.definitions.tasks.find(job.task)
+        if task is not None and not task.is_cancellable:
+            raise Conflict("The job cannot be cancelled: the service depends on it.")
+        return job.cancel(now)
 
     def _replace(self, tx: JobsTx, before: Job, after: Job) -> None:
         if not tx.jobs.replace(before, after):

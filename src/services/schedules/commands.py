@@ -101,8 +101,8 @@ class ScheduleService:
             schedule = schedule.resume(now)
         changes = created_values(_audited_values(schedule))
         with self.store.begin() as tx:
-            user = self._check_active_limit(tx, actor, owner) if new.is_active else None
-            schedule = tx.schedules.add(schedule)
+            user, limit = self._lock_limited(tx, actor, owner) if new.is_active else (None, None)
+            schedule = tx.schedules.add(schedule, active_limit=limit)
             audit_command(tx.audit, actor, "CREATE", "schedule", schedule.id, now, changes)
         if user is None:
             return self.get(actor, schedule.id)
@@ -302,7 +302,9 @@ class ScheduleService:
             return evolve(pause(tx, before, now), **fields)
         after = evolve(before, **fields)
         if active and not before.is_active:
-            self._check_active_limit(tx, actor, after.owner)
+            _, limit = self._lock_limited(tx, actor, after.owner)
+            if limit is not None:
+                check_active_limit(tx.schedules.count_active(after.owner, limit=limit), limit)
             return after.resume(now).touched(now)
         if after.has_same_ticks(before):
             same = after.alert_after_seconds == before.alert_after_seconds
@@ -329,19 +331,18 @@ class ScheduleService:
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
-    def _check_active_limit(self, tx: SchedulesTx, actor: Actor, owner_id: UserId) -> User | None:
+    def _lock_limited(
+        self, tx: SchedulesTx, actor: Actor, owner_id: UserId
+    ) -> tuple[User | None, int | None]:
         """
-        Lock the owner and raise LimitReached at their limit; return the owner.
+        Lock the owner; return it and its limit of active schedules.
 
-        The system and superusers have no limit. Returns None if the owner has no
+        The system and superusers have no limit. The owner is None if it has no
         row to lock.
         """
         if actor.is_system or (owner := _lock_owner(tx, owner_id)) is None:
-            return None
-        if not may(Actor.of(owner), Action.EXCEED_SCHEDULES):
-            active = tx.schedules.count_active(owner_id, limit=self.active_limit)
-            check_active_limit(active, self.active_limit)
-        return owner
+            return None, None
+        return owner, None if may(Actor.of(owner), Action.EXCEED_SCHEDULES) else self.active_limit
 
 
 def _audited_values(schedule: Schedule) -> dict[str, Any]:

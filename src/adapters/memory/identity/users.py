@@ -79,6 +79,11 @@ class MemoryUserRepository:
         """Return the number of matching users, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(filters))
 
+    def find_many(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
+        """Return users by id."""
+        users = (self._tables.users.get(user_id) for user_id in user_ids)
+        return {user.id: user for user in users if user is not None}
+
     def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
         """Return the usernames of users by id."""
         users = (self._tables.users.get(user_id) for user_id in user_ids)

@@ -56,6 +56,7 @@ _SUPER_USER: Select[Any] = (
     .where(users_c.is_super_user.is_(True), users_c.is_active.is_(True))
     .limit(1)
 )
+_MANY = select(users).where(users_c.id.in_(bindparam("ids", expanding=True)))
 _NAMES = select(users_c.id, users_c.username).where(
     users_c.id.in_(bindparam("ids", expanding=True))
 )
@@ -132,6 +133,11 @@ class SqlUserRepository:
     def count(self, filters: UserFilter) -> int:
         """Return the number of matching users, at most `COUNT_CAP` + 1."""
         return self._db.execute(count_rows(users, *_conditions(filters))).scalar_one()
+
+    def find_many(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
+        """Return users by id."""
+        rows = self._db.execute(_MANY, {"ids": list(user_ids)}) if user_ids else ()
+        return {user.id: user for user in map(_user, rows)}
 
     def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
         """Return the usernames of users by id."""
