@@ -1,6 +1,7 @@
 """Reading the audit log, and erasing the personal data in it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from attrs import evolve, field, frozen
 
@@ -23,7 +24,7 @@ PRIVATE_MODELS = frozenset({"goal", "progress"})
 SUPERUSERS_ONLY = "Only superusers may verify the audit log and erase personal data."
 
 
-def no_projects(_: IdentityTx, __: UserId) -> Sequence[int]:
+def no_projects(_: object, __: UserId) -> Sequence[int]:
     """Return no projects."""
     return ()
 
@@ -47,9 +48,7 @@ class AuditLog:
 
     store: Store[IdentityTx]
     clock: Clock
-    administered_projects: Callable[[IdentityTx, UserId], Sequence[int]] = field(
-        default=no_projects
-    )
+    administered_projects: Callable[[Any, UserId], Sequence[int]] = field(default=no_projects)
 
     def find(
         self,
