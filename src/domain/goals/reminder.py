@@ -140,7 +140,7 @@ def compose_reminder(names: Sequence[str], count: int, days: int) -> tuple[str, 
     if goals and count > len(goals):
         listed += f"  - and {count - len(goals)} more\n"
     text = (
-        f"You have not logged any progress for {days} days or more on"
+        f"You have not logged any progress for {'a day' if days == 1 else f'{days} days'} or more on"
         f" {'a goal' if count == 1 else f'{count} goals'}"
         + (f":\n\n{listed}\n" if goals else ".\n\n")
         + "Log some progress to continue. To stop these reminders, pause, archive or complete\n"

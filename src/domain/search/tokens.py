@@ -14,7 +14,6 @@ and tokenizers of engines have no effect.
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from itertools import islice
 from unicodedata import normalize
 
@@ -77,10 +76,11 @@ def is_unspaced(character: str) -> bool:
     return found is not None and found["unspaced"] is not None
 
 
-@lru_cache(maxsize=4096)
 def shorten(token: str) -> str:
     """Return the longest start of a token that fits into an encoded token."""
     size = len(_START)
+    if size + 5 * len(token) <= MAX_ENCODED:
+        return token
     for index, character in enumerate(token):
         size += len(_CODES[ord(character)])
         if size > MAX_ENCODED:

@@ -108,7 +108,7 @@ class SlaClockRepository(Protocol):
     """
 
     def add(self, clocks: Sequence[SlaClock]) -> Sequence[SlaClock]:
-        """Insert clocks and return them with their ids, in the same order."""
+        """Insert clocks and return them with their ids in order; Conflict if a cycle exists."""
 
     def replace(self, clocks: Sequence[SlaClock]) -> None:
         """Update clocks; the caller holds the rows of their work items."""

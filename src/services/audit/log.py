@@ -100,11 +100,11 @@ class AuditLog:
     def _erase(self, actor: Actor, user_id: UserId, after_id: int | None) -> tuple[int, int | None]:
         """Erase a batch; the first one (None) also writes the audit entry."""
         with self.store.begin() as tx:
+            step = tx.audit.erase(user_id, after_id=after_id or 0, limit=ERASE_BATCH)
             if after_id is None:
                 user, now = tx.users.get(user_id), self.clock.now()
-                changes = {"personal_data": ["stored", "erased"]}
-                audit_command(tx.audit, actor, "ERASE", "user", user.id, now, changes)
-            step = tx.audit.erase(user_id, after_id=after_id or 0, limit=ERASE_BATCH)
+                changes = {"state": ["stored", "erased"]}
+                audit_command(tx.audit, actor, "ERASE", "personal_data", user.id, now, changes)
         return step.erased, step.next_after
 
     def _scope(self, tx: IdentityTx, actor: Actor) -> AuditScope:

@@ -158,8 +158,7 @@ class DestinationService:
         now = self.clock.now()
         with self.store.begin() as tx:
             lock_version(tx, actor, destination_id, Action.CHANGE_ACCOUNT, versions)
-            delete_destinations(tx, [destination_id], now)
-            audit_command(tx.audit, actor, "DELETE", "destination", destination_id, now)
+            delete_destinations(tx, actor, [destination_id], now)
 
     @retry_on_contention
     def _add(self, actor: Actor, account_id: AccountId, new: NewDestination) -> DestinationView:
@@ -241,7 +240,8 @@ class DestinationService:
             tx.destinations.replace(after)
             if release:
                 tx.jobs.add([release_job(destination_id, now, now)], now)
-            changes = {"version": [before.version, after.version]}
+            names = ("is_active", "version")
+            changes = changed_values(*[{n: getattr(d, n) for n in names} for d in (before, after)])
             audit_command(tx.audit, actor, action, "destination", destination_id, now, changes)
             relations = get_relations_to(tx, actor, after.account_id)
         return self._view(actor, after, relations)
@@ -260,12 +260,16 @@ class DestinationService:
         return DestinationView(destination=destination, secret=secret)
 
 
-def delete_destinations(tx: DeliveryTx, ids: Iterable[DestinationId], now: datetime) -> None:
+def delete_destinations(
+    tx: DeliveryTx, actor: Actor, ids: Iterable[DestinationId], now: datetime
+) -> None:
     """Mark destinations as deleted; jobs cancel their unfinished deliveries."""
     for destination_id in ids:
         destination = tx.destinations.get_for_update(destination_id)
         tx.destinations.replace(destination.delete(now))
         tx.jobs.add([cancel_job(destination_id, now)], now)
+        changes = {"account": [destination.account_id, None], "url": [destination.url, None]}
+        audit_command(tx.audit, actor, "DELETE", "destination", destination_id, now, changes)
 
 
 def lock_version(

@@ -111,7 +111,8 @@ class PublishService:
             event = tx.events.add(evolve(test, created_by=actor.user_id))
             assert event is not None
             (delivery,) = insert_deliveries(tx, [(event, [destination])], now, is_test=True)
-            audit_command(tx.audit, actor, "TEST", "destination", destination.id, now)
+            changes = {"event_id": [None, event.key]}
+            audit_command(tx.audit, actor, "TEST", "destination", destination.id, now, changes)
         return ListedDelivery(delivery=delivery, destination_url=destination.url, data=event.data)
 
     def _make_event(

@@ -159,8 +159,11 @@ class PasswordService:
                     token_version=current.token_version + 1,
                 )
             )
-            tx.sessions.revoke_all(current.id, now)
-            tx.audit.add(account_audit_entry(current, "PASSWORD_RESET", client_info, now))
+            changes = {
+                "is_email_verified": [current.is_email_verified, True],
+                "sessions_ended": [None, tx.sessions.revoke_all(current.id, now)],
+            }
+            tx.audit.add(account_audit_entry(current, "PASSWORD_RESET", client_info, now, changes))
 
     @retry_on_contention
     def _compose_reset_email(

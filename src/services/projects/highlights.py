@@ -5,10 +5,11 @@ from typing import Final
 
 from attrs import frozen
 
-from workbell.domain.search.highlight import MARK, highlight
+from workbell.domain.search.highlight import highlight
 from workbell.domain.search.query import SearchQuery
 from workbell.ports.projects.repository import ProjectsTx, WorkItemView
 
+MARK: Final = "<mark>"
 EXCERPT_LENGTH: Final = 200
 MAX_COMMENTS: Final = 3
 

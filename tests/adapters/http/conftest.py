@@ -54,14 +54,15 @@ from workbell.services.delivery.replay import ReplayService
 from workbell.services.delivery.secrets import DeliverySecrets
 from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
+from workbell.services.goals.preferences import PreferenceService
 from workbell.services.goals.progress import ProgressService
-from workbell.services.goals.reminders import ReminderService
 from workbell.services.goals.summaries import SummaryService
 from workbell.services.goals.timers import TimerService
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.notifications.inbox import NotificationService
 from workbell.services.schedules.commands import ScheduleService
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -358,9 +359,8 @@ def build_api(
         progress=ProgressService(store=store, clock=clock, serializer=FIELDS),
         timers=TimerService(store=store, clock=clock),
         summaries=SummaryService(store=store, cache=cache, clock=clock),
-        reminders=ReminderService(
-            store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
-        ),
+        notifications=NotificationService(store=store, clock=clock),
+        preferences=PreferenceService(store=store, clock=clock, tokens=UnsubscribeTokens([KEY])),
         accounts=accounts,
         members=MemberService(store=store, clock=clock, people=members.users),
         destinations=DestinationService(

@@ -172,6 +172,7 @@ def test_a_pending_email_has_failed_if_its_job_has(store: AnyStore, state: JobSt
     (row,) = add(store, a_row("k", mail_state=MailState.PENDING))
     with store.begin() as tx:
         (job,) = tx.jobs.add([Job(task="t", due_at=NOON, created_at=NOON)], NOON)
+        assert job is not None
         tx.notices.set_mail_jobs({row.id: job.id})
     assert shown(store).mail_state is MailState.PENDING
     with store.begin() as tx:

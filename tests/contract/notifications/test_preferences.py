@@ -32,7 +32,7 @@ def test_preferences_of_many_users_are_read_at_once(store: AnyStore) -> None:
     save(store, BEN, SUMMARY)
     ids = [UserId(number) for number in range(1, 1200)]
     with store.view() as tx:
-        found = tx.preferences.get_many(ids)
+        found = dict(tx.preferences.get_many(ids))
         assert tx.preferences.get_many([]) == {}
     assert list(found) == ids
     assert found.pop(BEN) == SUMMARY

@@ -8,19 +8,14 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbell.domain.errors import Invalid
 from workbell.domain.goals.reminder import (
     IdleGoal,
     ReminderHistory,
     ReminderPreferences,
     ReminderRecipient,
-    check_reminder_time,
     compose_reminder,
-    daily_at,
     idle_cutoff,
     next_reminder,
-    quarter_hours,
-    reminder_key,
 )
 from workbell.domain.identity.user import UserId
 
@@ -128,25 +123,6 @@ def test_the_idle_cutoff_includes_every_due_goal() -> None:
     assert idle_cutoff(NOON, 1) == NOON
 
 
-@pytest.mark.parametrize(
-    "at", [time(7, 10), time(7, 15, 1), time(7, 15, 0, 1), time(7, 0, tzinfo=UTC)]
-)
-def test_other_times_than_quarter_hours_are_rejected(at: time) -> None:
-    with pytest.raises(Invalid, match="reminder_time"):
-        check_reminder_time(at)
-
-
-def test_quarter_hours_and_no_time_are_accepted() -> None:
-    check_reminder_time(time(23, 45))
-    check_reminder_time(None)
-
-
-def test_the_rules_fire_at_local_times_and_at_every_quarter_hour() -> None:
-    daily = daily_at(time(0, 0), "Asia/Kolkata")
-    assert (daily.line, daily.zone) == ("0 0 * * *", "Asia/Kolkata")
-    assert (quarter_hours().line, quarter_hours().zone) == ("*/15 * * * *", "UTC")
-
-
 def test_an_email_lists_each_goal_on_its_own_line() -> None:
     subject, text = compose_reminder(["Learn\n Rust", "Piano"], 2, 7)
     assert subject == "2 of your goals are waiting"
@@ -160,7 +136,3 @@ def test_an_email_is_limited_in_length_and_names_are_optional() -> None:
     subject, text = compose_reminder([], 1, 7)
     assert subject == "Your goal is waiting"
     assert "on a goal.\n\nLog some" in text
-
-
-def test_an_email_has_one_idempotency_key_per_day() -> None:
-    assert reminder_key(UserId(7), SINCE) == "reminder:7:2026-11-01"

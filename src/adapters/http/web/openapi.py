@@ -49,6 +49,10 @@ HEADERS: Mapping[str, tuple[str, str]] = {
         "The ETag of the version to change. A stale one is rejected with 412.",
         '"v3"',
     ),
+    "If-None-Match": (
+        "The ETag of a stored response. If it is still current, the response is 304.",
+        '"v3-6f1ed002ab559585"',
+    ),
 }
 ACCESS: Mapping[Access, str] = {
     Access.ANYONE: "No authentication required.",
@@ -258,6 +262,7 @@ def _parameters(operation: AnyOperation, components: Components) -> list[Schema]
     for name, is_used in (
         ("Idempotency-Key", operation.idempotent),
         ("If-Match", operation.etag and operation.method != "GET"),
+        ("If-None-Match", operation.etag and operation.method == "GET"),
     ):
         if is_used:
             description, example = HEADERS[name]
@@ -315,6 +320,8 @@ def _responses(operation: AnyOperation, components: Components) -> Schema:
         if status in {201, 202} and operation.access is not Access.ANYONE:
             response["headers"] = {"Location": {"schema": {"type": "string"}}}
         responses[str(status)] = response
+    if operation.etag and operation.method == "GET":
+        responses["304"] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
     for status in operation.error_statuses:
         problem = _problem_name(operation, status)
         responses.setdefault(str(status), _problem(HTTPStatus(status).phrase, problem))

@@ -155,6 +155,9 @@ class MemorySlaClockRepository:
         """Insert clocks and return them with their ids, in the same order."""
         added = [evolve(one, id=ClockId(self._tables.sla_clocks.next_id())) for one in clocks]
         for clock in added:
+            cycles = self.of_items([clock.work_item_id])
+            if any((one.kind, one.cycle) == (clock.kind, clock.cycle) for one in cycles):
+                raise Conflict("The clock has this cycle already.")
             self._put(clock)
         return added
 
@@ -190,7 +193,7 @@ class MemorySlaClockRepository:
     ) -> Sequence[WorkItemId]:
         """Return items of a project that have open clocks, by id, after an id."""
         ids = {
-            WorkItemId(clock.work_item_id)
+            clock.work_item_id
             for clock in self._tables.sla_clocks
             if clock.project_id == project_id and clock.work_item_id > after and clock.phase.is_open
         }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Boolean, Connection, Table
+from sqlalchemy import Boolean, Dialect, Table
 
 from workbell.adapters.sql.database.column_types import (
     JsonText,
@@ -34,10 +34,10 @@ class RowReader:
 
         return cls(names, of_type(UtcDateTime), of_type(Boolean), of_type(JsonText))
 
-    def read(self, db: Connection, row: Sequence[Any]) -> dict[str, Any]:
+    def read(self, dialect: Dialect, row: Sequence[Any]) -> dict[str, Any]:
         """Return a row's values by column name."""
         values = dict(zip(self.names, row, strict=True))
-        read_time = instant_reader(db.dialect)
+        read_time = instant_reader(dialect)
         for name in self._times:
             values[name] = read_time(values[name])
         for name in self._flags:

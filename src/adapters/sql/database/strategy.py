@@ -30,7 +30,7 @@ FireTicks: TypeAlias = Callable[
     [Connection, Task, Sequence[FastPathStep], datetime, set[str]], list[FastPathStep]
 ]
 AdvanceByOne: TypeAlias = Callable[[Connection, Sequence[FastPathStep]], None]
-InsertSchedule: TypeAlias = Callable[[Connection, Schedule], int]
+InsertSchedule: TypeAlias = Callable[[Connection, Schedule, int | None], int | None]
 InsertEvent: TypeAlias = Callable[[Connection, Event], int | None]
 InsertDeliveries: TypeAlias = Callable[[Connection, Sequence[Delivery]], Sequence[int]]
 IsAmong: TypeAlias = Callable[[Any, str], ColumnElement[bool]]
@@ -46,7 +46,8 @@ class Strategy:
     Attributes:
         insert_jobs: Insert rows unless their keys exist; return None for each skipped row.
         write_settlements: Write accepted outcomes and their attempts.
-        insert_schedule: Insert a schedule and return its id.
+        insert_schedule: Insert a schedule and return its id; None if its owner has as
+            many active schedules as the last argument allows.
         advance_by_one: Move schedules past one tick each.
         insert_event: Insert an event and return its id; None if its key exists.
         insert_deliveries: Insert deliveries and return their ids, in the same order.

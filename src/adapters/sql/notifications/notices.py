@@ -160,7 +160,7 @@ class SqlNoticeRepository:
         found: dict[tuple[str, str, int], int] = {}
         for part in chunks(new):
             rows = self._db.execute(statement, [_values(row) for row in part])
-            found |= {(kind, key, user): id_ for kind, key, user, id_ in rows}
+            found |= {(row.kind, row.key, row.user_id): row.id for row in rows}
         return found
 
     def _insert_each(self, new: Sequence[Notification]) -> dict[tuple[str, str, int], int]:

@@ -25,7 +25,7 @@ search_documents = Table(
         mysql_prefix="FULLTEXT",
         mariadb_prefix="FULLTEXT",
         info={"mysql": True},
-    ),
+    ).ddl_if(dialect="mysql"),
     postgresql_with={"toast_tuple_target": 128},
 )
 """One row per work item; its id is that of the item."""

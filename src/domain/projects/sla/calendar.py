@@ -18,6 +18,7 @@ from workbell.domain.cron.time_zones import (
     to_minutes,
 )
 from workbell.domain.errors import Invalid
+from workbell.domain.projects.project import ProjectId
 
 CalendarId = NewType("CalendarId", int)
 CalendarName = Annotated[str, Constraints(min_length=1, max_length=100, example="Office")]
@@ -94,7 +95,7 @@ class BusinessCalendar:
     """Named business hours of a project; every change raises `version`."""
 
     id: CalendarId = CalendarId(0)
-    project_id: int
+    project_id: ProjectId
     name: str
     hours: BusinessHours
     created_at: datetime

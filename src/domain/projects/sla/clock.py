@@ -7,7 +7,9 @@ from typing import Final, NewType
 
 from attrs import evolve, frozen
 
+from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.sla.calendar import BusinessHours, business_add, business_between
+from workbell.domain.projects.work_item import WorkItemId
 
 ClockId = NewType("ClockId", int)
 
@@ -123,8 +125,8 @@ class SlaClock:
     """
 
     id: ClockId = ClockId(0)
-    work_item_id: int
-    project_id: int
+    work_item_id: WorkItemId
+    project_id: ProjectId
     kind: ClockKind
     cycle: int = 1
     phase: ClockPhase

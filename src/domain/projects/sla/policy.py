@@ -9,6 +9,7 @@ from attrs import Factory, evolve, frozen
 
 from workbell.domain.constraints import NOT_BLANK, Constraints
 from workbell.domain.errors import Conflict, Invalid
+from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.sla.calendar import BusinessHours, CalendarId
 from workbell.domain.projects.sla.clock import ClockKind, ClockRules
 from workbell.domain.projects.work_item import WorkItemPriority, WorkItemStatus
@@ -147,7 +148,7 @@ class SlaPolicy:
     """
 
     id: PolicyId = PolicyId(0)
-    project_id: int
+    project_id: ProjectId
     name: str
     is_active: bool = True
     calendar_id: CalendarId | None = None

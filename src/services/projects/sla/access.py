@@ -36,7 +36,7 @@ def get_calendar(
     scope = get_reading_scope(actor)
     calendar = tx.sla_calendars.get(scope, calendar_id)
     is_write = action is not Action.READ_PROJECT
-    get_project(tx, actor, ProjectId(calendar.project_id), action, lock=is_write)
+    get_project(tx, actor, calendar.project_id, action, lock=is_write)
     return tx.sla_calendars.get(scope, calendar_id) if is_write else calendar
 
 
@@ -46,7 +46,7 @@ def get_policy(tx: ProjectsTx, actor: Actor, policy_id: PolicyId, action: Action
     scope = get_reading_scope(actor)
     policy = tx.sla_policies.get(scope, policy_id)
     is_write = action is not Action.READ_PROJECT
-    get_project(tx, actor, ProjectId(policy.project_id), action, lock=is_write)
+    get_project(tx, actor, policy.project_id, action, lock=is_write)
     return tx.sla_policies.get(scope, policy_id) if is_write else policy
 
 

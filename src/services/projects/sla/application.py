@@ -7,7 +7,6 @@ from attrs import frozen
 from workbell.domain.errors import Conflict
 from workbell.domain.identity.actor import ALL_OWNERS, Actor
 from workbell.domain.identity.permissions import Action
-from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.sla.clock import ClockKind
 from workbell.domain.projects.sla.policy import PolicyId
 from workbell.domain.projects.work_item import WorkItemId
@@ -63,7 +62,7 @@ class PolicyApplication:
             policy = get_policy(tx, actor, policy_id, Action.MANAGE_SLA)
             if not policy.is_active:
                 raise Conflict(f"SLA policy {policy_id} is not active.")
-            project_id = ProjectId(policy.project_id)
+            project_id = policy.project_id
             if after == _START:
                 changes = {"applied_version": [None, policy.version]}
                 audit_command(
@@ -81,9 +80,7 @@ class PolicyApplication:
                 change
                 for clock in clocks
                 if clock.kind is not ClockKind.DUE and clock.pins != pins
-                for change in move_to_policy(
-                    items[WorkItemId(clock.work_item_id)], clock, pins, versions, now
-                )
+                for change in move_to_policy(items[clock.work_item_id], clock, pins, versions, now)
             ]
             self.recorder.record(tx, items, clocks, moved, versions, now)
             return len(moved), ids[-1] if len(ids) == BATCH else None

@@ -99,7 +99,7 @@ class CalendarService:
         """Raise NotFound or NotAllowed unless the actor may change a calendar."""
         with self.store.view() as tx:
             calendar = tx.sla_calendars.get(get_reading_scope(actor), calendar_id)
-            check_relation(tx, actor, ProjectId(calendar.project_id), Action.MANAGE_SLA)
+            check_relation(tx, actor, calendar.project_id, Action.MANAGE_SLA)
 
     @retry_on_contention
     def change(

@@ -119,7 +119,7 @@ class PolicyService:
         """Raise NotFound or NotAllowed unless the actor may change a policy."""
         with self.store.view() as tx:
             policy = tx.sla_policies.get(get_reading_scope(actor), policy_id)
-            check_relation(tx, actor, ProjectId(policy.project_id), Action.MANAGE_SLA)
+            check_relation(tx, actor, policy.project_id, Action.MANAGE_SLA)
 
     @retry_on_contention
     def change(
@@ -189,6 +189,6 @@ def _check_uses(tx: ProjectsTx, policy: SlaPolicy) -> None:
             calendar = None
         if calendar is None or calendar.project_id != policy.project_id:
             raise Invalid.field("calendar", "is not a calendar of the project")
-    active = tx.sla_policies.find_active(ProjectId(policy.project_id))
+    active = tx.sla_policies.find_active(policy.project_id)
     if policy.is_active and active is not None and active.id != policy.id:
         raise OtherPolicyActive(f"SLA policy {active.id} of the project is active.")

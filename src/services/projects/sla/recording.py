@@ -82,7 +82,7 @@ class ClockRecorder:
         members: dict[ProjectId, Mapping[UserId, ProjectRole]] = {}
         notices: list[Notice] = []
         for change in stored:
-            item = items.get(WorkItemId(change.clock.work_item_id))
+            item = items.get(change.clock.work_item_id)
             if item is None or not change.events:
                 continue
             steps = versions.terms(change.clock.pins).escalation

@@ -98,6 +98,8 @@ ROUTES: Mapping[Action, str] = {
     Action.READ_AUDIT: "list_audit_entries",
     Action.VERIFY_AUDIT: "verify_audit_log list_audit_checkpoints",
     Action.ERASE_PERSONAL_DATA: "erase_personal_data",
+    Action.READ_NOTIFICATIONS: "list_notifications",
+    Action.CHANGE_NOTIFICATIONS: "mark_notifications_read",
     Action.READ_GOALS: """
         list_goals get_goal list_goal_progress get_progress list_progress export_progress get_quota
         get_weekly_summary get_weekly_summary_of_goal get_monthly_summary

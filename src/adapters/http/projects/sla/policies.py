@@ -7,7 +7,7 @@ from attrs import frozen
 
 from workbell.adapters.http.projects.sla.views import (
     AppliedBody,
-    PolicyBody,
+    SlaPolicyBody,
     TaskSlaBody,
     clock_body,
     policy_body,
@@ -124,22 +124,22 @@ def operations(routes: PolicyRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=BASE, name="list_sla_policies",
             summary="List SLA policies.", handler=routes.list,
-            query=PolicyQuery, responses={200: ListOf(PolicyBody)}, errors=(404,), **style,
+            query=PolicyQuery, responses={200: ListOf(SlaPolicyBody)}, errors=(404,), **style,
         ),
         Operation(
             method="POST", path=BASE, name="create_sla_policy",
             summary="Create an SLA policy of a project, of which one may be active.",
-            handler=routes.create, request=NewPolicy, responses={201: PolicyBody}, errors=(409,),
+            handler=routes.create, request=NewPolicy, responses={201: SlaPolicyBody}, errors=(409,),
             **style,
         ),
         Operation(
             method="GET", path=ONE, name="get_sla_policy", summary="Get an SLA policy.",
-            handler=routes.get, responses={200: PolicyBody}, etag=True, **style,
+            handler=routes.get, responses={200: SlaPolicyBody}, etag=True, **style,
         ),
         PartialOperation(
             method="PATCH", path=ONE, name="change_sla_policy",
             summary="Change a policy; open clocks keep their version until it is applied.",
-            handler=routes.change, request=NewPolicy, responses={200: PolicyBody}, **managed,
+            handler=routes.change, request=NewPolicy, responses={200: SlaPolicyBody}, **managed,
         ),
         Operation(
             method="DELETE", path=ONE, name="delete_sla_policy",

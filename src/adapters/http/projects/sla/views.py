@@ -53,7 +53,7 @@ class CalendarBody:
 
 
 @frozen(kw_only=True, slots=False)
-class PolicyBody:
+class SlaPolicyBody:
     """The service level of a project; `calendar` is null if all time counts."""
 
     id: int
@@ -119,11 +119,11 @@ def calendar_body(calendar: BusinessCalendar) -> CalendarBody:
     )
 
 
-def policy_body(policy: SlaPolicy) -> PolicyBody:
+def policy_body(policy: SlaPolicy) -> SlaPolicyBody:
     """Return the body of a policy."""
     terms = policy.terms
     return copy_fields(
-        PolicyBody,
+        SlaPolicyBody,
         policy,
         project=policy.project_id,
         calendar=policy.calendar_id,

@@ -159,5 +159,8 @@ class SqlSlaClockRepository:
         return [event_from_row(_EVENT_READER.read(self._db, row)) for row in rows]
 
     def _add(self, clock: SlaClock) -> SlaClock:
-        result = self._db.execute(insert(clocks), clock_values(clock))
+        try:
+            result = self._db.execute(insert(clocks), clock_values(clock))
+        except IntegrityError as error:
+            raise Conflict("The clock has this cycle already.") from error
         return evolve(clock, id=ClockId(inserted_id(result)))
