@@ -16,7 +16,7 @@ settings.load_profile("workbell")
 @pytest.fixture(autouse=True, scope="session")
 def _uncached_loggers() -> Iterator[None]:
     """
-    Let no logger cache its configuration.
+    Let no logger cache its configuration, or print local variables.
 
     A test that runs a command configures logging; otherwise loggers that it
     uses would ignore `capture_logs` in later tests of the process.
@@ -27,6 +27,8 @@ def _uncached_loggers() -> Iterator[None]:
         options["cache_logger_on_first_use"] = False
         configure(**options)
 
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    configure_uncached(processors=[*structlog.get_config()["processors"][:-1], plain])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(structlog, "configure", configure_uncached)
         yield

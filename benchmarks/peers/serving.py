@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -68,7 +68,10 @@ def measure_http(peer: str, settings: Settings, seconds: int) -> dict[str, float
 def _processor_seconds() -> float:
     """Return the CPU seconds of our child processes, except the load generator."""
     ticks, ours = 0, {os.getpid()}
-    stats = [path.read_text().rpartition(")") for path in Path("/proc").glob("[0-9]*/stat")]
+    stats = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # a process ended after it was listed
+            stats.append(path.read_text().rpartition(")"))
     fields = [(int(head.split()[0]), "wrk" in head, tail.split()) for head, _, tail in stats]
     for pid, is_load, rest in sorted(fields):
         if int(rest[1]) in ours and not is_load:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sized
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,9 @@ MAX_TEXT = 10_000
 
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 """The range of integers that every store supports (64 bits)."""
+
+NOT_BLANK = r"[\s\S]*\S[\s\S]*"
+"""The pattern of a text with at least one visible character."""
 
 COUNT_CAP = 10_000
 """Lists count at most this many rows; larger totals are reported as capped."""
@@ -46,22 +50,22 @@ class Constraints:
         """Yield what is wrong with a value of the right type: "must be ..."."""
         if isinstance(value, Sized):
             yield from self._length_problems(value)
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float | Decimal):
             if self.ge is not None and value < self.ge:
                 yield f"must be at least {_format_number(self.ge)}"
             if self.le is not None and value > self.le:
                 yield f"must be at most {_format_number(self.le)}"
 
     def _length_problems(self, value: Sized) -> Iterator[str]:
-        unit = "characters" if isinstance(value, str) else "entries"
+        one, many = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
         length = len(value)
         if self.min_length is not None and length < self.min_length:
             if self.min_length == 1:
                 yield "must not be empty"
             else:
-                yield f"must have at least {self.min_length:,} {unit}"
+                yield f"must have at least {self.min_length:,} {many}"
         if self.max_length is not None and length > self.max_length:
-            yield f"must have at most {self.max_length:,} {unit}"
+            yield f"must have at most {self.max_length:,} {one if self.max_length == 1 else many}"
         elif isinstance(value, str) and not self._matches(value):
             yield self.hint or f"must match {self.pattern}"
 

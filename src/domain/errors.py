@@ -8,6 +8,7 @@ Unavailable 503.
 """
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import ClassVar
 
 
@@ -50,8 +51,9 @@ class Invalid(WorkbellError):
             path: list(messages) for path, messages in (field_errors or {}).items()
         }
         if not detail and self.field_errors:
-            path, messages = next(iter(self.field_errors.items()))
-            detail = f"{path}: {messages[0]}" if path else messages[0]
+            path, (detail, *_) = next(iter(self.field_errors.items()))
+            if path and not detail.startswith(f"{path} "):
+                detail = f"{path}: {detail}"
         super().__init__(detail)
 
     @classmethod
@@ -122,7 +124,9 @@ class Throttled(WorkbellError):
     code = "throttled"
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(f"Too many requests; retry in {retry_after:.0f} seconds.")
+        seconds = max(1, ceil(retry_after))
+        unit = "second" if seconds == 1 else "seconds"
+        super().__init__(f"Too many requests; retry in {seconds} {unit}.")
         self.retry_after = retry_after
 
 

@@ -92,7 +92,7 @@ class RateLimiting:
     def undo_login_failure(self, account: str, policy: Policy = LOGIN_FAILURES) -> None:
         """Undo one `count_login_failure` after a successful login."""
         with self.store.begin() as tx:
-            tx.quotas.refund(RateLimitKey(policy, account))
+            refund_login_failure(tx, account, policy)
 
     def verify_counting_failures(
         self, account: str, verify: Callable[[], bool], policy: Policy = LOGIN_FAILURES
@@ -103,14 +103,26 @@ class RateLimiting:
         The failure is counted before `verify` runs, and undone if `verify` returns
         True or raises. Raises `RateLimited` after too many failures.
         """
+        right = self.verify_counted(account, verify, policy)
+        if right:
+            self.undo_login_failure(account, policy)
+        return right
+
+    def verify_counted(
+        self, account: str, verify: Callable[[], bool], policy: Policy = LOGIN_FAILURES
+    ) -> bool:
+        """
+        As `verify_counting_failures`, but True leaves the failure to the caller.
+
+        The caller undoes it in its own transaction by `refund_login_failure`, or
+        by `undo_login_failure`.
+        """
         self.count_login_failure(account, policy)
-        right: bool | None = None
         try:
-            right = verify()
-        finally:
-            if right is not False:
-                self.undo_login_failure(account, policy)
-        return right is True
+            return verify()
+        except BaseException:
+            self.undo_login_failure(account, policy)
+            raise
 
     @retry_on_contention
     def prune(self) -> int:
@@ -137,6 +149,11 @@ def _check_allowed(decisions: Sequence[Decision]) -> Sequence[Decision]:
     if all(each.allowed for each in decisions):
         return decisions
     raise RateLimited(decisions)
+
+
+def refund_login_failure(tx: RateLimitTx, account: str, policy: Policy = LOGIN_FAILURES) -> None:
+    """Undo one `count_login_failure` within the caller's transaction."""
+    tx.quotas.refund(RateLimitKey(policy, account))
 
 
 def known_address(tx: IdentityTx, user: User | None, address: str) -> str:

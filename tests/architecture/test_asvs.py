@@ -22,9 +22,9 @@ from workbell.domain.identity.user import User
 from workbell.domain.rate_limits import policy as rate_limits
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
-from workbell.services.goals.reminders import UNSUBSCRIBE
 from workbell.services.identity import actor_cache as recent
 from workbell.services.identity.login import LoginService
+from workbell.services.notifications.mail import UNSUBSCRIBE
 
 ROOT = Path(__file__).parents[2]
 SECURITY = ROOT / "docs" / "security"

@@ -24,6 +24,19 @@ def test_every_fault_has_a_result_or_a_test() -> None:
     assert named and [name for name in named if not (PAGE.parents[1] / name).exists()] == []
 
 
+def test_every_guarantee_of_delivery_names_tests_that_exist() -> None:
+    section = PAGE.read_text().partition("## Delivery of events\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 10
+    for row in rows:
+        proofs = re.findall(r"`(tests/[\w/.]+)`: ((?:`test_\w+`(?:, )?)+)", row)
+        assert proofs, row
+        for file, names in proofs:
+            source = (PAGE.parents[1] / file).read_text()
+            for name in re.findall(r"\w+", names):
+                assert f"def {name}(" in source, (file, name)
+
+
 def test_no_job_was_lost_or_doubled() -> None:
     rows = json.loads((RESULTS / "faults.json").read_text())["rows"]
     assert {row["database"] for row in rows} == {"sqlite", "postgresql", "mariadb"}

@@ -16,6 +16,8 @@ from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.delivery.repository import DeliveryTx
 from workbell.ports.goals.reminders import RemindersTx
 from workbell.ports.jobs.repository import Waker
+from workbell.ports.projects.repository import ProjectsTx
+from workbell.ports.rate_limits import RateLimitTx
 from workbell.ports.store import Health, Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -40,7 +42,7 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-class Tx(RemindersTx, DeliveryTx, Protocol):
+class Tx(RemindersTx, DeliveryTx, ProjectsTx, RateLimitTx, Protocol):
     """Everything that a transaction offers."""
 
 

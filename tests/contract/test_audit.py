@@ -1,11 +1,14 @@
 """The audit trail."""
 
 from contextlib import suppress
+from typing import Any
 
+import pytest
 from attrs import evolve
 
 from tests.contract.factories import ALICE, NOON, AnyStore, after
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
+from workbell.domain.audit.query import AuditFilter, AuditScope
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import UserId
 
@@ -78,3 +81,66 @@ def test_entries_of_one_object_are_found(store: AnyStore) -> None:
         assert [entry.action for entry in tx.audit.list_for_object("schedule", "1", limit=1)] == [
             "A3"
         ]
+
+
+BOB = UserId(9)
+ENTRIES = [
+    (ALICE, "CREATE", "task", "1", 7),
+    (BOB, "UPDATE", "task", "1", 7),
+    (BOB, "UPDATE", "task", "2", 8),
+    (BOB, "CREATE", "job", "1", None),
+    (ALICE, "DELETE", "task", "1", 7),
+]
+
+
+def list_entries(store: AnyStore, **filters: Any) -> list[int]:
+    """Return which of ENTRIES are listed."""
+    scope, before_id = filters.pop("scope", None), filters.pop("before_id", None)
+    with store.view() as tx:
+        page = tx.audit.list_page(AuditFilter(**filters), scope=scope, before_id=before_id)
+        assert [each.id for each in page] == sorted((each.id for each in page), reverse=True)
+        return [each.changes["n"][1] for each in page]
+
+
+@pytest.fixture
+def log(store: AnyStore) -> AnyStore:
+    with store.begin() as tx:
+        for n, (user, action, model, object_id, project) in enumerate(ENTRIES):
+            entry = AuditEntry(
+                user_id=user,
+                action=action,
+                model_name=model,
+                object_id=object_id,
+                project_id=project,
+                changes={"n": [None, n]},
+                at=after(n * 7200),
+            )
+            tx.audit.add(entry)
+    return store
+
+
+def test_a_page_has_the_entries_that_match_every_filter(log: AnyStore) -> None:
+    assert list_entries(log) == [4, 3, 2, 1, 0]
+    assert list_entries(log, user_id=BOB) == [3, 2, 1]
+    assert list_entries(log, action="UPDATE", user_id=ALICE) == []
+    assert list_entries(log, model_name="task", object_id="1") == [4, 1, 0]
+    assert list_entries(log, project_id=7, action="CREATE") == [0]
+    assert list_entries(log, date_from=after(7200), date_to=after(21600)) == [3, 2, 1]
+    assert list_entries(log, date_from=after(7201), model_name="task") == [4, 2]
+    assert list_entries(log, date_to=after(-1)) == []
+    assert list_entries(log, date_from=after(99999)) == []
+
+
+def test_a_scope_has_ones_own_entries_and_those_of_some_projects_once(log: AnyStore) -> None:
+    assert list_entries(log, scope=AuditScope(user_id=ALICE)) == [4, 0]
+    assert list_entries(log, scope=AuditScope(user_id=ALICE, project_ids=[7])) == [4, 1, 0]
+    scope = AuditScope(user_id=ALICE, project_ids=[7, 8])
+    assert list_entries(log, scope=scope) == [4, 2, 1, 0]
+    assert list_entries(log, scope=scope, user_id=BOB) == [2, 1]
+    assert list_entries(log, scope=AuditScope(user_id=UserId(3))) == []
+
+
+def test_pages_follow_one_another(log: AnyStore) -> None:
+    with log.view() as tx:
+        first = tx.audit.list_page(AuditFilter(model_name="task"), limit=2)
+    assert list_entries(log, model_name="task", before_id=first[-1].id) == [1, 0]

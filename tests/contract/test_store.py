@@ -28,7 +28,7 @@ from tests.contract.factories import (
     switch,
     write,
 )
-from workbell.domain.errors import NotFound, Unavailable
+from workbell.domain.errors import LimitReached, NotFound, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import Outcome
 from workbell.ports.jobs.repository import JobFilter
@@ -255,6 +255,23 @@ def test_counting_under_a_lock_has_no_race(store: AnyStore) -> None:
                 return False
             tx.schedules.add(a_schedule(owner=owner))
             return True
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sum(pool.map(create, range(24))) == 5
+    with store.view() as tx:
+        assert tx.schedules.count_active(owner, limit=9) == 5
+
+
+def test_inserts_below_a_limit_under_a_lock_have_no_race(store: AnyStore) -> None:
+    """24 threads, 5 created, 19 refused."""
+    with store.begin() as tx:
+        owner = tx.users.add(a_user()).id
+
+    def create(_: int) -> bool:
+        with suppress(LimitReached), store.begin() as tx:
+            tx.users.get_for_update(owner)
+            return tx.schedules.add(a_schedule(owner=owner), active_limit=5).is_active
+        return False
 
     with ThreadPoolExecutor(12) as pool:
         assert sum(pool.map(create, range(24))) == 5

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import UserId
 

@@ -48,6 +48,11 @@ def test_an_invalid_field_is_named_in_the_detail() -> None:
     assert error.field_errors == {"parameters.to": ["must not be empty", "must be text"]}
 
 
+def test_a_message_that_begins_with_its_field_does_not_repeat_it() -> None:
+    assert Invalid.field("since", "since must be a date-time").detail == "since must be a date-time"
+    assert Invalid.field("a", "at most 5").detail == "a: at most 5"
+
+
 def test_an_error_of_the_whole_value_has_an_empty_path() -> None:
     assert Invalid(field_errors={"": ["must be an object"]}).detail == "must be an object"
     assert Invalid("no").field_errors == {}
@@ -67,7 +72,8 @@ def test_a_reached_limit_has_its_usage() -> None:
 
 
 def test_errors_to_retry_say_after_how_long() -> None:
-    assert Throttled(2.4).detail == "Too many requests; retry in 2 seconds."
+    assert Throttled(2.4).detail == "Too many requests; retry in 3 seconds."
+    assert Throttled(0.1).detail == "Too many requests; retry in 1 second."
     assert Throttled(2.4).retry_after == 2.4
     assert Unavailable().retry_after == 1.0
 

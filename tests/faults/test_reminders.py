@@ -51,7 +51,8 @@ def test_a_reminder_run_killed_three_times_emails_each_user_once(tmp_path: Path)
         found = tx.jobs.find(
             ALL_OWNERS, JobFilter(origins=[JobOrigin.REMINDER]), limit=2 * USERS
         )  # fmt: skip
-    emails_by_user = Counter(job.parameters["user_id"] for job in found)
+        rows = [tx.notices.get_for_update(job.parameters["notification"]) for job in found]
+    emails_by_user = Counter(row.user_id for row in rows)
     assert set(emails_by_user.values()) == {1}
     assert len(emails_by_user) == USERS
     application.close()

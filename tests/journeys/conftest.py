@@ -108,9 +108,7 @@ def open_service(folder: Path, **settings: Any) -> Iterator[Client]:
             port=0,
             admin_password="correct-horse-battery",
             worker_threads=2,
-            rate_limit_anon=None,
-            rate_limit_login=None,
-            **settings,
+            **{"rate_limit_anon": None, "rate_limit_login": None, **settings},
         )
     )
     application.migrate_and_register()

@@ -11,13 +11,14 @@ from attrs import evolve
 import workbell
 from tests.contract.factories import ManualClock
 from workbell.domain.goals.goal import Category
-from workbell.domain.goals.reminder import Preferences
+from workbell.domain.goals.reminder import ReminderPreferences
 from workbell.domain.identity.actor import SYSTEM, Actor, ClientInfo
 from workbell.domain.identity.registration import Registration
 from workbell.entrypoints.library.client import Client
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.goals.commands import NewGoal
+from workbell.services.goals.preferences import Preferences
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MIDNIGHT_IN_KOLKATA = datetime(2030, 1, 7, 18, 30, tzinfo=UTC)
@@ -68,20 +69,21 @@ def test_a_goal_is_reminded_of_once_until_its_owner_unsubscribes(tmp_path: Path)
         assert first["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
         token = str(first["List-Unsubscribe"]).strip("<>").rpartition("/")[2]
-        application.reminders.unsubscribe(token, ClientInfo())
+        application.notices.preferences.unsubscribe(token, ClientInfo())
         clock.at += timedelta(days=15)
         client.run_until_idle()
         assert [each["To"] for each in reminders(tmp_path)[2:]] == ["bob@example.org"]
 
-        application.reminders.save_preferences(ann, Preferences(reminder_time=time(7, 30)))
+        wanted = Preferences(reminders=ReminderPreferences(reminder_time=time(7, 30)))
+        application.notices.preferences.save(ann, wanted)
         clock.at = datetime(2030, 1, 25, 7, 31, tzinfo=UTC)
         client.run_until_idle()
         assert reminders(tmp_path)[-1]["To"] == "ann@example.org"
         assert len(reminders(tmp_path)) == 4
 
         found, count = application.schedules.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
-        daily, own = found
-        assert count == 2
+        daily, own, summaries = found
+        assert (count, summaries.name) == (3, "Daily summaries")
         assert (daily.cron_line, daily.zone, own.cron_line) == (
             "0 0 * * *",
             "Asia/Kolkata",

@@ -8,13 +8,13 @@ from tests.services.registration import CLIENT, Clock, FixedRandomness, Hasher, 
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.session import Session
 from workbell.domain.identity.user import User
 from workbell.ports.system import Randomness
-from workbell.services.audit import AuditBurstFilter
+from workbell.services.audit.entries import AuditBurstFilter
 from workbell.services.identity.api_keys import ApiKeyService
 from workbell.services.identity.login import LoginService, TokenLogin
 from workbell.services.identity.passwords import PasswordService

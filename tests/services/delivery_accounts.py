@@ -9,7 +9,7 @@ from tests.services.accounts import AccountFixture, make_accounts
 from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.delivery.account import Account
 from workbell.domain.delivery.delivery import SendResult
 from workbell.domain.delivery.destination import Destination, DestinationId

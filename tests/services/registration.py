@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from workbell.adapters.memory.store import MemoryStore
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import WorkbellError
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.registration import Registration

@@ -6,28 +6,23 @@ import pytest
 
 from tests.services.accounts import make_accounts
 from tests.services.registration import CLIENT, NOON
-from workbell.domain.audit import AuditEntry
+from workbell.adapters.memory.audit import MemoryAuditRepository
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.user import WrongCredentials
-from workbell.services.audit import MAX_KEYS, AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import MAX_KEYS, AuditBurstFilter, account_audit_entry
 
 pytestmark = pytest.mark.unit
 
 
-class Trail:
+class Trail(MemoryAuditRepository):
     def __init__(self) -> None:
-        self.entries: list[AuditEntry] = []
+        super().__init__(Tables())
 
-    def add(self, entry: AuditEntry) -> None:
-        self.entries.append(entry)
-
-    def latest(self, *, before: int | None = None, limit: int = 20) -> list[AuditEntry]:
-        return self.entries
-
-    def list_for_object(
-        self, model_name: str, object_id: str, *, limit: int = 100
-    ) -> list[AuditEntry]:
-        return []
+    @property
+    def entries(self) -> list[AuditEntry]:
+        return list(self.latest(limit=1000))[::-1]
 
 
 def test_repeats_are_one_entry_a_minute_and_the_next_has_their_number() -> None:
@@ -54,7 +49,7 @@ def test_repeats_are_counted_per_address_and_action() -> None:
 
 def test_the_number_of_watched_keys_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_KEYS == 10_000
-    monkeypatch.setattr("workbell.services.audit.MAX_KEYS", 2)
+    monkeypatch.setattr("workbell.services.audit.entries.MAX_KEYS", 2)
     burst_filter, trail = AuditBurstFilter(), Trail()
     for action in ("A", "B", "C", "A"):
         burst_filter.add(trail, account_audit_entry(None, action, CLIENT, NOON))

@@ -92,17 +92,19 @@ class DeliveryTasks:
         return {"closed": self.cancellation.close(delivery_id, parameters.turn, parameters.error)}
 
     def tasks(self) -> Sequence[Task]:
-        """Return the tasks."""
+        """Return the tasks; deliveries depend on the jobs that cannot be cancelled."""
+        fixed: dict[str, Any] = {"is_cancellable": False}
+        of_destination = DestinationParameters
         return (
             _task(SEND_TASK, "Send Delivery", SendParameters, self.send),
-            _task(RELEASE_TASK, "Release Deliveries", DestinationParameters, self.release),
-            _task(CANCEL_TASK, "Cancel Deliveries", DestinationParameters, self.cancel),
+            _task(RELEASE_TASK, "Release Deliveries", of_destination, self.release, **fixed),
+            _task(CANCEL_TASK, "Cancel Deliveries", of_destination, self.cancel, **fixed),
             _task(REPLAY_TASK, "Replay Deliveries", ReplayParameters, self.replay),
-            _task(CLOSE_TASK, "Close Delivery", CloseParameters, self.close),
+            _task(CLOSE_TASK, "Close Delivery", CloseParameters, self.close, **fixed),
         )
 
 
-def _task(key: str, name: str, parameters: type, body: Body) -> Task:
+def _task(key: str, name: str, parameters: type, body: Body, **fields: Any) -> Task:
     return Task(
         key=key,
         name=name,
@@ -112,4 +114,5 @@ def _task(key: str, name: str, parameters: type, body: Body) -> Task:
         max_attempts=LOST_ATTEMPTS,
         timeout_seconds=TIMEOUT_SECONDS,
         is_internal=True,
+        **fields,
     )

@@ -11,7 +11,7 @@ from workbell.domain.jobs.attempt import Claim, Settlement
 @define(eq=False)
 class CommitGroup:
     """
-    Threads that share a transaction, and the settlements that it commits.
+    Threads that claim in one transaction, and the settlements that it commits.
 
     `starts_turn` is true if one of the threads claims for the first time in
     its turn. `committed` and `claims` are set by the thread that commits.
@@ -57,7 +57,9 @@ class GroupCommit:
         """
         while True:
             with self._lock:
-                group, is_leader = self._wait_for_turn(settlement, starts_turn=starts_turn)
+                self._next_group.threads += 1
+                self._next_group.starts_turn |= starts_turn
+                group, is_leader = self._wait_for_turn(settlement)
             if is_leader:
                 self._commit_group(group)
             with self._lock:
@@ -67,18 +69,21 @@ class GroupCommit:
                 return None
             settlement, starts_turn = None, False
 
+    def commit_without_claim(self, settlement: Settlement) -> None:
+        """Commit a settlement; errors as in `commit_and_claim`."""
+        with self._lock:
+            group, is_leader = self._wait_for_turn(settlement)
+        if is_leader:
+            self._commit_group(group)
+
     def claim_alone(self, *, starts_turn: bool) -> Claim | None:
         """Return a claim or None, without waiting for a running transaction."""
         claims = self.commit(CommitGroup(threads=1, starts_turn=starts_turn))
         return claims[0] if claims else None
 
-    def _wait_for_turn(
-        self, settlement: Settlement | None, *, starts_turn: bool
-    ) -> tuple[CommitGroup, bool]:
+    def _wait_for_turn(self, settlement: Settlement | None) -> tuple[CommitGroup, bool]:
         """Join the next group; return it with True if this thread must commit it."""
         group = self._next_group
-        group.threads += 1
-        group.starts_turn |= starts_turn
         if settlement is not None:
             group.settlements.append(settlement)
         while self._is_committing and not group.committed:

@@ -16,8 +16,10 @@ from workbell.adapters.dramatiq.worker import FINISH_DELAY, UNSTARTED_SECONDS, J
 from workbell.domain.errors import WorkbellError
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
+from workbell.services.audit.sealing import AuditSealer
 from workbell.services.jobs.execution import ExecutionService
 from workbell.services.jobs.retention import RetentionService
+from workbell.services.projects.sla.ticker import SlaTicker
 from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.ticker import BATCH as TICK_BATCH
 from workbell.services.schedules.ticker import Ticker
@@ -26,6 +28,7 @@ SWEEP_SECONDS = 1.0
 STORE_NOTES_SECONDS = 1.0
 PRUNE_SECONDS = 3600.0
 OVERDUE_SECONDS = 10.0
+SEAL_SECONDS = 10.0
 MIN_PAUSE_SECONDS = 0.005
 RETRY_SECONDS = 1.0
 MAX_SILENCE_SECONDS = 30.0
@@ -91,6 +94,8 @@ class Runtime:
     wakeups: Wakeups | None = None
     waker: Waker | None = None
     ticker: Ticker | None = None
+    sealer: AuditSealer | None = None
+    sla_ticker: SlaTicker | None = None
     retention: RetentionService | None = None
     overdue_alerts: OverdueAlerts | None = None
     anchor: Callable[[], float] = lambda: 0.0
@@ -111,6 +116,10 @@ class Runtime:
             turns.append(("settler", self._settle))
         if self.ticker is not None:
             turns.append(("scheduler", self._tick))
+        if self.sealer is not None:
+            turns.append(("sealer", self._seal))
+        if self.sla_ticker is not None:
+            turns.append(("sla ticker", self._tick_sla))
         if self.worker is not None or self.ticker is not None:
             turns.append(("sweeper", self.sweep))
         if self.wakeups is not None:
@@ -126,7 +135,7 @@ class Runtime:
         Return whether every job ended in time.
         """
         self._stopping = True
-        self._stop_threads("scheduler", "sweeper")
+        self._stop_threads("scheduler", "sealer", "sla ticker", "sweeper")
         is_idle = self.worker is None or _best_effort(self.worker.shut_down, grace)
         self._stop_threads("settler", "heartbeat")
         if self.wakeups is not None:
@@ -194,6 +203,20 @@ class Runtime:
             self._notes_stored_at = monotonic()
             self.worker.held.store_notes()
         return FINISH_DELAY / 2 if self.worker.held else FINISH_DELAY * 5
+
+    def _seal(self) -> float:
+        """Seal new audit entries."""
+        assert self.sealer is not None
+        self.sealer.seal()
+        return SEAL_SECONDS
+
+    def _tick_sla(self) -> float:
+        """Report one batch of SLA clocks, or wait for the next."""
+        assert self.sla_ticker is not None
+        due = self.sla_ticker.next_due()
+        if due is not None and due <= self.clock.now() and self.sla_ticker.tick_batch():
+            return 0.0
+        return self._pause_until(due)
 
     def heartbeat(self) -> float:
         """Renew leases, anchor the clock, detect stuck threads."""

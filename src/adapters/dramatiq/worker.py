@@ -159,7 +159,8 @@ class JobWorker:
         return self.group_commits[queue].commit_and_claim(settlement, starts_turn=starts_turn)
 
     def _end_turn(self, queue: str, settlement: Settlement | None) -> None:
-        self._settle([settlement] if settlement else [])
+        if settlement is not None:
+            self.group_commits[queue].commit_without_claim(settlement)
         self.flush()
         if self.threads.is_open:
             self.wakeups.wake(queue)

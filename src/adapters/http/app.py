@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import falcon
 from attrs import Factory, field, frozen
 
+from workbell.adapters.http.audit import routes as audit
 from workbell.adapters.http.compat import (
     datamanager,
     datamanager_events,
@@ -29,6 +30,7 @@ from workbell.adapters.http.identity import (
 from workbell.adapters.http.jobs import admin_routes
 from workbell.adapters.http.jobs import routes as jobs
 from workbell.adapters.http.notifications import routes as notifications
+from workbell.adapters.http.projects.api import ProjectsApi
 from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import docs_pages as docs
 from workbell.adapters.http.web.browser_sessions import BrowserSessions
@@ -44,7 +46,9 @@ from workbell.domain.errors import WorkbellError
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
-from workbell.services.audit import RefusalAudit
+from workbell.services.audit.entries import RefusalAudit
+from workbell.services.audit.log import AuditLog
+from workbell.services.audit.verification import AuditVerifier
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.destinations import DestinationService
 from workbell.services.delivery.ingest import IngestService
@@ -54,8 +58,8 @@ from workbell.services.delivery.publish import PublishService
 from workbell.services.delivery.replay import ReplayService
 from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
+from workbell.services.goals.preferences import PreferenceService
 from workbell.services.goals.progress import ProgressService
-from workbell.services.goals.reminders import ReminderService
 from workbell.services.goals.summaries import SummaryService
 from workbell.services.goals.timers import TimerService
 from workbell.services.identity.api_keys import ApiKeyService
@@ -68,6 +72,7 @@ from workbell.services.identity.sessions import SessionService
 from workbell.services.identity.users import UserAdministration
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.notifications.inbox import NotificationService
 from workbell.services.rate_limits import RateLimiting
 from workbell.services.schedules.commands import ScheduleService
 
@@ -103,7 +108,8 @@ class AppDependencies:
     progress: ProgressService
     timers: TimerService
     summaries: SummaryService
-    reminders: ReminderService
+    notifications: NotificationService
+    preferences: PreferenceService
     accounts: AccountService
     members: MemberService
     destinations: DestinationService
@@ -111,6 +117,9 @@ class AppDependencies:
     publishing: PublishService
     replays: ReplayService
     delivery_log: DeliveryLog
+    audit_log: AuditLog
+    audit_verifier: AuditVerifier
+    projects: ProjectsApi
     serializer: Serializer
     ids: Ids
     database: Health
@@ -153,9 +162,15 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),
         *summaries.operations(summary_routes),
-        *notifications.operations(notifications.NotificationRoutes(reminders=deps.reminders)),
+        *notifications.operations(
+            notifications.NotificationRoutes(
+                notifications=deps.notifications, preference_service=deps.preferences
+            )
+        ),
         *api_process.operations(_make_health_routes(deps)),
         *_delivery_operations(deps),
+        *deps.projects.operations(),
+        *audit.operations(audit.AuditRoutes(log=deps.audit_log, verifier=deps.audit_verifier)),
         *_compat_identity_operations(deps, auth_routes, account_routes),
         *insighthub.task_operations(insighthub.InsightHubTaskRoutes(definitions=deps.definitions)),
         *insighthub.schedule_operations(schedule_routes),

@@ -15,7 +15,7 @@ from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import TaskId
-from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.schedules.schedule import Schedule, ScheduleId, check_active_limit
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
@@ -33,8 +33,11 @@ class MemoryScheduleRepository:
 
     _tables: Tables
 
-    def add(self, schedule: Schedule) -> Schedule:
-        """Insert a schedule and return it with its id."""
+    def add(self, schedule: Schedule, *, active_limit: int | None = None) -> Schedule:
+        """Insert a schedule and return it with its id; may raise LimitReached."""
+        if active_limit is not None:
+            active = self.count_active(schedule.owner, limit=active_limit)
+            check_active_limit(active, active_limit)
         stored = evolve(schedule, id=ScheduleId(self._tables.schedules.next_id()))
         return self._put(stored)
 

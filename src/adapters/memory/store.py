@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import Factory, define, field
 
-from workbell.adapters.memory.audit import MemoryAuditRepository
+from workbell.adapters.memory.audit import MemoryAuditChainRepository, MemoryAuditRepository
 from workbell.adapters.memory.delivery.accounts import (
     MemoryAccountRepository,
     MemoryMembershipRepository,
@@ -37,8 +37,26 @@ from workbell.adapters.memory.jobs.queues import (
 from workbell.adapters.memory.jobs.repository import MemoryJobRepository
 from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.jobs.task_definitions import MemoryTaskDefinitionRepository
+from workbell.adapters.memory.notifications.notices import MemoryNoticeRepository
+from workbell.adapters.memory.notifications.preferences import MemoryNoticePreferenceRepository
+from workbell.adapters.memory.projects.boards import MemoryBoardRepository
+from workbell.adapters.memory.projects.comments import (
+    MemoryCommentRepository,
+    MemoryWatcherRepository,
+)
+from workbell.adapters.memory.projects.projects import (
+    MemoryProjectMemberRepository,
+    MemoryProjectRepository,
+)
+from workbell.adapters.memory.projects.sla import (
+    MemorySlaCalendarRepository,
+    MemorySlaClockRepository,
+    MemorySlaPolicyRepository,
+)
+from workbell.adapters.memory.projects.work_items import MemoryWorkItemRepository
 from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
+from workbell.adapters.memory.search import MemorySearchRepository
 from workbell.adapters.memory.tables import Tables
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
@@ -70,6 +88,7 @@ class MemoryTx:
     api_keys: MemoryApiKeyRepository = _repository(MemoryApiKeyRepository)
     second_factors: MemorySecondFactorRepository = _repository(MemorySecondFactorRepository)
     audit: MemoryAuditRepository = _repository(MemoryAuditRepository)
+    audit_chain: MemoryAuditChainRepository = _repository(MemoryAuditChainRepository)
     definitions: MemoryTaskDefinitionRepository = _repository(MemoryTaskDefinitionRepository)
     schedules: MemoryScheduleRepository = _repository(MemoryScheduleRepository)
     logs: MemoryJobLogRepository = _repository(MemoryJobLogRepository)
@@ -77,6 +96,8 @@ class MemoryTx:
     workers: MemoryWorkerRepository = _repository(MemoryWorkerRepository)
     statistics: MemoryStatisticsRepository = _repository(MemoryStatisticsRepository)
     quotas: MemoryQuotaRepository = _repository(MemoryQuotaRepository)
+    notices: MemoryNoticeRepository = _repository(MemoryNoticeRepository)
+    preferences: MemoryNoticePreferenceRepository = _repository(MemoryNoticePreferenceRepository)
     ledgers: MemoryGoalLedgerRepository = _repository(MemoryGoalLedgerRepository)
     goals: MemoryGoalRepository = _repository(MemoryGoalRepository)
     entries: MemoryProgressEntryRepository = _repository(MemoryProgressEntryRepository)
@@ -87,6 +108,16 @@ class MemoryTx:
     destinations: MemoryDestinationRepository = _repository(MemoryDestinationRepository)
     events: MemoryEventRepository = _repository(MemoryEventRepository)
     deliveries: MemoryDeliveryRepository = _repository(MemoryDeliveryRepository)
+    search: MemorySearchRepository = _repository(MemorySearchRepository)
+    projects: MemoryProjectRepository = _repository(MemoryProjectRepository)
+    project_members: MemoryProjectMemberRepository = _repository(MemoryProjectMemberRepository)
+    boards: MemoryBoardRepository = _repository(MemoryBoardRepository)
+    work_items: MemoryWorkItemRepository = _repository(MemoryWorkItemRepository)
+    comments: MemoryCommentRepository = _repository(MemoryCommentRepository)
+    watchers: MemoryWatcherRepository = _repository(MemoryWatcherRepository)
+    sla_calendars: MemorySlaCalendarRepository = _repository(MemorySlaCalendarRepository)
+    sla_policies: MemorySlaPolicyRepository = _repository(MemorySlaPolicyRepository)
+    sla_clocks: MemorySlaClockRepository = _repository(MemorySlaClockRepository)
     metadata: MemoryStoreMetadata = _repository(MemoryStoreMetadata)
 
     @property

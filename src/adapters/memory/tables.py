@@ -7,14 +7,16 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, field, fields, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.chain import AuditRecord, ChainHead, Seal
+from workbell.domain.audit.checkpoint import Checkpoint
+from workbell.domain.audit.entry import PrivatePart
 from workbell.domain.delivery.account import Account, AccountId, Membership
 from workbell.domain.delivery.delivery import Delivery, DeliveryAttempt, DeliveryId
 from workbell.domain.delivery.destination import Destination, DestinationId
 from workbell.domain.delivery.event import Event, EventRowId
 from workbell.domain.goals.goal import Goal, GoalId, GoalLedger
 from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
-from workbell.domain.goals.reminder import Preferences, ReminderHistory
+from workbell.domain.goals.reminder import ReminderHistory, ReminderPreferences
 from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.one_time_code import OneTimeCode
 from workbell.domain.identity.second_factor import SecondFactor
@@ -23,8 +25,19 @@ from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
+from workbell.domain.notifications.notice import Notification, NotificationId
+from workbell.domain.notifications.preferences import NoticePreferences
+from workbell.domain.projects.board import Board, BoardId
+from workbell.domain.projects.comment import Comment, CommentId
+from workbell.domain.projects.project import Project, ProjectId, ProjectMember
+from workbell.domain.projects.sla.calendar import BusinessCalendar, BusinessHours, CalendarId
+from workbell.domain.projects.sla.clock import ClockId, SlaClock
+from workbell.domain.projects.sla.policy import PolicyId, SlaPolicy, SlaTerms
+from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.search.document import IndexedDocument
 from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.projects.sla import StoredEvent, VersionKey
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -154,11 +167,21 @@ class QuotaLog:
 
 
 @frozen
-class NotificationRow:
-    """An owner's preferences, and the local day of the last reminder."""
+class ReminderRow:
+    """An owner's reminder preferences, and the local day of the last reminder."""
 
-    preferences: Preferences = Factory(Preferences)
+    preferences: ReminderPreferences = Factory(ReminderPreferences)
     reminded_on: date | None = None
+
+
+@frozen(kw_only=True)
+class AuditRow:
+    """An audit entry, its erasable personal data with the salt, and its seal."""
+
+    record: AuditRecord
+    salt: str | None
+    private: PrivatePart | None
+    seal: Seal | None = None
 
 
 @define(eq=False)
@@ -171,7 +194,10 @@ class Tables:
     sessions: Table[str, Session] = Factory(Table[str, Session])
     api_keys: Table[int, ApiKey] = Factory(Table[int, ApiKey])
     second_factors: Table[UserId, SecondFactor] = Factory(Table[UserId, SecondFactor])
-    audit: Table[int, AuditEntry] = Factory(Table[int, AuditEntry])
+    audit: Table[int, AuditRow] = Factory(Table[int, AuditRow])
+    audit_numbers: Table[int, int] = Factory(Table[int, int])
+    audit_chain: Table[str, ChainHead] = Factory(Table[str, ChainHead])
+    audit_checkpoints: Table[int, Checkpoint] = Factory(Table[int, Checkpoint])
     definitions: Table[TaskId, TaskDefinition] = Factory(Table[TaskId, TaskDefinition])
     schedules: Table[ScheduleId, Schedule] = Factory(Table[ScheduleId, Schedule])
     metadata: Table[str, str] = Factory(Table[str, str])
@@ -188,7 +214,12 @@ class Tables:
     goals: Table[GoalId, Goal] = Factory(Table[GoalId, Goal])
     entries: Table[EntryId, ProgressEntry] = Factory(Table[EntryId, ProgressEntry])
     timers: Table[UserId, Timer] = Factory(Table[UserId, Timer])
-    notification_rows: Table[UserId, NotificationRow] = Factory(Table[UserId, NotificationRow])
+    notices: Table[NotificationId, Notification] = Factory(Table[NotificationId, Notification])
+    notice_keys: Table[tuple[str, str, UserId], NotificationId] = Factory(
+        Table[tuple[str, str, UserId], NotificationId]
+    )
+    notice_preferences: Table[UserId, NoticePreferences] = Factory(Table[UserId, NoticePreferences])
+    reminder_rows: Table[UserId, ReminderRow] = Factory(Table[UserId, ReminderRow])
     reminded: Table[GoalId, ReminderHistory] = Factory(Table[GoalId, ReminderHistory])
     accounts: Table[AccountId, Account] = Factory(Table[AccountId, Account])
     memberships: Table[tuple[AccountId, UserId], Membership] = Factory(
@@ -203,6 +234,29 @@ class Tables:
     delivery_attempts: Table[DeliveryId, tuple[DeliveryAttempt, ...]] = Factory(
         Table[DeliveryId, tuple[DeliveryAttempt, ...]]
     )
+    projects: Table[ProjectId, Project] = Factory(Table[ProjectId, Project])
+    project_members: Table[tuple[ProjectId, UserId], ProjectMember] = Factory(
+        Table[tuple[ProjectId, UserId], ProjectMember]
+    )
+    boards: Table[BoardId, Board] = Factory(Table[BoardId, Board])
+    work_items: Table[WorkItemId, WorkItem] = Factory(Table[WorkItemId, WorkItem])
+    comments: Table[CommentId, Comment] = Factory(Table[CommentId, Comment])
+    watchers: Table[tuple[WorkItemId, UserId], ProjectId] = Factory(
+        Table[tuple[WorkItemId, UserId], ProjectId]
+    )
+    search_documents: Table[int, IndexedDocument] = Factory(Table[int, IndexedDocument])
+
+    sla_calendars: Table[CalendarId, BusinessCalendar] = Factory(
+        Table[CalendarId, BusinessCalendar]
+    )
+    sla_calendar_versions: Table[VersionKey, BusinessHours] = Factory(
+        Table[VersionKey, BusinessHours]
+    )
+    sla_policies: Table[PolicyId, SlaPolicy] = Factory(Table[PolicyId, SlaPolicy])
+    sla_policy_versions: Table[VersionKey, SlaTerms] = Factory(Table[VersionKey, SlaTerms])
+    sla_clocks: Table[ClockId, SlaClock] = Factory(Table[ClockId, SlaClock])
+    sla_events: Table[Key, StoredEvent] = Factory(Table[Key, StoredEvent])
+    sla_index: Index = Factory(Index)
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft, or a read-only view, of all tables."""

@@ -14,11 +14,17 @@ from workbell.domain.delivery.event import Event
 from workbell.domain.goals.goal import Goal
 from workbell.domain.goals.progress_entry import ProgressEntry, Timer
 from workbell.domain.jobs.job import Job
+from workbell.domain.notifications.notice import Notification
+from workbell.domain.projects.board import Board
+from workbell.domain.projects.comment import Comment
+from workbell.domain.projects.project import Project, ProjectMember
+from workbell.domain.projects.work_item import WorkItem
 from workbell.domain.schedules.schedule import Schedule
 
 Row = TypeVar(
     "Row", Job, Schedule, Goal, ProgressEntry, Timer, Account, Membership, Destination,
-    CircuitBreaker, Event, Delivery, DeliveryAttempt,
+    CircuitBreaker, Event, Delivery, DeliveryAttempt, Notification, Project, ProjectMember, Board,
+    WorkItem, Comment,
 )  # fmt: skip
 
 

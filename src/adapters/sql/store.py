@@ -11,7 +11,8 @@ from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
 from workbell.adapters.observability.tracing import span
-from workbell.adapters.sql.audit import SqlAuditRepository
+from workbell.adapters.sql.audit.chain import SqlAuditChainRepository
+from workbell.adapters.sql.audit.repository import SqlAuditRepository
 from workbell.adapters.sql.database.errors import translate_errors
 from workbell.adapters.sql.database.server import ServerConnections, is_server, open_server
 from workbell.adapters.sql.database.sqlite import SqliteConnections, open_sqlite
@@ -45,10 +46,24 @@ from workbell.adapters.sql.jobs.task_definitions import (
     SqlStoreMetadata,
     SqlTaskDefinitionRepository,
 )
+from workbell.adapters.sql.notifications.notices import SqlNoticeRepository
+from workbell.adapters.sql.notifications.preferences import SqlNoticePreferenceRepository
+from workbell.adapters.sql.projects.boards import SqlBoardRepository
+from workbell.adapters.sql.projects.comments import SqlCommentRepository
+from workbell.adapters.sql.projects.members import SqlProjectMemberRepository
+from workbell.adapters.sql.projects.projects import SqlProjectRepository
+from workbell.adapters.sql.projects.sla.clocks import SqlSlaClockRepository
+from workbell.adapters.sql.projects.sla.policies import (
+    SqlSlaCalendarRepository,
+    SqlSlaPolicyRepository,
+)
+from workbell.adapters.sql.projects.watchers import SqlWatcherRepository
+from workbell.adapters.sql.projects.work_items import SqlWorkItemRepository
 from workbell.adapters.sql.rate_limits import SqlQuotaRepository
 from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
 from workbell.adapters.sql.schema import upgrade as revisions
 from workbell.adapters.sql.schema.upgrade import SchemaMigration
+from workbell.adapters.sql.search.repository import SqlSearchRepository
 from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.domain.errors import Contended, Invalid, Unavailable
 from workbell.ports.jobs.repository import Waker
@@ -92,6 +107,7 @@ class SqlTx:
         lambda tx: SqlSecondFactorRepository(tx.db)
     )
     audit: SqlAuditRepository = _repository(lambda tx: SqlAuditRepository(tx.db))
+    audit_chain: SqlAuditChainRepository = _repository(lambda tx: SqlAuditChainRepository(tx.db))
     definitions: SqlTaskDefinitionRepository = _repository(
         lambda tx: SqlTaskDefinitionRepository(tx.db)
     )
@@ -106,6 +122,10 @@ class SqlTx:
     workers: SqlWorkerRepository = _repository(lambda tx: SqlWorkerRepository(tx.db))
     statistics: SqlStatisticsRepository = _repository(lambda tx: SqlStatisticsRepository(tx.db))
     quotas: SqlQuotaRepository = _repository(lambda tx: SqlQuotaRepository(tx.db))
+    notices: SqlNoticeRepository = _repository(lambda tx: SqlNoticeRepository(tx.db, tx.strategy))
+    preferences: SqlNoticePreferenceRepository = _repository(
+        lambda tx: SqlNoticePreferenceRepository(tx.db)
+    )
     ledgers: SqlGoalLedgerRepository = _repository(lambda tx: SqlGoalLedgerRepository(tx.db))
     goals: SqlGoalRepository = _repository(lambda tx: SqlGoalRepository(tx.db))
     entries: SqlProgressEntryRepository = _repository(lambda tx: SqlProgressEntryRepository(tx.db))
@@ -120,6 +140,20 @@ class SqlTx:
     deliveries: SqlDeliveryRepository = _repository(
         lambda tx: SqlDeliveryRepository(tx.db, tx.strategy)
     )
+    search: SqlSearchRepository = _repository(lambda tx: SqlSearchRepository(tx.db))
+    projects: SqlProjectRepository = _repository(lambda tx: SqlProjectRepository(tx.db))
+    project_members: SqlProjectMemberRepository = _repository(
+        lambda tx: SqlProjectMemberRepository(tx.db)
+    )
+    boards: SqlBoardRepository = _repository(lambda tx: SqlBoardRepository(tx.db))
+    work_items: SqlWorkItemRepository = _repository(lambda tx: SqlWorkItemRepository(tx.db))
+    comments: SqlCommentRepository = _repository(lambda tx: SqlCommentRepository(tx.db))
+    watchers: SqlWatcherRepository = _repository(lambda tx: SqlWatcherRepository(tx.db))
+    sla_calendars: SqlSlaCalendarRepository = _repository(
+        lambda tx: SqlSlaCalendarRepository(tx.db)
+    )
+    sla_policies: SqlSlaPolicyRepository = _repository(lambda tx: SqlSlaPolicyRepository(tx.db))
+    sla_clocks: SqlSlaClockRepository = _repository(lambda tx: SqlSlaClockRepository(tx.db))
     metadata: SqlStoreMetadata = _repository(lambda tx: SqlStoreMetadata(tx.db))
 
 

@@ -185,6 +185,7 @@ class Urllib3WebhookClient:
             # a receiver may respond and close before it has read everything
             with suppress(ConnectionError):
                 connection.request(request.method, target.path, request.body, headers)
+                connection.flush()
             with connection.get_head() as response:
                 trace.leave(used.first_byte_at)
                 snippet, is_complete = read_snippet(response)

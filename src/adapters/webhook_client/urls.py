@@ -1,6 +1,7 @@
 """Strict parsing of the URLs that users enter."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -44,6 +45,7 @@ class RequestTarget:
         return self.host == "localhost" or self.host.endswith(".localhost")
 
 
+@lru_cache(maxsize=256)
 def parse_url(url: str) -> RequestTarget:
     """
     Parse an http or https URL.

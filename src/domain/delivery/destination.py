@@ -35,7 +35,8 @@ RESERVED_HEADERS: Final = frozenset(
 )  # fmt: skip
 """Header names that describe the connection or the sender, and `webhook-...`."""
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_HEADER_VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e]{0,4094}[\x21-\x7e])?)?")
+_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
+_MAX_HEADER_VALUE: Final = 4_096
 
 Url = Annotated[
     str, Constraints(min_length=1, max_length=2_048, example="https://example.com/webhooks")
@@ -203,8 +204,8 @@ def check_headers(headers: Mapping[str, str]) -> None:
     Check the headers of a destination.
 
     Raises:
-        Invalid: A name is reserved, malformed or repeated, or a value contains
-            characters other than printable ASCII, or outer spaces.
+        Invalid: A name is reserved, malformed or repeated, or a value is too long
+            or contains characters other than printable ASCII, or outer spaces.
     """
     if len(headers) > MAX_HEADERS:
         raise Invalid.field("headers", f"must have at most {MAX_HEADERS} entries")
@@ -217,8 +218,19 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise Invalid.field(f"headers.{name}", "is set by Workbell")
         if lower in seen:
             raise Invalid.field(f"headers.{name}", "must be given once")
-        if not _HEADER_VALUE.fullmatch(value):
-            raise Invalid.field(
-                f"headers.{name}", "must be at most 4,096 printable ASCII characters"
-            )
+        if (problem := _value_problem(value)) is not None:
+            raise Invalid.field(f"headers.{name}", problem)
         seen.add(lower)
+
+
+def _value_problem(value: str) -> str | None:
+    """Return what is wrong with the value of a header, or None."""
+    if "\r" in value or "\n" in value:
+        return "must not contain line breaks"
+    if not _HEADER_VALUE.fullmatch(value):
+        return "must consist of printable ASCII characters"
+    if value != value.strip(" "):
+        return "must not begin or end with a space"
+    if len(value) > _MAX_HEADER_VALUE:
+        return f"must have at most {_MAX_HEADER_VALUE:,} characters"
+    return None

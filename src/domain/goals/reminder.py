@@ -5,17 +5,14 @@ from datetime import date, datetime, time, timedelta
 
 from attrs import evolve, frozen
 
-from workbell.domain.cron.rule import CronRule
-from workbell.domain.errors import Invalid
 from workbell.domain.goals.local_days import local_day
 from workbell.domain.identity.user import UserId
+from workbell.domain.notifications.daily_time import daily_at
 
 INACTIVE_DAYS = 7
 PAUSES: Mapping[int, int] = {1: 14, 2: 28}
 """Days until the next reminder, by the number of reminders already sent."""
 MAX_NAMES = 20
-STEP_MINUTES = 15
-"""Reminder times are quarter hours: all UTC offsets are multiples of them."""
 
 
 @frozen
@@ -69,7 +66,7 @@ class IdleGoal:
 
 
 @frozen(kw_only=True)
-class Preferences:
+class ReminderPreferences:
     """
     Whether a user wants reminders, and at which local time.
 
@@ -82,7 +79,7 @@ class Preferences:
     zone: str = ""
     next_at: datetime | None = None
 
-    def with_next_run(self, now: datetime, zone: str) -> "Preferences":
+    def with_next_run(self, now: datetime, zone: str) -> "ReminderPreferences":
         """Return the preferences with `next_at` computed after now."""
         if self.reminder_time is None or not self.reminders:
             return evolve(self, zone="", next_at=None)
@@ -100,7 +97,7 @@ class ReminderRecipient:
 
     owner: UserId
     zone: str
-    preferences: Preferences
+    preferences: ReminderPreferences
     reminded_on: date | None
     goals: Sequence[IdleGoal]
 
@@ -125,27 +122,6 @@ class ReminderRecipient:
         return sorted(goals, key=lambda goal: (goal.active_at, goal.id))
 
 
-def check_reminder_time(at: time | None) -> None:
-    """Raise Invalid if a reminder time is not a quarter hour."""
-    if at is not None and (at.minute % STEP_MINUTES or at.second or at.microsecond or at.tzinfo):
-        raise Invalid.field("reminder_time", "must be a quarter hour, such as 07:30")
-
-
-def daily_at(at: time, zone: str) -> CronRule:
-    """Return the rule of every day at a local time."""
-    return CronRule(f"{at.minute} {at.hour} * * *", zone)
-
-
-def quarter_hours() -> CronRule:
-    """Return the rule of all times that users can choose."""
-    return CronRule(f"*/{STEP_MINUTES} * * * *", "UTC")
-
-
-def reminder_key(owner: UserId, day: date) -> str:
-    """Return the idempotency key of a user's reminder on a day."""
-    return f"reminder:{owner}:{day}"
-
-
 def idle_cutoff(now: datetime, inactive_days: int) -> datetime:
     """Return the latest `active_at` of goals that may be due in any time zone."""
     return now - timedelta(days=max(inactive_days - 2, 0))
@@ -164,7 +140,7 @@ def compose_reminder(names: Sequence[str], count: int, days: int) -> tuple[str, 
     if goals and count > len(goals):
         listed += f"  - and {count - len(goals)} more\n"
     text = (
-        f"You have not logged any progress for {days} days or more on"
+        f"You have not logged any progress for {'a day' if days == 1 else f'{days} days'} or more on"
         f" {'a goal' if count == 1 else f'{count} goals'}"
         + (f":\n\n{listed}\n" if goals else ".\n\n")
         + "Log some progress to continue. To stop these reminders, pause, archive or complete\n"

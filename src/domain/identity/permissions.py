@@ -77,15 +77,22 @@ class Action(StrEnum):
     MAKE_PROJECT = "projects.make"
     READ_PROJECT = "projects.read"
     MANAGE_PROJECT = "projects.manage"
+    LEAVE_PROJECT = "projects.leave"
     MANAGE_BOARDS = "boards.manage"
+    MANAGE_SLA = "sla.manage"
     WRITE_TASKS = "tasks.write"
+    WATCH_TASK = "tasks.watch"
     DELETE_TASK = "tasks.delete"
     COMMENT = "comments.write"
-    CHANGE_COMMENT = "comments.change"
+    EDIT_COMMENT = "comments.edit"
+    DELETE_COMMENT = "comments.delete"
     READ_GOALS = "goals.read"
     USE_GOALS = "goals.use"
+    READ_NOTIFICATIONS = "notifications.read"
+    CHANGE_NOTIFICATIONS = "notifications.change"
     READ_AUDIT = "audit.read"
     VERIFY_AUDIT = "audit.verify"
+    ERASE_PERSONAL_DATA = "audit.erase_personal_data"
 
 
 @frozen
@@ -167,17 +174,25 @@ RULES: Mapping[Action, Rule] = {
     Action.MAKE_PROJECT: _rule(_WRITE, _SIGNED_IN),
     Action.READ_PROJECT: _rule(_READ, *_P_MEMBERS, Relation.PLATFORM_MANAGER, *_EVERYWHERE),
     Action.MANAGE_PROJECT: _rule(_WRITE, Relation.PROJECT_ADMIN, *_EVERYWHERE),
+    Action.LEAVE_PROJECT: _rule(_WRITE, *_P_MEMBERS, note="Not its owner."),
     Action.MANAGE_BOARDS: _rule(_WRITE, *_P_LEADERS, *_EVERYWHERE),
+    Action.MANAGE_SLA: _rule(_WRITE, *_P_LEADERS, *_EVERYWHERE, note="SLA policies and calendars."),
     Action.WRITE_TASKS: _rule(_WRITE, *_P_MEMBERS, *_EVERYWHERE),
+    Action.WATCH_TASK: _rule(
+        _WRITE, *_P_MEMBERS, Relation.PLATFORM_MANAGER, *_EVERYWHERE, note="For oneself."
+    ),
     Action.DELETE_TASK: _rule(
         _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is the reporter."
     ),
     Action.COMMENT: _rule(_WRITE, *_P_MEMBERS, *_EVERYWHERE),
-    Action.CHANGE_COMMENT: _rule(
+    Action.EDIT_COMMENT: _rule(_WRITE, _OWNER, note="The owner is the author."),
+    Action.DELETE_COMMENT: _rule(
         _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is the author."
     ),
     Action.READ_GOALS: _rule(_READ, _OWNER),
     Action.USE_GOALS: _rule(_WRITE, _OWNER),
+    Action.READ_NOTIFICATIONS: _rule(_READ, _OWNER),
+    Action.CHANGE_NOTIFICATIONS: _rule(_WRITE, _OWNER),
     Action.READ_AUDIT: _rule(
         _READ,
         _OWNER,
@@ -186,6 +201,7 @@ RULES: Mapping[Action, Rule] = {
         note="Their own entries and those of their projects.",
     ),
     Action.VERIFY_AUDIT: _rule(_ADMIN, _SUPERUSER),
+    Action.ERASE_PERSONAL_DATA: _rule(_ADMIN, _SUPERUSER),
 }
 
 ALLOWED_WHILE_ENROLLING = frozenset(

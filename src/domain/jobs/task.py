@@ -166,7 +166,8 @@ class Task:
     `delay` returns the seconds by which given parameters delay the job. `batch`
     is for short, local, idempotent tasks: many jobs are claimed at once, and
     their outcomes are committed together. `is_internal` tasks are not listed, and
-    only the service itself creates their jobs.
+    only the service itself creates their jobs; users cannot cancel those that are
+    not `is_cancellable`.
     """
 
     key: str
@@ -179,6 +180,7 @@ class Task:
     queue: str = "default"
     batch: bool = False
     is_internal: bool = False
+    is_cancellable: bool = True
     on_lost: OnLost = field(default=OnLost.RETRY, converter=OnLost)
     check: Check | None = None
     delay: Delay | None = None

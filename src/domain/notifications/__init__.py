@@ -1,1 +1,1 @@
-"""Email notifications."""
+"""Notices to users: kinds, preferences, daily summaries, unsubscribing."""

@@ -5,17 +5,60 @@ import hmac
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 from attrs import field, frozen
 
 from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.user import UserId
+from workbell.domain.notifications.notice import NoticeKind
 
 
 class EmailCategory(StrEnum):
-    """A category of email that a user can unsubscribe from."""
+    """A category of email that a user can unsubscribe from; ALL is every one."""
 
     REMINDERS = "reminders"
+    ASSIGNMENT = "assignment"
+    MENTION = "mention"
+    COMMENT = "comment"
+    STATUS = "status"
+    SLA_WARNING = "sla_warning"
+    SLA_BREACH = "sla_breach"
+    SLA_ESCALATION = "sla_escalation"
+    DAILY_SUMMARY = "daily_summary"
+    ALL = "all"
+
+    @classmethod
+    def of(cls, kind: NoticeKind) -> "EmailCategory":
+        """Return the category of a kind of notice."""
+        return cls.REMINDERS if kind is NoticeKind.REMINDER else cls(kind.value)
+
+    @property
+    def kind(self) -> NoticeKind | None:
+        """The kind of notice; None for ALL."""
+        if self is EmailCategory.ALL:
+            return None
+        is_reminder = self is EmailCategory.REMINDERS
+        return NoticeKind.REMINDER if is_reminder else NoticeKind(self.value)
+
+    @property
+    def label(self) -> str:
+        """The name of the emails in a sentence, after "no more"."""
+        return _LABELS[self]
+
+
+_LABELS: Final = {
+    EmailCategory.REMINDERS: "reminders",
+    EmailCategory.ASSIGNMENT: "emails about assignments",
+    EmailCategory.MENTION: "emails about mentions",
+    EmailCategory.COMMENT: "emails about comments",
+    EmailCategory.STATUS: "emails about status changes",
+    EmailCategory.SLA_WARNING: "SLA warnings",
+    EmailCategory.SLA_BREACH: "emails about SLA breaches",
+    EmailCategory.SLA_ESCALATION: "SLA escalations",
+    EmailCategory.DAILY_SUMMARY: "daily summaries",
+    EmailCategory.ALL: "emails about tasks, projects and goals",
+}
 
 
 _TOKEN = re.compile(rf"({'|'.join(EmailCategory)})-([1-9][0-9]{{0,17}})-([0-9a-f]{{32}})", re.ASCII)
@@ -43,7 +86,7 @@ class UnsubscribeTokens:
     def make(self, unsubscription: Unsubscription) -> str:
         """Return the token of a link; Invalid if no key is configured."""
         if not self._keys:
-            raise Invalid("Set WORKBELL_SECRET_KEY: it signs the unsubscribe links of reminders.")
+            raise Invalid("Set WORKBELL_SECRET_KEY: it signs the unsubscribe links of emails.")
         return f"{unsubscription.category}-{unsubscription.owner}-{_mac(self._keys[0], unsubscription)}"
 
     def parse(self, token: str) -> Unsubscription:

@@ -225,9 +225,12 @@ def _just_before(instant: datetime) -> datetime:
 def check_active_limit(active: int, limit: int) -> None:
     """Raise LimitReached if an owner has `limit` active schedules already."""
     if active >= limit:
-        raise LimitReached(
-            f"You have {active} of {limit} active schedules.", used=active, limit=limit
-        )
+        raise active_limit_reached(active, limit)
+
+
+def active_limit_reached(active: int, limit: int) -> LimitReached:
+    """Build the error of an owner with too many active schedules."""
+    return LimitReached(f"You have {active} of {limit} active schedules.", used=active, limit=limit)
 
 
 def check_window(schedule: Schedule) -> None:

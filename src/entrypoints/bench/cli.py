@@ -202,6 +202,43 @@ def bench_delivery(
     _store_and_show(f"delivery{target.suffix}", command, rows, results, as_json)
 
 
+@bench.command("search")
+@click.option(
+    "--documents", type=click.IntRange(1_000), default=100_000, help="Documents of the index."
+)
+@click.option("--queries", type=click.IntRange(20), default=300, help="Queries of each kind.")
+@database
+@results_option
+@json_option
+def bench_search(
+    documents: int, queries: int, database: str | None, results: Path, as_json: bool
+) -> None:
+    """Pages of 20 matches with highlights, by kind of query."""
+    from workbell.entrypoints.bench.search import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    target = Target.parse(database)
+    command = f"workbell bench search --documents {documents}{_redact(database=database)}"
+    rows = measure(target, documents, queries)
+    _store_and_show(f"search{target.suffix}", command, rows, results, as_json)
+
+
+@bench.command("audit")
+@click.option("--entries", type=click.IntRange(1_000), default=100_000, help="Entries of the log.")
+@database
+@results_option
+@json_option
+def bench_audit(entries: int, database: str | None, results: Path, as_json: bool) -> None:
+    """Cost of an audit entry; sealing, verification and lists of a log."""
+    from workbell.entrypoints.bench.audit import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    target = Target.parse(database)
+    command = f"workbell bench audit --entries {entries}{_redact(database=database)}"
+    rows = measure(target, entries)
+    _store_and_show(f"audit{target.suffix}", command, rows, results, as_json)
+
+
 @bench.command("idle")
 @results_option
 @json_option

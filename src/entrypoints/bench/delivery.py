@@ -27,6 +27,7 @@ from workbell.entrypoints.bench.rows import FigureRows, Row
 from workbell.entrypoints.bench.sink import HANG_PATH, SLOW_PATH, SinkClient, sink_process
 from workbell.entrypoints.bench.targets import Target, open_application
 from workbell.entrypoints.bench.workers import (
+    Rate,
     is_finished,
     other_process,
     percentiles,
@@ -46,8 +47,9 @@ DESTINATIONS = 10
 USERNAME = "sender"
 PAYLOAD_BYTES = 2_000
 KEY = b"k" * 32
-CLIENT_THREADS = 8
 WORKER_THREADS = (8, 32)
+ROUNDS = 2
+"""Alternate measurements of urllib3 and of deliveries."""
 EVENTS_PER_SECOND = 10
 HANG_SECONDS = 30
 SIGNATURES = 20_000
@@ -84,17 +86,19 @@ def measure(target: Target, events: int, deliveries: int, seconds: int) -> list[
 
 
 def _compare_rates(bench: "_Bench", figures: FigureRows, deliveries: int, path: str) -> None:
-    """Compare a worker process with urllib3 alone, which stores nothing."""
+    """Compare a worker process with urllib3 alone in as many threads, which stores nothing."""
     receiver = "a receiver that takes 5 ms" if path else "an instant receiver"
-    alone = {threads: bench.bare(deliveries, threads, path) for threads in (1, CLIENT_THREADS)}
-    for threads, rate in alone.items():
-        figures.add(f"urllib3 alone to {receiver}, {threads} threads", rate, "requests/s")
     for threads in WORKER_THREADS:
-        rate = bench.deliver(deliveries, threads, path)
-        name = f"deliveries to {receiver}, {threads} worker threads"
-        figures.add(name, rate, "deliveries/s")
-        for other, bare in alone.items():
-            figures.add(f"ratio to urllib3 with {other} threads", rate / bare, "x")
+        bare, delivering = Rate(), Rate()
+        for _ in range(ROUNDS):
+            bare += bench.bare(deliveries, threads, path)
+            delivering += bench.deliver(deliveries // ROUNDS, threads, path)
+        by = f"to {receiver}, {threads} threads"
+        figures.add(f"urllib3 alone {by}", bare.per_second, "requests/s")
+        figures.add("processor time of a request", bare.cpu_us, "us")
+        figures.add(f"deliveries {by}", delivering.per_second, "deliveries/s")
+        figures.add("processor time of a delivery", delivering.cpu_us, "us")
+        figures.add("ratio of the two rates", delivering.per_second / bare.per_second, "x")
 
 
 def _sign() -> float:
@@ -156,8 +160,8 @@ class _Bench:
                 sender.wait_until_sent()
         return cuts
 
-    def bare(self, requests: int, threads: int, path: str) -> float:
-        """Return the requests/s of urllib3, on as many connections as threads."""
+    def bare(self, requests: int, threads: int, path: str) -> Rate:
+        """Measure urllib3, on as many connections as threads."""
         body, each = _payload(0), requests // threads
         headers = {"Content-Type": "application/json", "webhook-id": "bare"}
         with HTTPConnectionPool("127.0.0.1", self.sink.port, maxsize=threads) as pool:
@@ -166,20 +170,22 @@ class _Bench:
                 for _ in range(each):
                     assert pool.urlopen("POST", f"{path}/bare", body, headers).status == 200
 
+            cpu = time.process_time()
             elapsed = run_threads(threads, send)
+            cpu = time.process_time() - cpu
         self.sink.arrivals()
-        return each * threads / elapsed
+        return Rate(each * threads, elapsed, cpu)
 
-    def deliver(self, deliveries: int, threads: int, path: str) -> float:
-        """Return the deliveries/s of one process that works off a backlog."""
+    def deliver(self, deliveries: int, threads: int, path: str) -> Rate:
+        """Measure one process that works off a backlog."""
         with self._sender(DESTINATIONS, path, worker_threads=threads) as sender:
-            for _ in range(deliveries // DESTINATIONS // 100):
+            for _ in range(max(1, deliveries // DESTINATIONS // 100)):
                 sender.publish(100)
-            total = sender.published
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             with running(sender.application):
                 sender.wait_until_sent()
-                return total * DESTINATIONS / (time.perf_counter() - started)
+                elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu
+            return Rate(sender.published * DESTINATIONS, elapsed, cpu)
 
     def latency(self, seconds: int, *, hanging: bool) -> float:
         """Return the p95 in ms from publishing to arrival at the nine healthy destinations."""

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from statistics import quantiles
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from workbell.domain.jobs.task import Task, TaskContext
 from workbell.entrypoints.bootstrap.application import Application
@@ -44,6 +44,33 @@ class StartTimes:
     def tasks(self) -> list[Task]:
         """Return the no-op tasks of the benchmarks."""
         return [Task(key=NOOP, body=self.record, batch=True), Task(key=ORDINARY, body=self.record)]
+
+
+@frozen
+class Rate:
+    """A number of requests, and the seconds and processor seconds that they took."""
+
+    count: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def __add__(self, other: "Rate") -> "Rate":
+        """Return the sum of two measurements."""
+        return Rate(
+            self.count + other.count,
+            self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
+        )
+
+    @property
+    def per_second(self) -> float:
+        """Requests per second."""
+        return self.count / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of this process's processor time for one request."""
+        return self.cpu_seconds / self.count * 1e6
 
 
 @contextmanager
@@ -97,6 +124,9 @@ def other_process() -> ProcessPoolExecutor:
 
 def is_finished(application: Application) -> bool:
     """Whether all jobs have ended and their outcomes are committed."""
+    with application.store.view() as tx:  # counting all rows takes the workers' time
+        if tx.jobs.waiting_queues():
+            return False
     return not any(queue.ready or queue.running for queue in application.jobs.queues())
 
 

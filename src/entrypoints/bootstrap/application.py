@@ -12,6 +12,7 @@ from attrs import define, evolve
 from sqlalchemy import Connection
 
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
+from workbell.adapters.builtin_tasks.notification_tasks import SUMMARY_TASK
 from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
@@ -21,12 +22,15 @@ from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
-from workbell.domain.goals.reminder import daily_at, quarter_hours
 from workbell.domain.jobs.task import Tasks
+from workbell.domain.notifications.daily_time import daily_at, quarter_hours
+from workbell.entrypoints.bootstrap.audit import AuditServices
 from workbell.entrypoints.bootstrap.backends import Backends, make_store_waker, make_wakeups
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices
+from workbell.entrypoints.bootstrap.notifications import NotificationServices
+from workbell.entrypoints.bootstrap.projects import ProjectServices
 from workbell.ports.serialization import Serializer
-from workbell.services.audit import AuditBurstFilter
+from workbell.services.audit.entries import AuditBurstFilter
 from workbell.services.goals.commands import GoalService
 from workbell.services.goals.progress import ProgressService
 from workbell.services.goals.reminders import ReminderService
@@ -73,6 +77,7 @@ class Application(Backends):
     engine_metrics: EngineMetrics
     summaries: SummaryService
     reminders: ReminderService
+    notices: NotificationServices
     ticker: Ticker
     execution: ExecutionService[BuiltInTasksTx]
     retention: RetentionService
@@ -80,7 +85,9 @@ class Application(Backends):
     login: LoginService
     users: UserAdministration
     sessions: SessionService
+    audit: AuditServices
     delivery: DeliveryServices
+    projects: ProjectServices
     queues: Sequence[str]
 
     def migrate_and_register(self) -> SchemaMigration | None:
@@ -112,13 +119,14 @@ class Application(Backends):
         self.ticker.recompute_after_tzdata_change(tzdata_version())
 
     def ensure_reminder_schedules(self) -> None:
-        """Insert or update the built-in schedules that send goal reminders."""
+        """Insert or update the built-in schedules of goal reminders and daily summaries."""
         built_in = BuiltInSchedules(store=self.store, clock=self.clock)
         daily = daily_at(self.settings.reminder_time, self.settings.reminder_time_zone)
         built_in.ensure("Goal reminders", RUN_TASK, daily, {"own_times": False})
         built_in.ensure(
             "Goal reminders at people's own times", RUN_TASK, quarter_hours(), {"own_times": True}
         )
+        built_in.ensure("Daily summaries", SUMMARY_TASK, quarter_hours(), {})
 
     def ensure_administrator(self) -> str | None:
         """Create the administrator if there is none; return a generated password."""
@@ -147,6 +155,8 @@ class Application(Backends):
             wakeups=None if worker is None else worker.wakeups,
             waker=self.waker,
             ticker=self.ticker if scheduler else None,
+            sealer=self.audit.sealer if scheduler else None,
+            sla_ticker=self.projects.sla_ticker if scheduler else None,
             retention=self.retention if scheduler else None,
             overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,
@@ -175,6 +185,7 @@ class Application(Backends):
     def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":
         """Build the dependencies of the HTTP API; its health reports on `runtime`."""
         from workbell.adapters.http.app import AppDependencies
+        from workbell.adapters.http.projects.api import ProjectsApi
         from workbell.adapters.http.web.mapping import copy_fields
         from workbell.adapters.http.web.middleware import HttpSettings
 
@@ -208,6 +219,11 @@ class Application(Backends):
             publishing=self.delivery.publishing,
             replays=self.delivery.replays,
             delivery_log=self.delivery.delivery_log,
+            audit_log=self.audit.log,
+            audit_verifier=self.audit.verifier,
+            notifications=self.notices.inbox,
+            preferences=self.notices.preferences,
+            projects=copy_fields(ProjectsApi, self.projects),
             serializer=FIELDS,
             database=self.store,
             cache=self.check_cache,

@@ -46,11 +46,13 @@ class Backends:
     Store, connections and files of a process, with its settings.
 
     `anchor` adjusts the clock and returns by how many seconds it moved.
-    `closing` releases the resources that have no other owner.
+    `closing` releases the resources that have no other owner. `folder` is
+    DATA_DIR, or a temporary folder if the store is in memory.
     """
 
     settings: Settings
     closing: ExitStack
+    folder: Path
     store: AnyStore
     clock: Clock
     anchor: Callable[[], float]
@@ -84,6 +86,7 @@ def open_backends(settings: Settings, clock: Clock | None, echo: TextIO | None) 
     return Backends(
         settings=settings,
         closing=closing,
+        folder=folder,
         store=store,
         clock=clock,
         anchor=anchor,

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TextIO
 
-from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
 from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx, built_in_tasks
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
@@ -21,17 +20,21 @@ from workbell.domain.errors import Invalid
 from workbell.domain.identity.second_factor import FactorKeys
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task, Tasks
-from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.entrypoints.bootstrap.application import FIELDS, Application
+from workbell.entrypoints.bootstrap.audit import make_audit
 from workbell.entrypoints.bootstrap.backends import Backends, open_backends
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices, make_delivery
+from workbell.entrypoints.bootstrap.notifications import (
+    NotificationServices,
+    make_notifications,
+)
+from workbell.entrypoints.bootstrap.projects import ProjectServices, make_projects
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import signing_keys
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.system import Clock
 from workbell.services.delivery.job_outcomes import closing_job
 from workbell.services.goals.commands import GoalService
-from workbell.services.goals.reminders import ReminderService
 from workbell.services.goals.summaries import SummaryService
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
@@ -75,14 +78,16 @@ def build(
     backends = open_backends(settings, clock, echo)
     store, clock = backends.store, backends.clock
     keys = signing_keys(settings, required=issues_tokens)
-    reminders = _make_reminders(backends, keys)
+    notices = make_notifications(backends, keys)
     identity = _make_registration(backends)
     login = _make_login(backends, identity, keys)
     users = UserAdministration(
         codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
     )
     delivery = make_delivery(backends, keys, identity, users, FIELDS)
-    registry = _make_tasks(backends, reminders, [*delivery.tasks.tasks(), *tasks])
+    projects = make_projects(store, clock, notices.notifier, FIELDS)
+    internal = (*notices.tasks(), *delivery.tasks.tasks(), *projects.tasks.tasks())
+    registry = _make_tasks(backends, [*internal, *tasks])
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
@@ -91,6 +96,7 @@ def build(
     return Application(
         settings=settings,
         closing=backends.closing,
+        folder=backends.folder,
         store=store,
         clock=clock,
         anchor=backends.anchor,
@@ -112,27 +118,19 @@ def build(
         goals=GoalService(store=store, clock=clock, serializer=FIELDS),
         engine_metrics=EngineMetrics(backends.metrics, registry),
         summaries=_make_summaries(backends),
-        reminders=reminders,
+        reminders=notices.reminders,
+        notices=notices,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
         execution=_make_execution(backends, definitions, delivery),
-        retention=_make_retention(backends, sessions, delivery),
+        retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
         login=login,
         users=users,
         sessions=sessions,
+        audit=make_audit(backends, keys),
         delivery=delivery,
+        projects=projects,
         queues=settings.queues or queues,
-    )
-
-
-def _make_reminders(backends: Backends, keys: Sequence[bytes]) -> ReminderService:
-    settings = backends.settings
-    return ReminderService(
-        store=backends.store,
-        clock=backends.clock,
-        tokens=UnsubscribeTokens(keys),
-        public_url=settings.public_url.rstrip("/"),
-        inactive_days=settings.inactive_days,
     )
 
 
@@ -145,7 +143,7 @@ def _make_summaries(backends: Backends) -> SummaryService:
     )
 
 
-def _make_tasks(backends: Backends, reminders: ReminderService, others: Iterable[Task]) -> Tasks:
+def _make_tasks(backends: Backends, others: Iterable[Task]) -> Tasks:
     general = built_in_tasks(
         store=backends.store,
         files=backends.files,
@@ -155,7 +153,7 @@ def _make_tasks(backends: Backends, reminders: ReminderService, others: Iterable
         backup_dirs=backends.settings.backup_dirs,
     )
     tasks = Tasks()
-    for task in (*general, *GoalReminders(reminders, backends.mailer).tasks(), *others):
+    for task in (*general, *others):
         tasks.add(task)
     return tasks
 
@@ -207,7 +205,11 @@ def _make_execution(
 
 
 def _make_retention(
-    backends: Backends, sessions: SessionService, delivery: DeliveryServices
+    backends: Backends,
+    sessions: SessionService,
+    delivery: DeliveryServices,
+    notices: NotificationServices,
+    projects: ProjectServices,
 ) -> RetentionService:
     settings = backends.settings
     failed = timedelta(days=settings.retention_failed_days)
@@ -222,7 +224,13 @@ def _make_retention(
             JobState.CANCELLED: failed,
         },
         max_age_scheduled=timedelta(days=settings.retention_schedule_days),
-        extra_prunes=(sessions.prune, backends.rate_limits.prune, delivery.retention.prune),
+        extra_prunes=(
+            sessions.prune,
+            backends.rate_limits.prune,
+            delivery.retention.prune,
+            notices.inbox.prune,
+            projects.retention.prune,
+        ),
     )
 
 

@@ -249,6 +249,9 @@ class Settings:
     rate_limit_ingest: Rate | None = option(
         Rate(5, 1), "Ingested events, per user.", read=parse_rate
     )
+    email_quota: Rate | None = option(
+        Rate(200, 86_400), "Emails about tasks and goals, per recipient.", read=parse_rate
+    )
     max_active_schedules: int = int_option(5, "Maximum of active schedules per regular user.", 0)
     max_waiting_jobs: int = int_option(10_000, "Maximum of waiting jobs per owner.", 1)
     summary_cache_seconds: int = int_option(

@@ -1,6 +1,6 @@
 """Repositories of users and second factors; the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -99,6 +99,12 @@ class UserRepository(Protocol):
 
     def count(self, filters: UserFilter) -> int:
         """Return how many users match, counting up to `COUNT_CAP` + 1."""
+
+    def find_many(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
+        """Return users by id, active or not; unknown ids are omitted."""
+
+    def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
+        """Return the usernames of users by id, active or not; unknown ids are omitted."""
 
     def usernames(self) -> Sequence[str]:
         """Return the usernames of all active users, in order of id."""

@@ -34,8 +34,16 @@ class Advance:
 class ScheduleRepository(Protocol):
     """Active and paused schedules; deleted ones are hidden."""
 
-    def add(self, schedule: Schedule) -> Schedule:
-        """Insert a schedule and return it with its id."""
+    def add(self, schedule: Schedule, *, active_limit: int | None = None) -> Schedule:
+        """
+        Insert a schedule and return it with its id.
+
+        With `active_limit` the owner's row must be locked, so that concurrent
+        transactions count one after another.
+
+        Raises:
+            LimitReached: The owner has `active_limit` active schedules.
+        """
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return a schedule in the scope, or raise NotFound."""

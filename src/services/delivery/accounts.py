@@ -10,7 +10,7 @@ from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, Relatio
 from workbell.ports.delivery.repository import DeliveryTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command
 from workbell.services.delivery.access import get_account, get_relations_to
 from workbell.services.delivery.destinations import delete_destinations
 from workbell.services.delivery.requests import NewAccount
@@ -116,9 +116,11 @@ class AccountService:
         now = self.clock.now()
         with self.store.begin() as tx:
             account = get_account(tx, actor, account_id, Action.CHANGE_ACCOUNT, lock=True)
-            delete_destinations(tx, [one.id for one in tx.destinations.all_of(account_id)], now)
+            ids = [one.id for one in tx.destinations.all_of(account_id)]
+            delete_destinations(tx, actor, ids, now)
             tx.accounts.replace(account.delete(now))
-            audit_command(tx.audit, actor, "DELETE", "account", account_id, now)
+            changes = {"name": [account.name, None]}
+            audit_command(tx.audit, actor, "DELETE", "account", account_id, now, changes)
 
     @retry_on_contention
     def rotate_token(self, actor: Actor, account_id: AccountId) -> AccountView:
@@ -128,9 +130,16 @@ class AccountService:
             before = get_account(tx, actor, account_id, Action.CHANGE_ACCOUNT, lock=True)
             after = before.rotate_token(token.token, token.token_index, now)
             tx.accounts.replace(after)
-            audit_command(tx.audit, actor, "ROTATE_TOKEN", "account", account_id, now)
+            changes = {"previous_token_until": [_text(before), _text(after)]}
+            audit_command(tx.audit, actor, "ROTATE_TOKEN", "account", account_id, now, changes)
             relations = get_relations_to(tx, actor, account_id)
         return self._view(actor, after, relations)
 
     def _view(self, actor: Actor, account: Account, relations: Collection[Relation]) -> AccountView:
         return AccountView(account=account, token=self.secrets.token_for(actor, account, relations))
+
+
+def _text(account: Account) -> str | None:
+    """Return until when the previous token is valid, as text."""
+    until = account.previous_token_until
+    return None if until is None else until.isoformat()

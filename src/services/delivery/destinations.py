@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
-from workbell.domain.audit import changed_since
+from workbell.domain.audit.entry import changed_since
 from workbell.domain.delivery.account import AccountId
 from workbell.domain.delivery.destination import (
     MAX_DESTINATIONS,
@@ -26,7 +26,7 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.ports.webhook_client import WebhookClient
-from workbell.services.audit import audit_command, changed_values
+from workbell.services.audit.entries import audit_command, changed_values
 from workbell.services.delivery.access import get_account, get_destination, get_relations_to
 from workbell.services.delivery.jobs import cancel_job, release_job
 from workbell.services.delivery.requests import COPIED_FIELDS, NewDestination
@@ -158,8 +158,7 @@ class DestinationService:
         now = self.clock.now()
         with self.store.begin() as tx:
             lock_version(tx, actor, destination_id, Action.CHANGE_ACCOUNT, versions)
-            delete_destinations(tx, [destination_id], now)
-            audit_command(tx.audit, actor, "DELETE", "destination", destination_id, now)
+            delete_destinations(tx, actor, [destination_id], now)
 
     @retry_on_contention
     def _add(self, actor: Actor, account_id: AccountId, new: NewDestination) -> DestinationView:
@@ -241,7 +240,8 @@ class DestinationService:
             tx.destinations.replace(after)
             if release:
                 tx.jobs.add([release_job(destination_id, now, now)], now)
-            changes = {"version": [before.version, after.version]}
+            names = ("is_active", "version")
+            changes = changed_values(*[{n: getattr(d, n) for n in names} for d in (before, after)])
             audit_command(tx.audit, actor, action, "destination", destination_id, now, changes)
             relations = get_relations_to(tx, actor, after.account_id)
         return self._view(actor, after, relations)
@@ -260,12 +260,16 @@ class DestinationService:
         return DestinationView(destination=destination, secret=secret)
 
 
-def delete_destinations(tx: DeliveryTx, ids: Iterable[DestinationId], now: datetime) -> None:
+def delete_destinations(
+    tx: DeliveryTx, actor: Actor, ids: Iterable[DestinationId], now: datetime
+) -> None:
     """Mark destinations as deleted; jobs cancel their unfinished deliveries."""
     for destination_id in ids:
         destination = tx.destinations.get_for_update(destination_id)
         tx.destinations.replace(destination.delete(now))
         tx.jobs.add([cancel_job(destination_id, now)], now)
+        changes = {"account": [destination.account_id, None], "url": [destination.url, None]}
+        audit_command(tx.audit, actor, "DELETE", "destination", destination_id, now, changes)
 
 
 def lock_version(

@@ -13,7 +13,7 @@ from workbell.domain.identity.permissions import Action, get_scope
 from workbell.ports.delivery.repository import DeliveryFilter, DeliveryTx, ListedDelivery
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command
 from workbell.services.delivery.access import get_account
 from workbell.services.delivery.fan_out import enqueue
 from workbell.services.transaction_retry import retry_on_contention

@@ -21,7 +21,7 @@ from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.ports.delivery.repository import DeliveryTx, Member
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command
 from workbell.services.delivery.access import get_account
 from workbell.services.delivery.requests import Invitation, NewMember, RoleChange
 from workbell.services.identity.users import UserAdministration, compose_invitation_email

@@ -24,7 +24,7 @@ from workbell.ports.delivery.repository import DeliveryTx, ListedDelivery
 from workbell.ports.secret_box import SecretBox
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command
 from workbell.services.delivery.access import get_account, get_destination
 from workbell.services.delivery.fan_out import insert_deliveries, make_event_key
 from workbell.services.delivery.operational import operational_event
@@ -111,7 +111,8 @@ class PublishService:
             event = tx.events.add(evolve(test, created_by=actor.user_id))
             assert event is not None
             (delivery,) = insert_deliveries(tx, [(event, [destination])], now, is_test=True)
-            audit_command(tx.audit, actor, "TEST", "destination", destination.id, now)
+            changes = {"event_id": [None, event.key]}
+            audit_command(tx.audit, actor, "TEST", "destination", destination.id, now, changes)
         return ListedDelivery(delivery=delivery, destination_url=destination.url, data=event.data)
 
     def _make_event(

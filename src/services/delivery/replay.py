@@ -21,7 +21,7 @@ from workbell.domain.jobs.task import TaskContext
 from workbell.ports.delivery.repository import DeliveryTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command
 from workbell.services.delivery.access import get_destination
 from workbell.services.delivery.fan_out import enqueue
 from workbell.services.delivery.jobs import REPLAY_TASK, TIMEOUT_SECONDS

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import changed_since
-from workbell.domain.constraints import Constraints
+from workbell.domain.audit.entry import changed_since
+from workbell.domain.constraints import NOT_BLANK, Constraints
 from workbell.domain.errors import StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.local_days import local_day
@@ -18,8 +18,13 @@ from workbell.ports.goals.repository import GoalFilter, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command, changed_values
-from workbell.services.goals.progress import NOT_BLANK, lock_goal
+from workbell.services.audit.entries import (
+    audit_command,
+    changed_values,
+    created_values,
+    deleted_values,
+)
+from workbell.services.goals.progress import lock_goal
 from workbell.services.goals.timers import stop_timer
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -99,9 +104,8 @@ class GoalService:
                     updated_at=now,
                 )
             )
-            audit_command(
-                tx.audit, actor, "CREATE", "goal", goal.id, now, {"goal_name": [None, goal.name]}
-            )
+            changes = created_values(self.serializer.unstructure(NewGoal.of(goal)))
+            audit_command(tx.audit, actor, "CREATE", "goal", goal.id, now, changes)
         return self._view(actor, goal, None)
 
     def get(self, actor: Actor, number: int) -> GoalView:
@@ -167,9 +171,8 @@ class GoalService:
             if timer is not None and timer.goal_id == goal.id:
                 tx.timers.remove(actor.user_id)
             tx.goals.delete(goal)
-            audit_command(
-                tx.audit, actor, "DELETE", "goal", goal.id, now, {"goal_name": [goal.name, None]}
-            )
+            changes = deleted_values(self.serializer.unstructure(NewGoal.of(goal)))
+            audit_command(tx.audit, actor, "DELETE", "goal", goal.id, now, changes)
 
     @retry_on_contention
     def _set_state(self, actor: Actor, number: int, state: GoalState, action: str) -> GoalView:

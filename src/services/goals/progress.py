@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.domain.constraints import MAX_TEXT, Constraints
+from workbell.domain.constraints import MAX_TEXT, NOT_BLANK, Constraints
 from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.goal import Goal
@@ -18,11 +18,15 @@ from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command, changed_values
+from workbell.services.audit.entries import (
+    audit_command,
+    changed_values,
+    created_values,
+    deleted_values,
+)
 from workbell.services.schedules.requests import ZoneName
 from workbell.services.transaction_retry import retry_on_contention
 
-NOT_BLANK = r"[\s\S]*\S[\s\S]*"
 Note = Annotated[
     str,
     Constraints(
@@ -104,7 +108,7 @@ class ProgressService:
                 ends = time.started_at + timedelta(seconds=time.logged)
                 check_span_is_free(tx, actor.user_id, time.started_at, ends, "started_at")
             entry = insert_entry(tx, goal, time, new.progress, zone, now)
-            audit(tx, actor, "CREATE", entry, now)
+            audit(tx, actor, "CREATE", entry, now, created_values(audited_values(entry)))
         return entry
 
     def get(self, actor: Actor, goal_number: int, number: int) -> ProgressEntry:
@@ -156,7 +160,7 @@ class ProgressService:
             entry = tx.entries.get(actor.user_id, goal.id, number)
             tx.entries.delete(entry)
             tx.goals.replace(goal.with_time(-entry.logged_seconds, -entry.total_seconds))
-            audit(tx, actor, "DELETE", entry, now)
+            audit(tx, actor, "DELETE", entry, now, deleted_values(audited_values(entry)))
 
     def export(self, actor: Actor) -> Iterator[ExportRow]:
         """Yield all of the actor's entries, in order of creation."""
@@ -227,15 +231,24 @@ def _check_extension(tx: GoalsTx, before: ProgressEntry, after: ProgressEntry) -
         check_span_is_free(tx, after.owner, start, end, "logged_hours", except_entry=before)
 
 
+def audited_values(entry: ProgressEntry) -> dict[str, Any]:
+    """Return the fields that the audit entries of a new or deleted entry show."""
+    return {
+        "goal_num": entry.goal_number,
+        "progress_num": entry.number,
+        "progress": entry.note,
+        "logged_seconds": entry.logged_seconds,
+        "total_seconds": entry.total_seconds,
+    }
+
+
 def audit(
     tx: GoalsTx,
     actor: Actor,
     action: str,
     entry: ProgressEntry,
     now: datetime,
-    changes: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any],
 ) -> None:
     """Store an audit entry for a progress entry."""
-    if changes is None:
-        changes = {"goal_num": [entry.goal_number, entry.goal_number]}
     audit_command(tx.audit, actor, action, "progress", entry.id, now, changes)

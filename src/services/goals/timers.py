@@ -20,7 +20,8 @@ from workbell.domain.identity.permissions import Action, check
 from workbell.ports.goals.repository import GoalsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.goals.progress import audit, insert_entry, lock_goal
+from workbell.services.audit.entries import audit_command, created_values
+from workbell.services.goals.progress import audit, audited_values, insert_entry, lock_goal
 from workbell.services.transaction_retry import retry_on_contention
 
 
@@ -87,6 +88,8 @@ class TimerService:
                 zone=actor.time_zone,
             )
             tx.timers.add(timer)
+            changes = {"timer_started_at": [None, now.isoformat()]}
+            audit_command(tx.audit, actor, "START_TIMER", "goal", goal.id, now, changes)
         return StartedTimer(timer=timer, stopped=stopped)
 
     @retry_on_contention
@@ -126,5 +129,5 @@ def stop_timer(
     tx.timers.remove(timer.owner)
     time = TimeEntry(logged=seconds, total=total, started_at=timer.started_at)
     entry = insert_entry(tx, goal, time, request.progress if request else "", timer.zone, now)
-    audit(tx, actor, "STOP_TIMER", entry, now)
+    audit(tx, actor, "STOP_TIMER", entry, now, created_values(audited_values(entry)))
     return entry

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from attrs import field, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import LimitReached, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.api_key import MAX_KEYS, ApiKey, check_new_key
@@ -15,6 +16,7 @@ from workbell.domain.identity.user import KeyScope
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
+from workbell.services.audit.entries import created_values, deleted_values
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -81,9 +83,11 @@ class ApiKeyService:
         check(actor, Action.REVOKE_KEY, owner=actor.user_id)
         with self.store.begin() as tx:
             now = self.clock.now()
-            if not tx.api_keys.revoke(actor.user_id, key_id, now):
+            keys = {key.id: key for key in tx.api_keys.list_for_user(actor.user_id)}
+            if key_id not in keys or not tx.api_keys.revoke(actor.user_id, key_id, now):
                 raise NotFound("There is no such key.")
-            tx.audit.add(AuditEntry.of(actor, "DELETE", "api_key", key_id, now))
+            changes = deleted_values(_audited_values(keys[key_id]))
+            tx.audit.add(AuditEntry.of(actor, "DELETE", "api_key", key_id, now, changes))
         self.actor_cache.evict(actor.user_id)
 
     @retry_on_contention
@@ -98,5 +102,15 @@ class ApiKeyService:
                     limit=MAX_KEYS,
                 )
             key = tx.api_keys.add(new)
-            tx.audit.add(AuditEntry.of(actor, "CREATE", "api_key", key.id, now))
+            changes = created_values(_audited_values(key))
+            tx.audit.add(AuditEntry.of(actor, "CREATE", "api_key", key.id, now, changes))
         return key
+
+
+def _audited_values(key: ApiKey) -> dict[str, Any]:
+    expires_at = key.expires_at
+    return {
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "expires_at": None if expires_at is None else expires_at.isoformat(),
+    }

@@ -1,12 +1,13 @@
 """Use cases of login, token refresh and logout."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from attrs import Factory, evolve, field, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.opaque_token import OpaqueToken, Prefix
@@ -26,12 +27,14 @@ from workbell.domain.identity.session import (
     TokenKind,
 )
 from workbell.domain.identity.user import EmailNotVerified, User, WrongCredentials
+from workbell.domain.rate_limits.policy import account_key
 from workbell.ports.identity.crypto import PasswordHasher, Tokens
 from workbell.ports.identity.totp import Totp
 from workbell.ports.identity.users import IdentityTx
+from workbell.ports.rate_limits import RateLimitTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
-from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import AuditBurstFilter, account_audit_entry
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.authentication import (
     SESSION_ENDED,
@@ -40,8 +43,12 @@ from workbell.services.identity.authentication import (
     user_from_actor,
 )
 from workbell.services.identity.second_factor_check import SecondFactorCheck
-from workbell.services.rate_limits import RateLimiting, known_address, verify_counting_failures
+from workbell.services.rate_limits import RateLimiting, known_address, refund_login_failure
 from workbell.services.transaction_retry import retry_on_contention
+
+
+class LoginTx(IdentityTx, RateLimitTx, Protocol):
+    """The repositories that logins use within one transaction."""
 
 
 @frozen(kw_only=True)
@@ -71,10 +78,11 @@ class LoginService:
 
     Passwords are hashed outside of transactions. No session lasts longer than
     `session_life`; a browser session ends if unused for `refresh_life`.
-    `min_duration` hides how long it takes to record a failed login.
+    `min_duration` hides how long it takes to record a failed login. `rate_limits`
+    counts failures in the same store.
     """
 
-    store: Store[IdentityTx]
+    store: Store[LoginTx]
     clock: Clock
     ids: Ids
     hasher: PasswordHasher
@@ -142,19 +150,19 @@ class LoginService:
             RateLimited: The password or the code was wrong too often.
             Unavailable: The store is down, or too many hashes are running.
         """
-        user = self._verify_password(identifier, password, client_info, require_verified)
-        seed = self._check_second_factor(user, code, client_info)
-        session = Session.start(
-            self.ids.new(),
-            user.id,
-            self.ids.new(),
-            self.clock.now(),
-            min(self.refresh_life, self.session_life),
-            client_info=client_info,
-        )
-        return self._issue_tokens(
-            self._store_session(user, password, seed, session, client_info), session
-        )
+        user, account = self._verify_password(identifier, password, client_info, require_verified)
+        with self._undo_failure_on_error(account):
+            seed = self._check_second_factor(user, code, client_info)
+            session = Session.start(
+                self.ids.new(),
+                user.id,
+                self.ids.new(),
+                self.clock.now(),
+                min(self.refresh_life, self.session_life),
+                client_info=client_info,
+            )
+            current = self._store_session(user, password, seed, session, client_info, account)
+        return self._issue_tokens(current, session)
 
     def login_opaque(
         self,
@@ -172,20 +180,25 @@ class LoginService:
         `replaces` is the browser's previous session id. That session is revoked
         to prevent session fixation.
         """
-        user = self._verify_password(identifier, password, client_info, require_verified=False)
-        seed = self._check_second_factor(user, code, client_info)
-        token = OpaqueToken(Prefix.SESSION, self.ids.new(), self.ids.new() + self.ids.new())
-        life = self.session_life if kind is SessionKind.OPAQUE else self.refresh_life
-        session = Session.start(
-            token.id,
-            user.id,
-            token.hashed,
-            self.clock.now(),
-            min(life, self.session_life),
-            kind=kind,
-            client_info=client_info,
+        user, account = self._verify_password(
+            identifier, password, client_info, require_verified=False
         )
-        current = self._store_session(user, password, seed, session, client_info, replaces)
+        with self._undo_failure_on_error(account):
+            seed = self._check_second_factor(user, code, client_info)
+            token = OpaqueToken(Prefix.SESSION, self.ids.new(), self.ids.new() + self.ids.new())
+            life = self.session_life if kind is SessionKind.OPAQUE else self.refresh_life
+            session = Session.start(
+                token.id,
+                user.id,
+                token.hashed,
+                self.clock.now(),
+                min(life, self.session_life),
+                kind=kind,
+                client_info=client_info,
+            )
+            current = self._store_session(
+                user, password, seed, session, client_info, account, replaces
+            )
         return OpaqueLogin(user=current, token=token, expires_at=session.expires_at)
 
     @retry_on_contention
@@ -216,7 +229,10 @@ class LoginService:
             if session.revoked_at is None:
                 tx.sessions.replace(session.revoked(now))
                 user = tx.users.get(actor.user_id)
-                tx.audit.add(_session_entry(user, "LOGOUT", session, actor.client_info, now))
+                changes = {"is_active": [True, False]}
+                tx.audit.add(
+                    _session_entry(user, "LOGOUT", session, actor.client_info, now, changes)
+                )
         self.actor_cache.evict(actor.user_id)
 
     def authenticate(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> Actor:
@@ -225,19 +241,42 @@ class LoginService:
 
     def _verify_password(
         self, identifier: str, password: str, client_info: ClientInfo, require_verified: bool
-    ) -> User:
-        """Return the user with this password, or raise and audit."""
+    ) -> tuple[User, str]:
+        """
+        Return the user with this password, or raise and audit.
+
+        Also returns the account under which a failure is still counted.
+        """
         with self.store.view() as tx:
             user = tx.users.by_login(identifier)
-            trusted_address = known_address(tx, user, client_info.address)
-        matches = verify_counting_failures(
-            self.rate_limits, self.hasher, user, identifier, password, trusted_address
-        )
-        if user is None or not matches or not user.may_sign_in(self.clock.now()):
+            account = account_key(user, identifier, known_address(tx, user, client_info.address))
+        if not self._matches(user, password, account) or user is None:
             raise self._audit_refusal(user, WrongCredentials(), client_info)
-        if (require_verified or self.require_verified_email) and not user.is_email_verified:
-            raise self._audit_refusal(user, EmailNotVerified(), client_info)
-        return user
+        with self._undo_failure_on_error(account):
+            if not user.may_sign_in(self.clock.now()):
+                raise self._audit_refusal(user, WrongCredentials(), client_info)
+            if (require_verified or self.require_verified_email) and not user.is_email_verified:
+                raise self._audit_refusal(user, EmailNotVerified(), client_info)
+        return user, account
+
+    def _matches(self, user: User | None, password: str, account: str) -> bool:
+        """Compare a password, counted as a failure; an unknown user takes as long."""
+        password_hash = "" if user is None else user.password_hash
+        if self.rate_limits is None:
+            return self.hasher.verify(password_hash, password)
+        return self.rate_limits.verify_counted(
+            account, lambda: self.hasher.verify(password_hash, password)
+        )
+
+    @contextmanager
+    def _undo_failure_on_error(self, account: str) -> Iterator[None]:
+        """Undo the counted failure if a login with the right password is refused."""
+        try:
+            yield
+        except BaseException:
+            if self.rate_limits is not None:
+                self.rate_limits.undo_login_failure(account)
+            raise
 
     def _check_second_factor(self, user: User, code: str, client_info: ClientInfo) -> str:
         """Return the secret's seed of the verified second factor, or ""."""
@@ -254,9 +293,10 @@ class LoginService:
         seed: str,
         session: Session,
         client_info: ClientInfo,
+        account: str,
         replaces: str = "",
     ) -> User:
-        """Store a new session and a renewed hash; return the user."""
+        """Store a new session and a renewed hash; undo the failure; return the user."""
         needs_rehash = self.hasher.needs_rehash(user.password_hash)
         new_hash = self.hasher.hash(password) if needs_rehash else None
         with self.store.begin() as tx:
@@ -268,6 +308,8 @@ class LoginService:
                 _revoke_session(tx, replaces, session.created_at)
             tx.sessions.add(session)
             tx.audit.add(_session_entry(user, "LOGIN", session, client_info, session.created_at))
+            if self.rate_limits is not None:
+                refund_login_failure(tx, account)
         return current
 
     def _audit_refusal(
@@ -353,6 +395,13 @@ def _revoke_session(tx: IdentityTx, session_id: str, now: datetime) -> None:
 
 
 def _session_entry(
-    user: User, action: str, session: Session, client_info: ClientInfo, at: datetime
+    user: User,
+    action: str,
+    session: Session,
+    client_info: ClientInfo,
+    at: datetime,
+    changes: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
-    return account_audit_entry(user, action, client_info, at, model="session", subject=session.id)
+    return account_audit_entry(
+        user, action, client_info, at, changes, model="session", subject=session.id
+    )

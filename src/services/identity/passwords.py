@@ -13,7 +13,7 @@ from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import User
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email, Mailer
-from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import AuditBurstFilter, account_audit_entry
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.authentication import UNKNOWN_CLIENT
 from workbell.services.identity.one_time_codes import (
@@ -159,8 +159,11 @@ class PasswordService:
                     token_version=current.token_version + 1,
                 )
             )
-            tx.sessions.revoke_all(current.id, now)
-            tx.audit.add(account_audit_entry(current, "PASSWORD_RESET", client_info, now))
+            changes = {
+                "is_email_verified": [current.is_email_verified, True],
+                "sessions_ended": [None, tx.sessions.revoke_all(current.id, now)],
+            }
+            tx.audit.add(account_audit_entry(current, "PASSWORD_RESET", client_info, now, changes))
 
     @retry_on_contention
     def _compose_reset_email(

@@ -17,7 +17,7 @@ from workbell.domain.identity.registration import (
 from workbell.domain.identity.user import User, UserId, normalise_identifier
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email
-from workbell.services.audit import user_change_entry
+from workbell.services.audit.entries import user_change_entry
 from workbell.services.identity.one_time_codes import GeneratedCode, send_ignoring_errors
 from workbell.services.identity.passwords import (
     PasswordService,

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from attrs import Factory, evolve, field, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import SYSTEM, Actor, ClientInfo
 from workbell.domain.identity.one_time_code import CODE_LIFETIME, OneTimeCode, Purpose, WrongCode
@@ -23,7 +23,7 @@ from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email, Mailer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
-from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import AuditBurstFilter, account_audit_entry, new_user_values
 from workbell.services.identity.authentication import UNKNOWN_CLIENT
 from workbell.services.identity.one_time_codes import (
     GeneratedCode,
@@ -114,7 +114,8 @@ class RegistrationService:
         username = new.username or free_username(tx, new.email, self.randomness)
         user = tx.users.add(new.user(username, prepared.password_hash, now))
         self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, prepared.new_code, now)
-        tx.audit.add(account_audit_entry(user, "REGISTER", client_info, now))
+        changes = new_user_values(user)
+        tx.audit.add(account_audit_entry(user, "REGISTER", client_info, now, changes))
         return user
 
     def send_code(self, user: User, prepared: PreparedRegistration) -> None:
@@ -194,7 +195,7 @@ class RegistrationService:
                 if tx.users.has_super_user():
                     return False
                 user = tx.users.add(administrator)
-                tx.audit.add(AuditEntry.of(SYSTEM, "CREATE", "user", user.id, user.created_at))
+                tx.audit.add(_created_by_system(user))
                 return True
 
         added = retry_on_name_conflict(add_if_first)
@@ -205,7 +206,7 @@ class RegistrationService:
         administrator = self._new_superuser(username, email, self.hasher.hash(password))
         with self.store.begin() as tx:
             user = tx.users.add(administrator)
-            tx.audit.add(AuditEntry.of(SYSTEM, "CREATE", "user", user.id, user.created_at))
+            tx.audit.add(_created_by_system(user))
         return user
 
     def _mail_known_address(
@@ -311,3 +312,8 @@ def _compose_known_address_email(user: User) -> Email:
             "usual. If it was not you, ignore this email.\n"
         ),
     )
+
+
+def _created_by_system(user: User) -> AuditEntry:
+    changes = new_user_values(user)
+    return AuditEntry.of(SYSTEM, "CREATE", "user", user.id, user.created_at, changes)

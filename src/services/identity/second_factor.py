@@ -17,7 +17,7 @@ from workbell.domain.identity.user import User
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email
 from workbell.ports.system import Ids
-from workbell.services.audit import account_audit_entry
+from workbell.services.audit.entries import account_audit_entry
 from workbell.services.identity.one_time_codes import send_ignoring_errors
 from workbell.services.identity.passwords import PasswordService
 from workbell.services.identity.second_factor_check import SecondFactorCheck, active_factor

@@ -19,7 +19,7 @@ from workbell.ports.identity.totp import Totp
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.audit.entries import AuditBurstFilter, account_audit_entry
 from workbell.services.rate_limits import RateLimiting
 from workbell.services.transaction_retry import retry_on_contention
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import DAY
@@ -60,7 +60,10 @@ class SessionService:
             if session_id != actor.session_id and not (own and own.is_recent(now)):
                 raise SignInAgain("Sign in again, and revoke the session within 10 minutes.")
             tx.sessions.replace(session.revoked(now))
-            tx.audit.add(AuditEntry.of(actor, "REVOKE_SESSION", "session", session.id, now))
+            changes = {"is_active": [True, False]}
+            tx.audit.add(
+                AuditEntry.of(actor, "REVOKE_SESSION", "session", session.id, now, changes)
+            )
         self.actor_cache.evict(actor.user_id)
 
     @retry_on_contention

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from attrs import asdict, evolve, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import Purpose
@@ -13,7 +13,7 @@ from workbell.domain.identity.registration import email_errors
 from workbell.domain.identity.user import Role, Tier, User, UserId
 from workbell.ports.identity.users import IdentityTx, UserFilter
 from workbell.ports.mail import Email, Mailer
-from workbell.services.audit import user_change_entry
+from workbell.services.audit.entries import new_user_values, user_change_entry
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.one_time_codes import (
     GeneratedCode,
@@ -154,7 +154,7 @@ class UserAdministration:
             )
         )
         self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, new_code, now)
-        tx.audit.add(AuditEntry.of(actor, "INVITE", "user", user.id, now))
+        tx.audit.add(AuditEntry.of(actor, "INVITE", "user", user.id, now, new_user_values(user)))
         return user, True
 
     @retry_on_contention

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, check, get_scope
@@ -19,7 +19,7 @@ from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 from workbell.ports.jobs.repository import JobFilter, JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command
+from workbell.services.audit.entries import audit_command, changed_values, created_values
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import NewJob, check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
@@ -76,8 +76,7 @@ class JobService:
         with self.store.begin(single_statement=actor.is_system) as tx:
             (added,) = tx.jobs.add([job], job.created_at)
             if added is not None:
-                changes = {"task": [None, job.task]}
-                audit_command(tx.audit, actor, "CREATE", "job", added.id, job.created_at, changes)
+                _audit_new(tx, actor, added)
                 return added, True
         if (existing := self._find_by_idempotency_key(owner, idempotency_key, new)) is None:
             raise Conflict("The key was used by another request at the same time; retry.")
@@ -98,7 +97,7 @@ class JobService:
             check_waiting_capacity(self.store, prepared[0].owner, len(prepared), self.max_waiting)
         added: list[Job] = []
         for at in range(0, len(prepared), 500):
-            added += self._add(prepared[at : at + 500])
+            added += self._add(actor, prepared[at : at + 500])
         return added
 
     def prepare(
@@ -162,9 +161,9 @@ class JobService:
         now = self.clock.now()
         with self.store.begin() as tx:
             before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
-            after = before.cancel(now)
+            after = self._cancel(before, now)
             self._replace(tx, before, after)
-            audit_command(tx.audit, actor, "CANCEL", "job", after.id, now)
+            _audit_change(tx, actor, "CANCEL", before, after, now)
         return self.get(actor, job_id)
 
     @retry_on_contention
@@ -184,8 +183,9 @@ class JobService:
                     tx.audit, actor, "RERUN", "job", copy.id, now, {"rerun_of": [None, job_id]}
                 )
                 return copy, True
-            self._replace(tx, before, before.retry(now))
-            audit_command(tx.audit, actor, "RETRY", "job", before.id, now)
+            after = before.retry(now)
+            self._replace(tx, before, after)
+            _audit_change(tx, actor, "RETRY", before, after, now)
         return self.get(actor, job_id), False
 
     @retry_on_contention
@@ -195,9 +195,9 @@ class JobService:
         with self.store.begin() as tx:
             before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
             ended = before.state.ended
-            after = evolve(before, hidden=True) if ended else before.cancel(now)
+            after = evolve(before, hidden=True) if ended else self._cancel(before, now)
             self._replace(tx, before, after)
-            audit_command(tx.audit, actor, "DELETE", "job", after.id, now)
+            _audit_change(tx, actor, "DELETE", before, after, now)
 
     def result(self, actor: Actor, job_id: JobId) -> Job:
         """Return a job that has ended; raises Invalid before its end."""
@@ -280,10 +280,13 @@ class JobService:
             return tx.workers.all()
 
     @retry_on_contention
-    def _add(self, jobs: Sequence[Job]) -> Sequence[Job]:
+    def _add(self, actor: Actor, jobs: Sequence[Job]) -> Sequence[Job]:
         with self.store.begin() as tx:
             batch = tx.jobs.add(jobs, self.clock.now())
-        return [job for job in batch if job is not None]
+            added = [job for job in batch if job is not None]
+            for job in added:
+                _audit_new(tx, actor, job)
+        return added
 
     def _queue(self, name: str) -> QueueStats:
         for queue in self.queues():
@@ -320,9 +323,36 @@ class JobService:
             raise Conflict("The Idempotency-Key was used for another request.")
         return existing
 
+    def _cancel(self, job: Job, now: datetime) -> Job:
+        task = self.definitions.tasks.find(job.task)
+        if task is not None and not task.is_cancellable:
+            raise Conflict("The job cannot be cancelled: the service depends on it.")
+        return job.cancel(now)
+
     def _replace(self, tx: JobsTx, before: Job, after: Job) -> None:
         if not tx.jobs.replace(before, after):
             raise Conflict("The job was changed by another request; read it again.")
         now = self.clock.now()
         if before.state is not after.state and (job := self.follow_up(after, now)) is not None:
             tx.jobs.add([job], now)
+
+
+def _audit_new(tx: JobsTx, actor: Actor, job: Job) -> None:
+    values = {"task": job.task, "name": job.name, "queue": job.queue, "priority": job.priority}
+    changes = created_values(values)
+    audit_command(tx.audit, actor, "CREATE", "job", job.id, job.created_at, changes)
+
+
+def _audit_change(
+    tx: JobsTx, actor: Actor, action: str, before: Job, after: Job, now: datetime
+) -> None:
+    changes = changed_values(_audited_values(before), _audited_values(after))
+    audit_command(tx.audit, actor, action, "job", after.id, now, changes)
+
+
+def _audited_values(job: Job) -> dict[str, Any]:
+    return {
+        "status": job.status.value,
+        "cancel_requested": job.cancel_requested,
+        "is_hidden": job.hidden,
+    }

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import Factory, define, evolve, field, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import changed_since
+from workbell.domain.audit.entry import changed_since
 from workbell.domain.cron.preview import Preview, preview
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotFound, StaleVersion
@@ -27,7 +27,13 @@ from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, Sched
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import audit_command, changed_values
+from workbell.services.audit.entries import (
+    audit_command,
+    changed_values,
+    created_values,
+    deleted_values,
+    mask_secrets,
+)
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
@@ -93,10 +99,10 @@ class ScheduleService:
         check_window(schedule)
         if new.is_active:
             schedule = schedule.resume(now)
-        changes = {"task": [None, schedule.task]}
+        changes = created_values(_audited_values(schedule))
         with self.store.begin() as tx:
-            user = self._check_active_limit(tx, actor, owner) if new.is_active else None
-            schedule = tx.schedules.add(schedule)
+            user, limit = self._lock_limited(tx, actor, owner) if new.is_active else (None, None)
+            schedule = tx.schedules.add(schedule, active_limit=limit)
             audit_command(tx.audit, actor, "CREATE", "schedule", schedule.id, now, changes)
         if user is None:
             return self.get(actor, schedule.id)
@@ -164,7 +170,8 @@ class ScheduleService:
             deleted = cancel_pending(tx, schedule, now, SkipReason.DELETED)
             deleted = evolve(deleted.pause("deleted").touched(now), deleted_at=now)
             tx.schedules.replace(deleted)
-            audit_command(tx.audit, actor, "DELETE", "schedule", schedule.id, now)
+            changes = deleted_values(_audited_values(schedule))
+            audit_command(tx.audit, actor, "DELETE", "schedule", schedule.id, now, changes)
 
     def toggle(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """Pause an active schedule; resume a paused one, as `edit` does."""
@@ -272,7 +279,7 @@ class ScheduleService:
         before = self.serializer.unstructure(NewSchedule.of(view))
         new = self.serializer.structure({**before, **updates}, NewSchedule)
         after = self.serializer.unstructure(new)
-        changes = changed_values(before, after)
+        changes = mask_secrets(changed_values(before, after))
         if dict(updates) == {"is_active": False}:
             return new, {}, changes
         definition = self.definitions.by_name(new.task_definition)
@@ -295,7 +302,9 @@ class ScheduleService:
             return evolve(pause(tx, before, now), **fields)
         after = evolve(before, **fields)
         if active and not before.is_active:
-            self._check_active_limit(tx, actor, after.owner)
+            _, limit = self._lock_limited(tx, actor, after.owner)
+            if limit is not None:
+                check_active_limit(tx.schedules.count_active(after.owner, limit=limit), limit)
             return after.resume(now).touched(now)
         if after.has_same_ticks(before):
             same = after.alert_after_seconds == before.alert_after_seconds
@@ -322,19 +331,30 @@ class ScheduleService:
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
-    def _check_active_limit(self, tx: SchedulesTx, actor: Actor, owner_id: UserId) -> User | None:
+    def _lock_limited(
+        self, tx: SchedulesTx, actor: Actor, owner_id: UserId
+    ) -> tuple[User | None, int | None]:
         """
-        Lock the owner and raise LimitReached at their limit; return the owner.
+        Lock the owner; return it and its limit of active schedules.
 
-        The system and superusers have no limit. Returns None if the owner has no
+        The system and superusers have no limit. The owner is None if it has no
         row to lock.
         """
         if actor.is_system or (owner := _lock_owner(tx, owner_id)) is None:
-            return None
-        if not may(Actor.of(owner), Action.EXCEED_SCHEDULES):
-            active = tx.schedules.count_active(owner_id, limit=self.active_limit)
-            check_active_limit(active, self.active_limit)
-        return owner
+            return None, None
+        return owner, None if may(Actor.of(owner), Action.EXCEED_SCHEDULES) else self.active_limit
+
+
+def _audited_values(schedule: Schedule) -> dict[str, Any]:
+    """Return the fields that the audit entries of a new or deleted schedule show."""
+    return {
+        "task": schedule.task,
+        "name": schedule.name,
+        "cron_expression": schedule.cron.line,
+        "time_zone": schedule.cron.zone,
+        "parameters": mask_secrets(schedule.parameters),
+        "is_active": schedule.is_active,
+    }
 
 
 def _lock_owner(tx: SchedulesTx, owner: UserId) -> User | None:

@@ -86,6 +86,28 @@ def test_only_the_leader_raises_the_error_and_no_thread_stays_blocked() -> None:
         commits.commit_and_claim(None)
 
 
+def test_a_thread_that_ends_its_turn_shares_the_transaction_and_gets_no_claim() -> None:
+    store = Store(supply=20)
+    commits = GroupCommit(store.commit)
+    got: list[Claim | None] = []
+    threads = [
+        Thread(target=lambda: got.append(commits.commit_and_claim(settlement(0)))),
+        Thread(target=lambda: commits.commit_without_claim(settlement(1))),
+        Thread(target=lambda: got.append(commits.commit_and_claim(settlement(2)))),
+    ]
+    threads[0].start()
+    until(lambda: len(store.groups) == 1)
+    for thread in threads[1:]:
+        thread.start()
+    until(lambda: len(commits._next_group.settlements) == 2)
+    store.may_commit.set()
+    for thread in threads:
+        thread.join(10)
+    assert [len(group.settlements) for group in store.groups] == [1, 2]
+    assert [group.threads for group in store.groups] == [1, 1]
+    assert len({one.id for one in got if one}) == 2
+
+
 def test_claim_alone_waits_for_no_other_thread() -> None:
     """Batch tasks are claimed this way, 100 at a time."""
     store = Store(supply=1)

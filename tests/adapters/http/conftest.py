@@ -15,18 +15,22 @@ from tests.services.accounts import AccountServiceSet
 from tests.services.delivery_accounts import RecordingWebhookClient
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import MeteredCache
+from workbell.adapters.checkpoint_log import FileCheckpointLog
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.http.app import AppDependencies, build_app, make_operations
+from workbell.adapters.http.projects.api import ProjectsApi
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds
+from workbell.domain.audit.checkpoint import CheckpointSigner
 from workbell.domain.delivery.delivery import Delivery, DeliveryId, DeliveryState
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.second_factor import (
@@ -40,7 +44,10 @@ from workbell.domain.jobs.attempt import Artifact, Outcome, Settlement
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
+from workbell.entrypoints.bootstrap.projects import make_projects
 from workbell.ports.mail import Email
+from workbell.services.audit.log import AuditLog
+from workbell.services.audit.verification import AuditVerifier
 from workbell.services.delivery.accounts import AccountService
 from workbell.services.delivery.destinations import DestinationService
 from workbell.services.delivery.log import DeliveryLog
@@ -50,14 +57,16 @@ from workbell.services.delivery.replay import ReplayService
 from workbell.services.delivery.secrets import DeliverySecrets
 from workbell.services.delivery.users import AccountUserService
 from workbell.services.goals.commands import GoalService
+from workbell.services.goals.preferences import PreferenceService
 from workbell.services.goals.progress import ProgressService
-from workbell.services.goals.reminders import ReminderService
 from workbell.services.goals.summaries import SummaryService
 from workbell.services.goals.timers import TimerService
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.notifications.dispatch import Notifier
+from workbell.services.notifications.inbox import NotificationService
 from workbell.services.schedules.commands import ScheduleService
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -298,6 +307,11 @@ KEY = b"k" * 32
 FACTOR_KEYS = FactorKeys.of([KEY])
 
 
+def checkpoint_log(folder: Path) -> FileCheckpointLog:
+    """Return the checkpoint file of an application."""
+    return FileCheckpointLog(folder / "audit-checkpoints.jsonl")
+
+
 def build_api(
     folder: Path,
     settings: HttpSettings | None = None,
@@ -349,8 +363,10 @@ def build_api(
         progress=ProgressService(store=store, clock=clock, serializer=FIELDS),
         timers=TimerService(store=store, clock=clock),
         summaries=SummaryService(store=store, cache=cache, clock=clock),
-        reminders=ReminderService(
-            store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
+        notifications=NotificationService(store=store, clock=clock),
+        preferences=PreferenceService(store=store, clock=clock, tokens=UnsubscribeTokens([KEY])),
+        projects=copy_fields(
+            ProjectsApi, make_projects(store, clock, Notifier(clock=clock), FIELDS)
         ),
         accounts=accounts,
         members=MemberService(store=store, clock=clock, people=members.users),
@@ -367,6 +383,10 @@ def build_api(
         publishing=PublishService(store=store, clock=clock, ids=UuidIds(), secret_box=box),
         replays=ReplayService(store=store, clock=clock),
         delivery_log=DeliveryLog(store=store, clock=clock),
+        audit_log=AuditLog(store=store, clock=clock),
+        audit_verifier=AuditVerifier(
+            store=store, signer=CheckpointSigner.of([KEY]), log=checkpoint_log(folder)
+        ),
         metrics=metrics,
         serializer=FIELDS,
         ids=UuidIds(),

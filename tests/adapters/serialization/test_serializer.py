@@ -403,7 +403,7 @@ def test_constraints_are_checked() -> None:
         "age": ["age must be at most 150"],
         "rate": ["rate must be at most 0.5"],
         "ids": ["ids must have at least 2 entries"],
-        "more": ["more must have at most 1 entries"],
+        "more": ["more must have at most 1 entry"],
         "id": ["id must be at least 1"],
     }
     assert field_errors({"name": "n", "code": "a" * 10_001}, Constrained) == {

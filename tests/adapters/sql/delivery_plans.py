@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import ColumnElement, Connection, String, Table, insert, select
 
 from tests.adapters.sql.server_plans import Ask
 from tests.contract.factories import NOON
@@ -25,7 +25,7 @@ from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import UserId
 from workbell.ports.delivery.repository import DeliveryFilter
 
-ACCOUNTS, USERS, EVENTS, DELIVERIES = 3_000, 6_000, 6_000, 20_000
+ACCOUNTS, USERS, EVENTS, DELIVERIES = 3_000, 6_000, 1_500, 5_000
 BIG = AccountId(1)
 """The account that has every second row."""
 HOOK = DestinationId(2)
@@ -167,10 +167,35 @@ def _rows() -> Iterable[tuple[Any, list[dict[str, Any]]]]:
 TABLES = [table.name for table, _ in _rows()]
 
 
+COPIES = 16
+"""Each row of events, deliveries and attempts is stored this many times."""
+
+
 def fill(db: Connection) -> None:
-    """Insert rows into every table of delivery."""
+    """Insert rows into every table of delivery: so many that planners prefer indexes."""
     for table, rows in _rows():
         db.execute(insert(table), rows)
+    _copy(db, events, EVENTS, id=events.c.id, event_key=events.c.event_key)
+    ids = {"id": deliveries.c.id, "event_id": deliveries.c.event_id}
+    _copy(db, deliveries, DELIVERIES, **ids)
+    _copy(db, delivery_attempts, DELIVERIES, delivery_id=delivery_attempts.c.delivery_id)
+
+
+def _copy(db: Connection, table: Table, count: int, **different: ColumnElement[Any]) -> None:
+    """Double the rows of a table until there are `COPIES` of the first `count`."""
+    names = [column.name for column in table.columns]
+    copies = 1
+    while copies < COPIES:
+        offset = count * copies
+        changed = {
+            name: column.concat(f"+{copies}")
+            if isinstance(column.type, String)
+            else column + (EVENTS * copies if name == "event_id" else offset)
+            for name, column in different.items()
+        }
+        rows = select(*[changed.get(name, table.c[name]) for name in names])
+        db.execute(insert(table).from_select(names, rows))
+        copies *= 2
 
 
 def _listing(**filters: Any) -> Ask:

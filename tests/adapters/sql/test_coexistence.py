@@ -28,6 +28,7 @@ from tests.adapters.sql.drift import schema_drift
 from tests.contract.factories import ManualClock, a_job, claim, keep
 from tests.contract.servers import address, drop_database, new_database
 from workbell.adapters.sql.schema import upgrade as revisions
+from workbell.adapters.sql.schema.search import FTS5_TABLES
 from workbell.adapters.sql.schema.tables import metadata
 from workbell.adapters.sql.store import SqlStore, open_store
 
@@ -241,7 +242,9 @@ def test_an_application_that_is_removed_leaves_workbell_alone(
     application.run(command.downgrade, "base")
     with application.engine.connect() as db:
         assert not {"users", "jobs"} & set(inspect(db).get_table_names())
-        assert workbell_tables(db, store.schema) == {*metadata.tables, revisions.VERSION_TABLE}
+        expected = {*metadata.tables, revisions.VERSION_TABLE}
+        expected |= FTS5_TABLES if db.dialect.name == "sqlite" else set()
+        assert workbell_tables(db, store.schema) == expected
     assert drift(store) == []
     assert len(claim(store)) == 1
 

@@ -21,7 +21,7 @@ MERGED = {"deliveries in states", "all deliveries"}
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
-    """Return a store with 20,000 deliveries, but without statistics."""
+    """Return a store with 80,000 deliveries, but without statistics."""
     path: Path = tmp_path_factory.mktemp("plans") / "store.db"
     opened = open_store(f"sqlite:///{path}", ManualClock())
     opened.migrate()

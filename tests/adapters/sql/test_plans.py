@@ -136,7 +136,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     ),
     "own times due": (
         lambda tx: tx.reminders.due(NOON, limit=5),
-        "workbell_notification_preferences_next_at_idx",
+        "workbell_reminder_preferences_next_at_idx",
     ),
     "signed in from": (
         lambda tx: tx.sessions.has_login_from(ALICE, "192.0.2.1"),

@@ -52,7 +52,7 @@ def gather_statistics(db: Connection, kind: str) -> None:
 
 @pytest.fixture(scope="module")
 def store(kind: str) -> Iterator[SqlStore]:
-    """Return a store of its own with 20,000 deliveries, half of them of one account."""
+    """Return a store of its own with 80,000 deliveries, half of them of one account."""
     opened = open_store(address(new_database(kind)), ManualClock(), pool_size=4)
     opened.migrate()
     with opened._connections.writing() as db:

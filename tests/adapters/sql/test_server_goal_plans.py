@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, insert, literal, select
 from tests.adapters.sql.server_plans import Ask, plans_of
 from tests.contract.factories import ALICE, NOON, ManualClock
 from tests.contract.servers import SERVERS, address, new_database
-from workbell.adapters.sql.schema.goals import goal_reminders, goals, notification_preferences
+from workbell.adapters.sql.schema.goals import goal_reminders, goals, reminder_preferences
 from workbell.adapters.sql.schema.tables import users
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock
@@ -30,7 +30,7 @@ TABLES = (
     "workbell_goals",
     "workbell_progress_entries",
     "workbell_progress_days",
-    "workbell_notification_preferences",
+    "workbell_reminder_preferences",
     "workbell_goal_reminders",
 )
 _NAMES = "|".join(TABLES)
@@ -60,7 +60,7 @@ def store(kind: str) -> Iterator[SqlStore]:
     engine = create_engine(url)
     with engine.begin() as db:
         columns = ["owner", "reminders", "zone", "next_at"]
-        db.execute(insert(notification_preferences).from_select(columns, people))
+        db.execute(insert(reminder_preferences).from_select(columns, people))
         columns = ["goal_id", "since", "count", "last"]
         db.execute(insert(goal_reminders).from_select(columns, told))
     engine.dispose()
@@ -104,7 +104,7 @@ QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
     ),
     "own times due": (
         lambda tx: tx.reminders.due(NOON, limit=5),
-        {"workbell_notification_preferences_next_at_idx"},
+        {"workbell_reminder_preferences_next_at_idx"},
     ),
     "who is to be told what": (
         lambda tx: tx.reminders.lock(FEW, OLD),
@@ -118,7 +118,7 @@ QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
     "who was told": (
         lambda tx: tx.reminders.mark_reminded({FEW[0]: TOLD.last}, {NOBODYS: TOLD}),
         {
-            "workbell_notification_preferences_pkey",
+            "workbell_reminder_preferences_pkey",
             "workbell_goal_reminders_pkey",
             "workbell_goals_pkey",
         },

@@ -10,7 +10,7 @@ from attrs import evolve
 from tests.contract.factories import NOON, AnyStore, ManualClock, a_user
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.goals.goal import Category, Goal, GoalState
-from workbell.domain.goals.reminder import Preferences, ReminderHistory, ReminderRecipient
+from workbell.domain.goals.reminder import ReminderHistory, ReminderPreferences, ReminderRecipient
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import UserId
 from workbell.ports.schedules.views import ScheduleFilter
@@ -18,7 +18,7 @@ from workbell.services.schedules.built_in import BuiltInSchedules
 
 DAY = date(2030, 1, 1)
 LONG_AGO = NOON - timedelta(days=30)
-OWN = Preferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
+OWN = ReminderPreferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
 
 
 def a_person(store: AnyStore, name: str, *goals: dict[str, Any], **fields: Any) -> UserId:
@@ -41,7 +41,7 @@ def a_person(store: AnyStore, name: str, *goals: dict[str, Any], **fields: Any) 
     return owner
 
 
-def prefer(store: AnyStore, owner: UserId, preferences: Preferences) -> None:
+def prefer(store: AnyStore, owner: UserId, preferences: ReminderPreferences) -> None:
     with store.begin() as tx:
         tx.reminders.save_preferences(owner, preferences)
 
@@ -58,12 +58,12 @@ def locked(store: AnyStore, *owners: UserId) -> list[ReminderRecipient]:
 
 def test_preferences_are_stored_and_default_otherwise(store: AnyStore) -> None:
     owner = a_person(store, "ann")
-    for wanted in (Preferences(), OWN, evolve(OWN, reminders=False, zone="", next_at=None)):
+    for wanted in (ReminderPreferences(), OWN, evolve(OWN, reminders=False, zone="", next_at=None)):
         prefer(store, owner, wanted)
         with store.view() as tx:
             assert tx.reminders.preferences(owner) == wanted
     with store.view() as tx:
-        assert tx.reminders.preferences(UserId(999)) == Preferences()
+        assert tx.reminders.preferences(UserId(999)) == ReminderPreferences()
 
 
 def test_only_owners_of_idle_open_goals_are_returned(store: AnyStore) -> None:
@@ -85,7 +85,7 @@ def test_users_with_their_own_time_are_due_oldest_first(store: AnyStore) -> None
     assert OWN.next_at == half_past_seven
     prefer(store, later, OWN)
     prefer(store, late, evolve(OWN, next_at=NOON))
-    prefer(store, usual, Preferences())
+    prefer(store, usual, ReminderPreferences())
 
     def due(now: datetime, limit: int = 9) -> list[UserId]:
         with store.view() as tx:
@@ -96,13 +96,13 @@ def test_users_with_their_own_time_are_due_oldest_first(store: AnyStore) -> None
     assert due(half_past_seven) == [late, later]
     assert due(half_past_seven, limit=1) == [late]
     with store.begin() as tx:
-        aims = {late: evolve(OWN, zone="UTC"), later: Preferences(), usual: OWN}
+        aims = {late: evolve(OWN, zone="UTC"), later: ReminderPreferences(), usual: OWN}
         tx.reminders.set_next_times(aims, NOON)  # the others have a later reminder time, or none
     assert sorted(due(half_past_seven)) == [late, later]
     with store.begin() as tx:
         assert tx.reminders.preferences(late) == evolve(OWN, zone="UTC")
-        assert tx.reminders.preferences(usual) == Preferences()
-        tx.reminders.set_next_times({later: Preferences()}, half_past_seven)
+        assert tx.reminders.preferences(usual) == ReminderPreferences()
+        tx.reminders.set_next_times({later: ReminderPreferences()}, half_past_seven)
     assert due(half_past_seven) == [late]
 
 
@@ -125,7 +125,11 @@ def test_recipients_are_returned_with_idle_goals_and_history(store: AnyStore) ->
     ]
     assert found.goals[0].active_at == LONG_AGO
     assert other == ReminderRecipient(
-        owner=bob, zone="UTC", preferences=Preferences(), reminded_on=None, goals=other.goals
+        owner=bob,
+        zone="UTC",
+        preferences=ReminderPreferences(),
+        reminded_on=None,
+        goals=other.goals,
     )
     assert not other.goals
 

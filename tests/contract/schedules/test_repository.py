@@ -16,7 +16,7 @@ from tests.contract.factories import (
     after,
 )
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
-from workbell.domain.errors import NotFound
+from workbell.domain.errors import LimitReached, NotFound
 from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
@@ -144,7 +144,30 @@ def test_active_schedules_are_counted_up_to_the_limit(store: AnyStore) -> None:
     assert counts == [0, 3, 4, 4]
 
 
-def test_a_schedule_is_inserted_unchanged(store: AnyStore) -> None:
+def test_a_schedule_is_inserted_below_the_active_limit(store: AnyStore) -> None:
+    paused = a_schedule(next_at=None)
+    plan(store, a_schedule(), paused, a_schedule(owner=BOB))
+    with store.begin() as tx:
+        added = tx.schedules.add(a_schedule(name="second"), active_limit=2)
+        assert tx.schedules.get(ALL_OWNERS, added.id) == added
+        assert added.name == "second"
+
+
+def test_a_schedule_at_the_active_limit_is_refused(store: AnyStore) -> None:
+    (gone, _) = plan(store, a_schedule(), a_schedule())
+    with store.begin() as tx:
+        for limit in (0, 1, 2):
+            with pytest.raises(LimitReached) as refused:
+                tx.schedules.add(a_schedule(), active_limit=limit)
+            assert (refused.value.used, refused.value.limit) == (limit, limit)
+        assert tx.schedules.count_active(ALICE, limit=9) == 2
+        tx.schedules.replace(evolve(gone, deleted_at=NOON))
+        last = tx.schedules.add(a_schedule(), active_limit=2)
+    assert see(store, last) == last
+
+
+@pytest.mark.parametrize("active_limit", [None, 5])
+def test_a_schedule_is_inserted_unchanged(store: AnyStore, active_limit: int | None) -> None:
     new = a_schedule(
         name="Nächtlich – 夜 \\' OR '1'='1'; -- $1 %(owner)b",
         cron=CronRule("30 2 * * 1-5", "Europe/Berlin", DstGap.SKIP, DstOverlap.BOTH),
@@ -155,7 +178,8 @@ def test_a_schedule_is_inserted_unchanged(store: AnyStore) -> None:
         weight=4.0,
         next_at=after(0.000001),
     )
-    (inserted,) = plan(store, new)
+    with store.begin() as tx:
+        inserted = tx.schedules.add(new, active_limit=active_limit)
     assert inserted == evolve(new, id=inserted.id) == see(store, inserted)
 
 

@@ -8,19 +8,14 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbell.domain.errors import Invalid
 from workbell.domain.goals.reminder import (
     IdleGoal,
-    Preferences,
     ReminderHistory,
+    ReminderPreferences,
     ReminderRecipient,
-    check_reminder_time,
     compose_reminder,
-    daily_at,
     idle_cutoff,
     next_reminder,
-    quarter_hours,
-    reminder_key,
 )
 from workbell.domain.identity.user import UserId
 
@@ -30,7 +25,7 @@ SINCE = date(2026, 11, 1)
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GOAL = IdleGoal(id=1, name="Rust", active_at=NOON)
 ANN = ReminderRecipient(
-    owner=UserId(7), zone="UTC", preferences=Preferences(), reminded_on=None, goals=[GOAL]
+    owner=UserId(7), zone="UTC", preferences=ReminderPreferences(), reminded_on=None, goals=[GOAL]
 )  # fmt: skip
 
 
@@ -95,9 +90,10 @@ def test_the_longest_idle_goals_come_first() -> None:
     [
         evolve(ANN, reminded_on=date(2026, 11, 9)),
         evolve(ANN, reminded_on=date(2026, 11, 10)),
-        evolve(ANN, preferences=Preferences(reminders=False)),
+        evolve(ANN, preferences=ReminderPreferences(reminders=False)),
         evolve(
-            ANN, preferences=Preferences(reminder_time=time(9), zone="Asia/Tokyo", next_at=NOON)
+            ANN,
+            preferences=ReminderPreferences(reminder_time=time(9), zone="Asia/Tokyo", next_at=NOON),
         ),
         evolve(ANN, goals=[]),
     ],
@@ -110,11 +106,11 @@ def test_users_reminded_today_opted_out_or_in_another_zone_get_none(
 
 
 def test_an_own_reminder_time_is_in_the_users_time_zone() -> None:
-    wanted = Preferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
+    wanted = ReminderPreferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
     assert wanted.next_at == datetime(2026, 11, 2, 2, tzinfo=UTC)
     assert wanted.zone == "Asia/Kolkata"
     assert evolve(wanted, reminders=False).with_next_run(NOON, "UTC").next_at is None
-    assert evolve(wanted, reminder_time=None).with_next_run(NOON, "UTC") == Preferences()
+    assert evolve(wanted, reminder_time=None).with_next_run(NOON, "UTC") == ReminderPreferences()
 
 
 def test_the_idle_cutoff_includes_every_due_goal() -> None:
@@ -125,25 +121,6 @@ def test_the_idle_cutoff_includes_every_due_goal() -> None:
         assert due
         assert all(idle_cutoff(now, 7) > GOAL.active_at for now in due)
     assert idle_cutoff(NOON, 1) == NOON
-
-
-@pytest.mark.parametrize(
-    "at", [time(7, 10), time(7, 15, 1), time(7, 15, 0, 1), time(7, 0, tzinfo=UTC)]
-)
-def test_other_times_than_quarter_hours_are_rejected(at: time) -> None:
-    with pytest.raises(Invalid, match="reminder_time"):
-        check_reminder_time(at)
-
-
-def test_quarter_hours_and_no_time_are_accepted() -> None:
-    check_reminder_time(time(23, 45))
-    check_reminder_time(None)
-
-
-def test_the_rules_fire_at_local_times_and_at_every_quarter_hour() -> None:
-    daily = daily_at(time(0, 0), "Asia/Kolkata")
-    assert (daily.line, daily.zone) == ("0 0 * * *", "Asia/Kolkata")
-    assert (quarter_hours().line, quarter_hours().zone) == ("*/15 * * * *", "UTC")
 
 
 def test_an_email_lists_each_goal_on_its_own_line() -> None:
@@ -159,7 +136,3 @@ def test_an_email_is_limited_in_length_and_names_are_optional() -> None:
     subject, text = compose_reminder([], 1, 7)
     assert subject == "Your goal is waiting"
     assert "on a goal.\n\nLog some" in text
-
-
-def test_an_email_has_one_idempotency_key_per_day() -> None:
-    assert reminder_key(UserId(7), SINCE) == "reminder:7:2026-11-01"

@@ -1,12 +1,15 @@
 """Settings of summaries and reminders take effect."""
 
 from datetime import time, timedelta
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 
 from tests.contract.factories import NOON, ManualClock
 from workbell.domain.goals.goal import Category
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.registration import Registration
+from workbell.domain.notifications.notice import NotificationId
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
@@ -24,6 +27,7 @@ def rules(application: Application) -> list[tuple[str, str]]:
 
 
 def test_reminders_follow_the_settings(tmp_path: Path) -> None:
+    clock = ManualClock(NOON)
     application = build(
         Settings(
             data_dir=tmp_path,
@@ -34,24 +38,28 @@ def test_reminders_follow_the_settings(tmp_path: Path) -> None:
             reminder_time_zone="Europe/Berlin",
             summary_cache_seconds=0,
         ),
-        clock=ManualClock(NOON),
+        clock=clock,
     )
     application.migrate_and_register()
-    assert rules(application) == [("45 6 * * *", "Europe/Berlin"), ("*/15 * * * *", "UTC")]
+    assert rules(application) == [("45 6 * * *", "Europe/Berlin"), *[("*/15 * * * *", "UTC")] * 2]
     assert application.summaries.cache_seconds == 0
     user = application.identity.register(
         Registration(username="ann", email="ann@example.org", password="a-long-enough-one")
     )
     goal = NewGoal(goal_name="Swim", category=Category.MINOR)
     application.goals.create(Actor.of(user), goal)
-    message = application.reminders.compose_email(user.id, NOON.date() + timedelta(days=3), [1])
-    assert message is not None
-    assert message.text.startswith("You have not logged any progress for 3 days or more")
-    assert message.unsubscribe.startswith("https://app.example/api/v1/unsubscribe/")
+    clock.at += timedelta(days=3)
+    assert application.reminders.remind_at_default_time(lambda _: None) == (1, 1)
+    application.notices.mails.send(NotificationId(1))
+    (path,) = [each for each in (tmp_path / "mail").iterdir() if b"waiting" in each.read_bytes()]
+    message = message_from_bytes(path.read_bytes(), policy=default)
+    link = str(message["List-Unsubscribe"]).strip("<>")
+    assert b"You have not logged any progress for 3 days or more" in path.read_bytes()
+    assert link.startswith("https://app.example/api/v1/unsubscribe/")
     application.close()
 
     later = build(Settings(data_dir=tmp_path, secret_key=KEY[::-1], secret_key_previous=(KEY,)))
-    assert rules(later) == [("0 0 * * *", "Asia/Kolkata"), ("*/15 * * * *", "UTC")]
-    token = message.unsubscribe.rpartition("/")[2]
-    assert later.reminders.parse_unsubscribe_token(token).owner == user.id
+    assert rules(later) == [("0 0 * * *", "Asia/Kolkata"), *[("*/15 * * * *", "UTC")] * 2]
+    token = link.rpartition("/")[2]
+    assert later.notices.preferences.parse_unsubscribe_token(token).owner == user.id
     later.close()

@@ -2,18 +2,20 @@
 
 import pytest
 
+from tests.contract.factories import NOON
 from tests.domain.delivery.factories import OK, after, an_open_breaker
 from tests.services.delivery.sending import DeliveryFixture
 from tests.services.engine import RecordingContext
 from workbell.domain.delivery.account import Account
 from workbell.domain.delivery.delivery import DeliveryState
-from workbell.domain.delivery.destination import Destination
+from workbell.domain.delivery.destination import Destination, DestinationId
+from workbell.domain.errors import Conflict
 from workbell.domain.identity.actor import Actor
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.jobs.task import Cancelled
 from workbell.services.delivery import release
-from workbell.services.delivery.jobs import release_job
+from workbell.services.delivery.jobs import cancel_job, close_job, release_job
 
 pytestmark = pytest.mark.unit
 
@@ -115,6 +117,40 @@ def test_a_cancelled_release_stops_between_two_chunks(
     with pytest.raises(Cancelled):
         env.parked.release(destination.id, CancelledContext(a_claim(env), env.engine.clock))
     assert env.states() == [PARKED] * 7
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        release_job(DestinationId(1), NOON, NOON),
+        cancel_job(DestinationId(1), NOON),
+        close_job({"delivery": 1, "turn": 1}, None, NOON),
+    ],
+    ids=lambda job: job.task,
+)
+def test_the_jobs_on_which_deliveries_depend_cannot_be_cancelled(
+    env: DeliveryFixture, destination: Destination, job: Job
+) -> None:
+    with env.engine.store.begin() as tx:
+        (stored,) = tx.jobs.add([job], NOON)
+    assert stored is not None and stored.id is not None
+    root = env.engine.add_user("root", is_super_user=True)
+    for command in (env.engine.jobs.cancel, env.engine.jobs.remove):
+        with pytest.raises(Conflict, match="cannot be cancelled"):
+            command(root, stored.id)
+    assert env.unfinished_jobs() == [stored]
+
+
+def test_a_release_that_an_operator_tries_to_cancel_sends_all_deliveries(
+    env: DeliveryFixture, destination: Destination
+) -> None:
+    env.enable(destination)
+    root = env.engine.add_user("root", is_super_user=True)
+    (job,) = env.jobs("delivery.release")
+    with pytest.raises(Conflict):
+        env.engine.jobs.cancel(root, job.id)
+    env.work()
+    assert env.states() == [SUCCEEDED] * 7
 
 
 def a_claim(env: DeliveryFixture) -> Claim:

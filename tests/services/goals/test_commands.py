@@ -279,6 +279,7 @@ def test_pausing_and_archiving_stop_the_timer(env: GoalFixture, goal: Goal) -> N
     assert goals.resume(env.actor, 1) == resumed
     assert [action for model, action in env.trail() if model == "goal"] == [
         "CREATE",
+        "START_TIMER",
         "PAUSE",
         "ARCHIVE",
         "RESUME",

@@ -1,7 +1,7 @@
 """Reminders: once a day at most, repeatable, and only if wanted."""
 
-from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -10,16 +10,17 @@ from attrs import define, evolve, field
 from tests.contract.factories import NOON, ManualClock, a_job, a_user, claim, ids, keep
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.goals.goal import Category, Goal, GoalState
-from workbell.domain.goals.reminder import Preferences
-from workbell.domain.identity.actor import ALL_OWNERS, Actor, ClientInfo
-from workbell.domain.identity.user import SYSTEM_ID, KeyScope, UserId
+from workbell.domain.goals.reminder import ReminderPreferences
+from workbell.domain.identity.actor import ALL_OWNERS, Actor
+from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
+from workbell.domain.notifications.notice import NoticeKind, Notification
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.mail import Email
+from workbell.services.goals.preferences import Preferences, PreferenceService
 from workbell.services.goals.reminders import MAX_GOALS, PAGE, ReminderService
+from workbell.services.notifications.dispatch import Notifier
 from workbell.services.schedules.built_in import BuiltInSchedules
 
 pytestmark = pytest.mark.unit
@@ -38,12 +39,13 @@ class ReminderFixture:
     clock: ManualClock = field(factory=ManualClock)
     store: MemoryStore = field(init=False)
     service: ReminderService = field(init=False)
+    preferences: PreferenceService = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
-        self.service = ReminderService(
-            store=self.store, clock=self.clock, tokens=TOKENS, public_url="https://bell.example"
-        )
+        notifier = Notifier(clock=self.clock)
+        self.service = ReminderService(store=self.store, clock=self.clock, notifier=notifier)
+        self.preferences = PreferenceService(store=self.store, clock=self.clock, tokens=TOKENS)
 
     def add_user(self, name: str = "ann", goals: int = 1, **fields: Any) -> UserId:
         """Add a user with goals created now."""
@@ -81,22 +83,29 @@ class ReminderFixture:
         """Run the daily reminders; return arguments many users were reminded."""
         return self.service.remind_at_default_time(ignore_progress)[1]
 
-    def mails(self) -> list[Job]:
+    def jobs(self) -> list[Job]:
         """Return the jobs that send reminders, oldest first."""
         with self.store.view() as tx:
             found = tx.jobs.find(ALL_OWNERS, JobFilter(), ordering=["id"], limit=10_000)
         return list(found)
 
-    def days(self) -> list[str]:
-        """Return the days that have an email."""
-        return [job.parameters["day"] for job in self.mails()]
+    def notices(self) -> list[Notification]:
+        """Return the reminders, oldest first."""
+        return list(self.store._tables.notices)
 
-    def message(self, filters: int = -1) -> Email | None:
-        """Return the email of a job, as it would be sent now."""
-        parameters = self.mails()[filters].parameters
-        return self.service.compose_email(
-            parameters["user_id"], date.fromisoformat(parameters["day"]), parameters["goals"]
-        )
+    def days(self) -> list[str]:
+        """Return the days that have a reminder."""
+        return [row.data["day"] for row in self.notices()]
+
+    def content(self, index: int = -1) -> Mapping[str, Any] | None:
+        """Return the content of a reminder, as it would be sent now."""
+        row = self.notices()[index]
+        with self.store.view() as tx:
+            return self.service.compose(tx, tx.users.get(row.user_id), row)
+
+    def prefer(self, owner: UserId, reminders: ReminderPreferences) -> None:
+        """Set a user's preferences."""
+        self.preferences.save(Actor(user_id=owner), Preferences(reminders=reminders))
 
 
 @pytest.fixture
@@ -110,10 +119,13 @@ def test_a_goal_without_entries_is_idle_since_its_creation(env: ReminderFixture)
     assert env.run() == 0
     env.wait(days=1)
     assert env.run() == 1
-    (mail,) = env.mails()
-    assert (mail.origin, mail.owner, mail.task) == (JobOrigin.REMINDER, 0, "goals.mail_reminder")
-    assert mail.parameters == {"user_id": owner, "day": "2030-01-08", "goals": [1, 2]}
-    assert mail.idempotency_key == f"reminder:{owner}:2030-01-08"
+    (mail,) = env.jobs()
+    assert (mail.origin, mail.owner, mail.task) == (JobOrigin.REMINDER, 0, "notifications.mail")
+    (row,) = env.notices()
+    assert mail.parameters == {"notification": row.id}
+    assert (row.user_id, row.kind, row.key) == (owner, NoticeKind.REMINDER, "2030-01-08")
+    assert row.data == {"day": "2030-01-08", "goals": [1, 2]}
+    assert row.title == "2 of your goals are waiting"
 
 
 def test_the_second_reminder_follows_after_14_days_the_third_after_28(
@@ -143,7 +155,7 @@ def test_a_user_gets_at_most_one_email_a_day(
     assert env.run() == 0
     env.wait(days=1)
     assert env.run() == 1
-    assert [job.parameters["goals"] for job in env.mails()] == [[1], [2]]
+    assert [row.data["goals"] for row in env.notices()] == [[1], [2]]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +177,7 @@ def test_complete_paused_and_active_goals_cause_no_reminder(
     env.goal(owner, 1, is_complete=False, state=GoalState.ACTIVE, active_at=NOON)
     assert env.run() == 1
     env.goal(owner, 1, **changes | {"active_at": env.clock.now()})
-    assert env.message() is None
+    assert env.content() is None
     assert before.owner == owner
 
 
@@ -191,27 +203,24 @@ def test_a_repeated_run_sends_no_second_email(env: ReminderFixture) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         env.service.remind_at_default_time(die)
-    assert len(env.mails()) == 2 * PAGE
+    assert len(env.jobs()) == 2 * PAGE
     assert env.run() == 1
-    assert len({job.parameters["user_id"] for job in env.mails()}) == 2 * PAGE + 1
+    assert len({row.user_id for row in env.notices()}) == 2 * PAGE + 1
 
 
-def test_the_email_has_the_goals_and_an_unsubscribe_link(env: ReminderFixture) -> None:
+def test_the_email_has_the_goals_that_are_still_idle(env: ReminderFixture) -> None:
     owner = env.add_user(goals=2)
     env.wait(days=7)
     env.run()
-    message = env.message()
-    assert message is not None
-    assert (message.to, message.subject) == ("ann@example.com", "2 of your goals are waiting")
-    assert "  - goal 1\n  - goal 2\n" in message.text
-    assert message.unsubscribe in message.text
-    assert message.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/reminders-")
+    content = env.content()
+    assert content is not None
+    assert content["subject"] == "2 of your goals are waiting"
+    assert "  - goal 1\n  - goal 2\n" in content["text"]
     env.goal(owner, 1, is_complete=True)
-    assert env.message() == evolve(
-        message,
-        subject="Your goal goal 2 is waiting",
-        text=env.message().text,  # type: ignore[union-attr]
-    )
+    content = env.content()
+    assert content is not None
+    assert content["subject"] == "Your goal goal 2 is waiting"
+    assert "goal 1" not in content["text"]
 
 
 def test_a_goal_is_reminded_of_beyond_the_maximum_per_email(env: ReminderFixture) -> None:
@@ -219,9 +228,9 @@ def test_a_goal_is_reminded_of_beyond_the_maximum_per_email(env: ReminderFixture
     env.goal(owner, MAX_GOALS + 1)
     env.goal(owner, MAX_GOALS + 1, active_at=NOON - timedelta(days=7))
     assert env.run() == 1
-    message = env.message()
-    assert message is not None
-    assert f"goal {MAX_GOALS + 1}" in message.subject
+    content = env.content()
+    assert content is not None
+    assert f"goal {MAX_GOALS + 1}" in content["subject"]
 
 
 def test_an_unverified_address_gets_no_goal_names(
@@ -230,32 +239,25 @@ def test_an_unverified_address_gets_no_goal_names(
     env.add_user(is_email_verified=False)
     env.wait(days=7)
     env.run()
-    message = env.message()
-    assert message is not None
-    assert "goal 1" not in message.text + message.subject
+    content = env.content()
+    assert content is not None
+    assert "goal 1" not in content["text"] + content["subject"]
 
 
-def test_inactive_and_unsubscribed_users_get_no_email(
-    env: ReminderFixture,
-) -> None:
+def test_users_without_reminders_get_no_email(env: ReminderFixture) -> None:
     owner = env.add_user()
     env.wait(days=7)
     env.run()
-    actor = Actor(user_id=owner)
-    env.service.save_preferences(actor, Preferences(reminders=False))
-    assert env.message() is None
-    env.service.save_preferences(actor, Preferences())
-    assert env.message() is not None
-    with env.store.begin() as tx:
-        tx.users.replace(evolve(tx.users.get(owner), is_active=False))
-    assert env.message() is None
-    assert env.service.compose_email(UserId(99), date(2030, 1, 8), [1]) is None
+    env.prefer(owner, ReminderPreferences(reminders=False))
+    assert env.content() is None
+    env.prefer(owner, ReminderPreferences())
+    assert env.content() is not None
 
 
 def at_own_time(env: ReminderFixture, **fields: Any) -> UserId:
     """Add a user with the reminder time 07:30."""
     owner = env.add_user("own", time_zone="Asia/Kolkata", **fields)
-    env.service.save_preferences(Actor(user_id=owner), Preferences(reminder_time=time(7, 30)))
+    env.prefer(owner, ReminderPreferences(reminder_time=time(7, 30)))
     return owner
 
 
@@ -301,48 +303,6 @@ def test_an_inactive_user_is_checked_again_on_another_day(env: ReminderFixture) 
     assert own_run(env) == (1, 0)
     env.wait(days=1)
     assert own_run(env) == (1, 1)
-
-
-def test_preferences_are_private_audited_and_validated(env: ReminderFixture) -> None:
-    actor = Actor(user_id=env.add_user())
-    assert env.service.preferences(actor) == Preferences()
-    with pytest.raises(Invalid, match="reminder_time"):
-        env.service.save_preferences(actor, Preferences(reminder_time=time(7, 31)))
-    reader = evolve(actor, key_scopes=frozenset({KeyScope.READ}))
-    with pytest.raises(NotAllowed):
-        env.service.save_preferences(reader, Preferences())
-    env.service.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
-    env.service.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
-    stored = env.service.preferences(actor)
-    assert stored.next_at == datetime(2030, 1, 2, 7, 30, tzinfo=UTC)
-    changes = [entry.changes for entry in env.store._tables.audit]
-    assert changes == [{"reminder_time": [None, "07:30"]}]
-
-
-def test_an_unsubscribe_link_affects_one_user_and_is_idempotent(
-    env: ReminderFixture,
-) -> None:
-    ann, bob = env.add_user(), env.add_user("bob")
-    env.wait(days=7)
-    env.run()
-    message = env.message(0)
-    assert message is not None
-    token = message.unsubscribe.rpartition("/")[2]
-    assert env.service.parse_unsubscribe_token(token).owner == ann
-    assert env.service.preferences(Actor(user_id=ann)).reminders
-    for _ in range(2):
-        assert env.service.unsubscribe(token, ClientInfo()).owner == ann
-    assert not env.service.preferences(Actor(user_id=ann)).reminders
-    assert env.service.preferences(Actor(user_id=bob)).reminders
-    assert len(list(env.store._tables.audit)) == 1
-    env.wait(days=14)
-    assert env.run() == 1
-    for ask in (
-        env.service.parse_unsubscribe_token,
-        lambda wrong: env.service.unsubscribe(wrong, ClientInfo()),
-    ):
-        with pytest.raises(NotFound):
-            ask(token[:-1] + ("0" if token[-1] != "0" else "1"))
 
 
 @pytest.fixture

@@ -11,17 +11,23 @@ from attrs import define, evolve, field
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
-from workbell.domain.audit import AuditEntry
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.session import Claims, Session, TokenKind
 from workbell.domain.identity.user import EmailNotVerified, User, UserId, WrongCredentials
+from workbell.domain.rate_limits.policy import Policies, RateLimited
 from workbell.services.identity.login import LoginService, TokenLogin
+from workbell.services.rate_limits import RateLimiting
 
 pytestmark = pytest.mark.unit
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 CLIENT = ClientInfo(request_id="r", address="192.0.2.1", user_agent="test")
+NO_POLICIES = Policies.of(
+    anonymous=None, user=None, login=None, ingest=None, free=None, premium=None
+)
 ANA, PASSWORD = "ana@example.com", "correct horse"
 
 
@@ -148,6 +154,66 @@ def test_a_login_is_audited_without_secrets(logins: LoginFixture) -> None:
 
 def test_every_login_starts_its_own_session(logins: LoginFixture) -> None:
     assert logins.session(logins.login()).id != logins.session(logins.login()).id
+
+
+@pytest.fixture
+def counted(logins: LoginFixture) -> LoginFixture:
+    """Return logins whose failures are counted: 20 within an hour."""
+    rate_limits = RateLimiting(
+        store=logins.store, limiter=MemoryRateLimiter(), clock=logins.clock, policies=NO_POLICIES
+    )
+    service = evolve(logins.login_service, rate_limits=rate_limits, require_verified_email=True)
+    logins.change(is_email_verified=True)
+    return evolve(logins, login_service=service)
+
+
+def wrong_passwords(logins: LoginFixture) -> int:
+    """Return how many wrong passwords are compared before logins are refused."""
+    for compared in range(100):
+        with pytest.raises((WrongCredentials, RateLimited)) as refused:
+            logins.login(password="wrong")
+        if refused.type is RateLimited:
+            return compared
+    raise AssertionError("Logins are not limited.")
+
+
+def test_right_passwords_are_not_counted_as_failures(counted: LoginFixture) -> None:
+    for _ in range(30):
+        counted.login()
+        counted.login_service.login_opaque("ana", PASSWORD, CLIENT)
+    assert wrong_passwords(counted) == 20
+
+
+def test_after_too_many_failures_even_the_right_password_is_refused(counted: LoginFixture) -> None:
+    counted.login()
+    counted.clock.wait(1)
+    assert wrong_passwords(counted) == 20
+    with pytest.raises(RateLimited):
+        counted.login()
+    counted.clock.wait(3600)
+    assert counted.login().user.username == "ana"
+
+
+@pytest.mark.parametrize("field_name", ["is_active", "is_email_verified"])
+def test_refused_logins_with_the_right_password_are_not_counted(
+    counted: LoginFixture, field_name: str
+) -> None:
+    counted.change(**{field_name: False})
+    for _ in range(30):
+        with pytest.raises((WrongCredentials, EmailNotVerified)):
+            counted.login()
+    counted.change(**{field_name: True})
+    assert wrong_passwords(counted) == 20
+
+
+def test_a_login_whose_session_is_not_stored_is_not_counted(counted: LoginFixture) -> None:
+    """The password changes during the hash; the transaction of the session rolls back."""
+    for _ in range(30):
+        counted.change(password_hash=f"hash of {PASSWORD}")
+        counted.hasher.during_hash.append(lambda: counted.change(password_hash="hash of another"))
+        with pytest.raises(WrongCredentials):
+            counted.login()
+    assert wrong_passwords(counted) == 20
 
 
 @pytest.mark.parametrize("identifier", ["ana", "bob", "", "\0", "\ud800", "x" * 5000])

@@ -115,6 +115,14 @@ def reasons(accounts: AccountFixture) -> list[Any]:
 # enrolling
 
 
+def test_logins_without_a_code_are_not_counted_as_failures(limited: AccountFixture) -> None:
+    enrolled(limited)
+    for _ in range(30):
+        with pytest.raises(SecondFactorRequired):
+            limited.login()
+    assert signed_in(limited, code(limited)).username == "ana"
+
+
 def test_a_second_factor_is_active_after_its_first_code(accounts: AccountFixture) -> None:
     ana, own = accounts.ana(), accounts.services.second_factor
     secret = own.begin(ana, PASSWORD)

@@ -48,11 +48,12 @@ from workbell.adapters.http.web.operations import (
     Operation,
     Style,
 )
-from workbell.adapters.http.web.pagination import PageQuery, parse_ordering, single_page
+from workbell.adapters.http.web.pagination import PageQuery, single_page
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import WrongCredentials
 from workbell.domain.jobs.task import TaskDefinition
+from workbell.domain.list_filters import parse_ordering
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.schedules.views import ScheduleView
 from workbell.services.identity.login import LoginService

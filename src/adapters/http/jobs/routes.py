@@ -28,12 +28,13 @@ from workbell.adapters.http.web.operations import (
     ListOf,
     Operation,
 )
-from workbell.adapters.http.web.pagination import CursorQuery, Ordering, parse_ordering, unpaged
+from workbell.adapters.http.web.pagination import CursorQuery, Ordering, unpaged
 from workbell.adapters.http.web.query_types import FilterText, TaskReference
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
+from workbell.domain.list_filters import parse_ordering
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.requests import NewJob
 from workbell.services.jobs.task_definitions import TaskDefinitionService

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from attrs import frozen
 
@@ -14,10 +14,9 @@ from workbell.adapters.http.web.query_types import FilterText, TaskReference
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
+from workbell.domain.list_filters import intersect, lower_bound, upper_bound
 from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-
-T = TypeVar("T")
 
 _FIELDS = ("created_at", "updated_at", "name", "cron_expression", "next_run_time", "is_active")
 ORDERINGS: Mapping[str, str] = {name: name for name in _FIELDS}
@@ -90,14 +89,14 @@ def schedule_filter(
         tasks=_tasks(filters, definitions, prefix),
         owner=None if filters.user is None else UserId(filters.user),
         name_contains=filters.name__contains,
-        cron_expressions=_intersect(filters.cron_expression, filters.cron_expression__in),
+        cron_expressions=intersect(filters.cron_expression, filters.cron_expression__in),
         cron_contains=filters.cron_expression__contains,
-        created_from=_later(filters.created_at, filters.created_at__gte),
-        created_to=_earlier(filters.created_at, filters.created_at__lte),
-        updated_from=_later(filters.updated_at, filters.updated_at__gte),
-        updated_to=_earlier(filters.updated_at, filters.updated_at__lte),
-        next_from=_later(filters.next_run_time, filters.next_run_time__gte),
-        next_to=_earlier(filters.next_run_time, filters.next_run_time__lte),
+        created_from=lower_bound(filters.created_at, filters.created_at__gte),
+        created_to=upper_bound(filters.created_at, filters.created_at__lte),
+        updated_from=lower_bound(filters.updated_at, filters.updated_at__gte),
+        updated_to=upper_bound(filters.updated_at, filters.updated_at__lte),
+        next_from=lower_bound(filters.next_run_time, filters.next_run_time__gte),
+        next_to=upper_bound(filters.next_run_time, filters.next_run_time__lte),
     )
 
 
@@ -108,19 +107,4 @@ def _tasks(
     path = f"{prefix}task_definition"
     key = None if one is None else get_task_key(definitions, one, path)
     keys = None if many is None else [get_task_key(definitions, n, f"{path}__in") for n in many]
-    return _intersect(key, keys)
-
-
-def _intersect(one: T | None, many: Sequence[T] | None) -> Sequence[T] | None:
-    """Return the values that both filters admit; None if neither is given."""
-    if one is None:
-        return many
-    return [one] if many is None or one in many else []
-
-
-def _later(first: datetime | None, second: datetime | None) -> datetime | None:
-    return max((m for m in (first, second) if m is not None), default=None)
-
-
-def _earlier(first: datetime | None, second: datetime | None) -> datetime | None:
-    return min((m for m in (first, second) if m is not None), default=None)
+    return intersect(key, keys)

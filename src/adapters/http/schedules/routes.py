@@ -34,11 +34,12 @@ from workbell.adapters.http.web.operations import (
     Operation,
     PartialOperation,
 )
-from workbell.adapters.http.web.pagination import make_slice, numbered_page, parse_ordering
+from workbell.adapters.http.web.pagination import make_slice, numbered_page
 from workbell.adapters.http.web.request import etag_header
 from workbell.domain.constraints import Constraints
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
 from workbell.domain.jobs.job import Job, Status
+from workbell.domain.list_filters import parse_ordering
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.schedules.views import ListedSchedule, ScheduleView
 from workbell.services.jobs.commands import JobService

@@ -18,6 +18,8 @@ from workbell.adapters.http.web.operations import (
 from workbell.adapters.http.web.query_params import QueryReader
 from workbell.adapters.http.web.request import (
     BodyReader,
+    add_content_hash,
+    matches_tag,
     parse_bearer_token,
     parse_if_match,
     parse_path_id,
@@ -31,7 +33,7 @@ from workbell.domain.identity.second_factor import SecondFactorRequired
 from workbell.domain.identity.session import TokenExpired
 from workbell.domain.identity.user import EmailNotVerified, WrongCredentials
 from workbell.domain.rate_limits.policy import RateLimited, RateLimitRequest, Route
-from workbell.services.audit import RefusalAudit
+from workbell.services.audit.entries import RefusalAudit
 from workbell.services.rate_limits import RateLimiting
 
 _AUDITED_BY_LOGIN = (EmailNotVerified, SecondFactorRequired)
@@ -222,19 +224,24 @@ def _write_response(req: falcon.Request, resp: falcon.Response, response: ApiRes
     if response.status == 204:
         return
     resp.content_type = response.media_type
+    tag = response.headers.get("ETag")
+    if isinstance(response.body, Iterator):
+        _stream(req, resp, response.body)
+        return
     if isinstance(response.body, bytes):
         resp.data = response.body
-        _not_modified(req, resp, response.headers.get("ETag"))
-    elif isinstance(response.body, Iterator):
-        _stream(req, resp, response.body)
     else:
         resp.data = jsontext.dumps(response.body)
+        if tag and req.method in {"GET", "HEAD"}:
+            tag = add_content_hash(tag, resp.data)
+            resp.set_header("ETag", tag)
+    if req.method in {"GET", "HEAD"}:
+        _not_modified(req, resp, tag)
 
 
 def _not_modified(req: falcon.Request, resp: falcon.Response, tag: str | None) -> None:
     """Answer 304 without a body if the client has this version cached."""
-    cached = req.get_header("If-None-Match")
-    if tag and cached and (cached.strip() == "*" or tag in cached):
+    if tag and matches_tag(req.get_header("If-None-Match"), tag):
         resp.status = 304
         resp.data = None
         resp.delete_header("content-type")

@@ -31,8 +31,9 @@ TAGS: Mapping[str, str] = {
     "tasks": "Task definitions: the tasks that schedules and jobs can run.",
     "queues": "Queues of waiting jobs, and the worker processes that run them.",
     "goals": "Goals, the time logged towards them, timers and summaries.",
-    "notifications": "Email preferences and unsubscribe links.",
+    "notifications": "Notifications, preferences and unsubscribe links.",
     "delivery": "Accounts, their members and destinations, and the delivery of events by webhook.",
+    "audit": "The audit log: who changed what, verification, erasure of personal data.",
     "operations": "Health checks, metrics and this document.",
     "InsightHub": "InsightHub API: sign-in, tasks and schedules.",
     "LearnFlow": "LearnFlow API: sign-in, goals, progress and summaries.",
@@ -47,6 +48,10 @@ HEADERS: Mapping[str, tuple[str, str]] = {
     "If-Match": (
         "The ETag of the version to change. A stale one is rejected with 412.",
         '"v3"',
+    ),
+    "If-None-Match": (
+        "The ETag of a stored response. If it is still current, the response is 304.",
+        '"v3-6f1ed002ab559585"',
     ),
 }
 ACCESS: Mapping[Access, str] = {
@@ -257,6 +262,7 @@ def _parameters(operation: AnyOperation, components: Components) -> list[Schema]
     for name, is_used in (
         ("Idempotency-Key", operation.idempotent),
         ("If-Match", operation.etag and operation.method != "GET"),
+        ("If-None-Match", operation.etag and operation.method == "GET"),
     ):
         if is_used:
             description, example = HEADERS[name]
@@ -314,6 +320,8 @@ def _responses(operation: AnyOperation, components: Components) -> Schema:
         if status in {201, 202} and operation.access is not Access.ANYONE:
             response["headers"] = {"Location": {"schema": {"type": "string"}}}
         responses[str(status)] = response
+    if operation.etag and operation.method == "GET":
+        responses["304"] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
     for status in operation.error_statuses:
         problem = _problem_name(operation, status)
         responses.setdefault(str(status), _problem(HTTPStatus(status).phrase, problem))

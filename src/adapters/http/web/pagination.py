@@ -14,6 +14,7 @@ from workbell.adapters.http.web.request import MAX_ID
 from workbell.domain import constraints
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.list_filters import parse_ordering
 
 T = TypeVar("T")
 PAGE_NUMBER_HELP = "Page number, starting at 1."
@@ -203,27 +204,6 @@ def decode_cursor(cursor: str) -> int | None:
     if not (text.isdigit() and 0 < len(text) <= 19 and 0 < int(text) <= MAX_ID):
         raise Invalid.field("cursor", "is not a cursor of this list: use one from `next`")
     return int(text)
-
-
-def parse_ordering(
-    given: str | Sequence[str], allowed: Mapping[str, str], path: str
-) -> tuple[str, ...]:
-    """
-    Return the ordering with names translated by `allowed` (API to store).
-
-    Raises:
-        Invalid: A name is unknown or repeated.
-    """
-    names = [n.strip() for n in given.split(",")] if isinstance(given, str) else list(given)
-    order: list[str] = []
-    for name in names:
-        plain = name.removeprefix("-")
-        if plain not in allowed:
-            raise Invalid.field(path, f"{plain[:100]!r} is not one of: {', '.join(allowed)}")
-        order.append("-" * name.startswith("-") + allowed[plain])
-    if len({name.removeprefix("-") for name in order}) != len(order):
-        raise Invalid.field(path, "names a field twice")
-    return tuple(order)
 
 
 def _link(request: ApiRequest, **changed: Any) -> str:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from hashlib import blake2b
+from typing import Any, NoReturn
 
 import falcon
 from attrs import frozen
@@ -16,7 +17,7 @@ from workbell.ports.serialization import Serializer
 MAX_ID = 2**63 - 1
 _ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _TAG = re.compile(r'\s*(W/)?"([^"]*)"\s*')
-_VERSION = re.compile(r"v([0-9]{1,18})", re.ASCII)
+_VERSION = re.compile(r"v([0-9]{1,18})(?:-[0-9a-f]+)?", re.ASCII)
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
 
@@ -58,8 +59,8 @@ class BodyReader:
     def _structure(self, value: Any, operation: AnyOperation) -> Any:
         kind: Any = operation.request
         if operation.max_batch and isinstance(value, list):
-            batch = Constraints(min_length=1, max_length=operation.max_batch)
-            kind = Annotated[Sequence[kind], batch]
+            _check_batch(value, operation)
+            kind = Sequence[kind]
         return self.serializer.structure(value, kind)
 
     def _bytes(self, req: falcon.Request, limit: int) -> bytes:
@@ -85,6 +86,13 @@ class BodyReader:
         raise falcon.HTTPUnsupportedMediaType(
             description=f"The body must be {JSON} in UTF-8, without Content-Encoding."
         )
+
+
+def _check_batch(items: list[Any], operation: AnyOperation) -> None:
+    name = operation.path.rpartition("/")[2]
+    limits = Constraints(min_length=1, max_length=operation.max_batch)
+    if problems := [f"{name} {problem}" for problem in limits.problems(items)]:
+        raise Invalid.field(name, *problems)
 
 
 def _refuse_size(limit: int) -> NoReturn:
@@ -120,6 +128,24 @@ def parse_if_match(header: str | None) -> frozenset[int] | None:
     tags = (_TAG.fullmatch(part) for part in header.split(","))
     numbers = (_VERSION.fullmatch(tag[2]) for tag in tags if tag)
     return frozenset(int(number[1]) for number in numbers if number)
+
+
+def matches_tag(header: str | None, tag: str) -> bool:
+    """Whether an If-None-Match header names an ETag (RFC 9110, 13.1.2)."""
+    if header is None or header.strip() == "*":
+        return header is not None
+    found = map(_TAG.fullmatch, header.split(","))
+    return any(f'"{each[2]}"' == tag for each in found if each)
+
+
+def add_content_hash(tag: str, content: bytes) -> str:
+    """
+    Return the ETag of a version with a hash of the response.
+
+    A response may also change without a new version: it can contain the next run
+    of a schedule, or the progress of a goal at the current time.
+    """
+    return f'{tag[:-1]}-{blake2b(content, digest_size=8).hexdigest()}"'
 
 
 def parse_request_id(header: str | None) -> str | None:

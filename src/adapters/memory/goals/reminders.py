@@ -5,9 +5,14 @@ from datetime import date, datetime
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.tables import NotificationRow, Tables
+from workbell.adapters.memory.tables import ReminderRow, Tables
 from workbell.domain.goals.goal import Goal, GoalId, GoalState
-from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistory, ReminderRecipient
+from workbell.domain.goals.reminder import (
+    IdleGoal,
+    ReminderHistory,
+    ReminderPreferences,
+    ReminderRecipient,
+)
 from workbell.domain.identity.user import UserId
 
 
@@ -17,13 +22,13 @@ class MemoryReminderRepository:
 
     _tables: Tables
 
-    def preferences(self, owner: UserId) -> Preferences:
+    def preferences(self, owner: UserId) -> ReminderPreferences:
         """Return an owner's preferences, or the defaults."""
         return self._row(owner).preferences
 
-    def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
+    def save_preferences(self, owner: UserId, preferences: ReminderPreferences) -> None:
         """Store an owner's preferences; the day of the last reminder is unchanged."""
-        self._tables.notification_rows.put(owner, evolve(self._row(owner), preferences=preferences))
+        self._tables.reminder_rows.put(owner, evolve(self._row(owner), preferences=preferences))
 
     def idle(self, after: UserId, before: datetime, *, limit: int) -> Sequence[UserId]:
         """Return owners above an id with an open goal idle since before a time, by id."""
@@ -38,7 +43,7 @@ class MemoryReminderRepository:
         """Return owners whose reminder time has come, oldest first."""
         found = [
             (row.preferences.next_at, owner)
-            for owner, row in self._tables.notification_rows.rows.items()
+            for owner, row in self._tables.reminder_rows.rows.items()
             if row.preferences.next_at is not None and row.preferences.next_at <= now
         ]
         return [owner for _, owner in sorted(found)[:limit]]
@@ -63,11 +68,13 @@ class MemoryReminderRepository:
     ) -> None:
         """Record the day of each owner's last reminder, and the goals it named."""
         for owner, day in days.items():
-            self._tables.notification_rows.put(owner, evolve(self._row(owner), reminded_on=day))
+            self._tables.reminder_rows.put(owner, evolve(self._row(owner), reminded_on=day))
         for goal, history in goals.items():
             self._tables.reminded.put(GoalId(goal), history)
 
-    def set_next_times(self, preferences: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(
+        self, preferences: Mapping[UserId, ReminderPreferences], now: datetime
+    ) -> None:
         """Update `zone` and `next_at` of owners whose reminder time has come."""
         for owner, wanted in preferences.items():
             before = self.preferences(owner)
@@ -76,8 +83,8 @@ class MemoryReminderRepository:
                     owner, evolve(before, zone=wanted.zone, next_at=wanted.next_at)
                 )
 
-    def _row(self, owner: UserId) -> NotificationRow:
-        return self._tables.notification_rows.get(owner) or NotificationRow()
+    def _row(self, owner: UserId) -> ReminderRow:
+        return self._tables.reminder_rows.get(owner) or ReminderRow()
 
     def _idle_goals(self, owner: UserId, before: datetime) -> Sequence[IdleGoal]:
         return [

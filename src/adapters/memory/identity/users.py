@@ -1,6 +1,6 @@
 """Users in memory."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -78,6 +78,16 @@ class MemoryUserRepository:
     def count(self, filters: UserFilter) -> int:
         """Return the number of matching users, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(filters))
+
+    def find_many(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
+        """Return users by id."""
+        users = (self._tables.users.get(user_id) for user_id in user_ids)
+        return {user.id: user for user in users if user is not None}
+
+    def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
+        """Return the usernames of users by id."""
+        users = (self._tables.users.get(user_id) for user_id in user_ids)
+        return {user.id: user.username for user in users if user is not None}
 
     def usernames(self) -> Sequence[str]:
         """Return the usernames of active users, by id."""

@@ -10,12 +10,21 @@ from typing import Any, cast
 
 from attrs import Factory, define, field
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, NullPool, create_engine, event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from workbell.domain.errors import Conflict, Unavailable
 
 MAX_GROUP_SIZE = 64
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
+
+
+class _HintCompiler(SQLiteCompiler):
+    """A compiler for which "INDEXED BY name" and "NOT INDEXED" are hints of a table."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:  # noqa: ARG002
+        """Return the hint as it follows the name of the table."""
+        return text
 
 
 @define(eq=False)
@@ -262,6 +271,7 @@ def open_sqlite(url: URL) -> SqliteConnections:
         poolclass=NullPool,
         connect_args={"check_same_thread": False, "cached_statements": 512},
     )
+    engine.dialect.statement_compiler = _HintCompiler
     event.listen(engine, "connect", _set_up)
     _create_file(Path(url.database))
     try:

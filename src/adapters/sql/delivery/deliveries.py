@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Dialect, bindparam, delete, insert, select, update
 
 from workbell.adapters.sql.database.column_types import to_db_values
 from workbell.adapters.sql.database.filters import (
@@ -45,7 +46,7 @@ from workbell.domain.delivery.delivery import (
     DeliveryId,
     DeliveryState,
 )
-from workbell.domain.delivery.destination import DestinationId
+from workbell.domain.delivery.destination import Destination, DestinationId
 from workbell.domain.delivery.event import Event
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
@@ -140,7 +141,7 @@ class SqlDeliveryRepository(DeliveryLists):
             return Dispatch(
                 delivery=delivery_from_row(_READER.read(self._db, row[:_EVENT_AT])),
                 event=event_from_row(_EVENT_READER.read(self._db, event)),
-                destination=destination_from_row(_DESTINATION_READER.read(self._db, destination)),
+                destination=_read_destination(self._db.dialect, destination),
             )
         return None
 
@@ -252,6 +253,12 @@ class SqlDeliveryRepository(DeliveryLists):
 
     def _changes(self, delivery: Delivery) -> Sequence[Any]:
         return to_db_values(changed_values(delivery), self._db.dialect)
+
+
+@lru_cache(maxsize=512)
+def _read_destination(dialect: Dialect, row: Sequence[Any]) -> Destination:
+    """Convert a row, which is the same for each delivery until the destination changes."""
+    return destination_from_row(_DESTINATION_READER.convert(dialect, row))
 
 
 def _branches(

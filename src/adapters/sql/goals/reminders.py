@@ -25,15 +25,20 @@ from workbell.adapters.sql.schema.goals import (
     goal_ledgers,
     goal_reminders,
     goals,
-    notification_preferences,
+    reminder_preferences,
 )
 from workbell.adapters.sql.schema.tables import users
 from workbell.domain.goals.goal import GoalState
-from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistory, ReminderRecipient
+from workbell.domain.goals.reminder import (
+    IdleGoal,
+    ReminderHistory,
+    ReminderPreferences,
+    ReminderRecipient,
+)
 from workbell.domain.identity.user import UserId
 
 preferences_c, goals_c, reminders_c, users_c = (
-    notification_preferences.c,
+    reminder_preferences.c,
     goals.c,
     goal_reminders.c,
     users.c,
@@ -57,12 +62,12 @@ _DUE_OWNERS = (
     .order_by(preferences_c.next_at)
 )
 _SET_NEXT_TIME = (
-    update(notification_preferences)
+    update(reminder_preferences)
     .where(preferences_c.owner == bindparam("owner_id"), preferences_c.next_at <= bindparam("now"))
     .values(zone=bindparam("new_zone"), next_at=bindparam("new_next_at"))
 )
 _SAVE_PREFERENCES = (
-    update(notification_preferences)
+    update(reminder_preferences)
     .where(preferences_c.owner == bindparam("owner_id"))
     .values(
         reminders=bindparam("new_reminders"),
@@ -105,7 +110,7 @@ class _BulkStatements:
                 preferences_c.reminded_on,
                 *_PREFERENCES.selected_columns,
             )
-            .outerjoin_from(users, notification_preferences, preferences_c.owner == users_c.id)
+            .outerjoin_from(users, reminder_preferences, preferences_c.owner == users_c.id)
             .where(among(users_c.id, "owners"), users_c.is_active.is_(True))
             .order_by(users_c.id),
             idle_goals=select(
@@ -120,7 +125,7 @@ class _BulkStatements:
             .outerjoin_from(goals, goal_reminders, reminders_c.goal_id == goals_c.id)
             .where(among(goals_c.owner, "owners"), *_IS_OPEN, _IS_IDLE)
             .order_by(goals_c.id),
-            reminded=update(notification_preferences)
+            reminded=update(reminder_preferences)
             .where(among(preferences_c.owner, "owners"))
             .values(reminded_on=bindparam("day")),
             missing=select(users_c.id, true(), literal("")).where(among(users_c.id, "owners")),
@@ -147,12 +152,12 @@ class SqlReminderRepository:
     def _bulk(self) -> _BulkStatements:
         return _statements(self._strategy.is_among)
 
-    def preferences(self, owner: UserId) -> Preferences:
+    def preferences(self, owner: UserId) -> ReminderPreferences:
         """Return an owner's preferences, or the defaults."""
         row = self._db.execute(_OF_OWNER, {"owner_id": owner}).one_or_none()
-        return Preferences() if row is None else _preferences(row)
+        return ReminderPreferences() if row is None else _preferences(row)
 
-    def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
+    def save_preferences(self, owner: UserId, preferences: ReminderPreferences) -> None:
         """Store an owner's preferences; the day of the last reminder is unchanged."""
         self._ensure_rows([owner])
         at = preferences.reminder_time
@@ -184,7 +189,7 @@ class SqlReminderRepository:
             ReminderRecipient(
                 owner=row.id,
                 zone=row.time_zone,
-                preferences=Preferences() if row.reminders is None else _preferences(row),
+                preferences=ReminderPreferences() if row.reminders is None else _preferences(row),
                 reminded_on=row.reminded_on,
                 goals=found.get(row.id, ()),
             )
@@ -211,7 +216,9 @@ class SqlReminderRepository:
             for ids in chunks(sorted(some)):
                 self._db.execute(self._bulk.insert_history, {**values, "ids": ids})
 
-    def set_next_times(self, preferences: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(
+        self, preferences: Mapping[UserId, ReminderPreferences], now: datetime
+    ) -> None:
         """Update `zone` and `next_at` of owners whose reminder time has come."""
         rows = [
             {"owner_id": owner, "now": now, "new_zone": wanted.zone, "new_next_at": wanted.next_at}
@@ -222,14 +229,14 @@ class SqlReminderRepository:
 
     def _ensure_rows(self, owners: Sequence[UserId]) -> None:
         """Insert the missing preference rows of owners."""
-        provide = insert_if_absent(notification_preferences, self._db.dialect.name)
+        provide = insert_if_absent(reminder_preferences, self._db.dialect.name)
         rows = provide.from_select(["owner", "reminders", "zone"], self._bulk.missing)
         self._db.execute(rows, {"owners": owners})
 
 
-def _preferences(row: AnyRow) -> Preferences:
+def _preferences(row: AnyRow) -> ReminderPreferences:
     at = row.reminder_time
-    return Preferences(
+    return ReminderPreferences(
         reminders=row.reminders,
         reminder_time=None if at is None else time.fromisoformat(at),
         zone=row.zone,

@@ -63,8 +63,6 @@ class SqlSessionRepository:
 
     def add(self, session: Session) -> None:
         """Insert a session."""
-        if self.find(session.id) is not None:
-            raise Conflict("There is another session with this id.")
         try:
             values = _values(session)
             row = to_db_values([values[name] for name in _COLUMNS], self._db.dialect)

@@ -1,6 +1,6 @@
 """Users in SQL."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, evolve, frozen
@@ -55,6 +55,10 @@ _SUPER_USER: Select[Any] = (
     select(literal_column("1"))
     .where(users_c.is_super_user.is_(True), users_c.is_active.is_(True))
     .limit(1)
+)
+_MANY = select(users).where(users_c.id.in_(bindparam("ids", expanding=True)))
+_NAMES = select(users_c.id, users_c.username).where(
+    users_c.id.in_(bindparam("ids", expanding=True))
 )
 _USERNAMES = select(users_c.username).where(users_c.is_active.is_(True)).order_by(users_c.id)
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
@@ -129,6 +133,16 @@ class SqlUserRepository:
     def count(self, filters: UserFilter) -> int:
         """Return the number of matching users, at most `COUNT_CAP` + 1."""
         return self._db.execute(count_rows(users, *_conditions(filters))).scalar_one()
+
+    def find_many(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
+        """Return users by id."""
+        rows = self._db.execute(_MANY, {"ids": list(user_ids)}) if user_ids else ()
+        return {user.id: user for user in map(_user, rows)}
+
+    def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
+        """Return the usernames of users by id."""
+        rows = self._db.execute(_NAMES, {"ids": list(user_ids)}) if user_ids else ()
+        return {UserId(user_id): username for user_id, username in rows}
 
     def usernames(self) -> Sequence[str]:
         """Return the usernames of active users, by id."""

@@ -7,11 +7,8 @@ from typing import Any
 
 from attrs import evolve, frozen
 from sqlalchemy import (
-    ColumnElement,
-    Select,
     and_,
     bindparam,
-    case,
     func,
     literal_column,
     select,
@@ -21,6 +18,7 @@ from sqlalchemy import (
 from workbell.adapters.sql.database.column_types import instant_reader, instant_writer
 from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare, row_to_dict
 from workbell.adapters.sql.schedules import advance
+from workbell.adapters.sql.schedules.insert import count_active
 from workbell.adapters.sql.schedules.listing import ScheduleLists
 from workbell.adapters.sql.schedules.rows import rule_from_row, schedule_from_row, schedule_values
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
@@ -29,7 +27,7 @@ from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
-from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.schedules.schedule import Schedule, ScheduleId, active_limit_reached
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 
@@ -64,21 +62,7 @@ DUE = prepare(
     "limit",
 )
 _ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
-_ONE: ColumnElement[int] = literal_column("1")
-_ACTIVE_OF_OWNER: Select[Any] = (
-    select(_ONE)
-    .where(
-        schedules_c.owner == bindparam("owner"),
-        schedules_c.deleted_at.is_(None),
-        # Not `next_at IS NOT NULL`: without statistics PostgreSQL would use the index of
-        # due schedules and read the active schedules of every owner.
-        case((schedules_c.next_at.is_(None), literal_column("0")), else_=_ONE) == _ONE,
-    )
-    .limit(bindparam("limit"))
-)
-_COUNT_ACTIVE = prepare(
-    select(func.count()).select_from(_ACTIVE_OF_OWNER.subquery()), "owner", "limit"
-)
+_COUNT_ACTIVE = prepare(count_active("owner", "limit"), "owner", "limit")
 NEXT_DUE = (
     select(schedules_c.next_at)
     .where(IS_ACTIVE)
@@ -133,9 +117,12 @@ _ACTIVE_AFTER = (
 class SqlScheduleRepository(ScheduleLists):
     """All schedules that are not deleted."""
 
-    def add(self, schedule: Schedule) -> Schedule:
-        """Insert a schedule and return it with its id."""
-        new = self._strategy.insert_schedule(self._db, schedule)
+    def add(self, schedule: Schedule, *, active_limit: int | None = None) -> Schedule:
+        """Insert a schedule and return it with its id; may raise LimitReached."""
+        new = self._strategy.insert_schedule(self._db, schedule, active_limit)
+        if new is None:
+            assert active_limit is not None
+            raise active_limit_reached(active_limit, active_limit)
         return evolve(schedule, id=ScheduleId(new))
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:

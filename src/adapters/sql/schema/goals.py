@@ -88,8 +88,8 @@ timers = Table(
 )
 
 # A row exists once the owner has set a preference or was reminded.
-notification_preferences = Table(
-    "workbell_notification_preferences",
+reminder_preferences = Table(
+    "workbell_reminder_preferences",
     metadata,
     Column("owner", Id, primary_key=True, autoincrement=False),
     *flags("reminders"),
@@ -97,7 +97,7 @@ notification_preferences = Table(
     *texts("zone", length=64),
     *times("next_at", null=True),
     *dates("reminded_on", null=True),
-    Index("workbell_notification_preferences_next_at_idx", "next_at"),
+    Index("workbell_reminder_preferences_next_at_idx", "next_at"),
     **KEYED,
 )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
 
+from workbell.adapters.sql.schema.audit import audit
 from workbell.adapters.sql.schema.tables import jobs, schedules
 from workbell.domain.jobs.job import JobState
 
@@ -36,6 +37,8 @@ IS_ENDED_JOB = and_(jobs.c.schedule_id.is_(None), jobs.c.state > _number(JobStat
 IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > _number(JobState.RUNNING))
 IS_EXPECTED = schedules.c.alert_at.is_not(None)
 IS_OVERDUE = schedules.c.overdue_since.is_not(None)
+IS_SEALED = audit.c.seal_seq.is_not(None)
+IS_UNSEALED = audit.c.seal_seq.is_(None)
 IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(None))
 
 
@@ -44,7 +47,7 @@ def applies_to_dialect(index: Index, dialect: Dialect) -> bool:
     return index.info.get("mysql", dialect.name in _MYSQL_FAMILY) is (dialect.name in _MYSQL_FAMILY)
 
 
-def _partial(
+def partial_index(
     name: str,
     condition: ColumnElement[bool],
     *columns: ColumnElement[Any],
@@ -65,14 +68,21 @@ def _partial(
 
 def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]) -> None:
     """Declare the index of jobs in one state."""
-    _partial(name, condition, *columns, plain=(jobs.c.state, *columns))
+    partial_index(name, condition, *columns, plain=(jobs.c.state, *columns))
 
 
+partial_index("workbell_audit_seal_key", IS_SEALED, audit.c.seal_seq, unique=True)
+partial_index(
+    "workbell_audit_unsealed_idx",
+    IS_UNSEALED,
+    audit.c.id,
+    plain=(audit.c.seal_seq, audit.c.id),
+)
 jobs_c = jobs.c
-_partial(
+partial_index(
     "workbell_jobs_tick_key", jobs_c.tick.is_not(None), jobs_c.schedule_id, jobs_c.tick, unique=True
 )
-_partial(
+partial_index(
     "workbell_jobs_idempotency_key_key",
     jobs_c.idempotency_key.is_not(None),
     jobs_c.owner,
@@ -96,7 +106,7 @@ _due(
     jobs_c.fair_tag,
 )
 _due("workbell_jobs_stage_idx", IS_SCHEDULED, jobs_c.due_at, jobs_c.id)
-_partial(
+partial_index(
     "workbell_jobs_busy_idx",
     IS_BUSY,
     jobs_c.concurrency_key,
@@ -111,16 +121,18 @@ _due(
     jobs_c.id,
 )
 _due("workbell_jobs_lease_idx", IS_RUNNING, jobs_c.lease_until, jobs_c.id)
-_partial("workbell_jobs_waiting_idx", IS_WAITING, jobs_c.owner, plain=(jobs_c.owner, jobs_c.state))
-_partial(
+partial_index(
+    "workbell_jobs_waiting_idx", IS_WAITING, jobs_c.owner, plain=(jobs_c.owner, jobs_c.state)
+)
+partial_index(
     "workbell_jobs_unfinished_idx",
     IS_UNFINISHED_RUN,
     jobs_c.schedule_id,
     jobs_c.id,
     plain=(jobs_c.schedule_id, jobs_c.state, jobs_c.id),
 )
-_partial("workbell_jobs_started_idx", IS_STARTED_RUN, jobs_c.schedule_id, jobs_c.id)
-_partial("workbell_jobs_ended_idx", IS_ENDED_JOB, jobs_c.state, jobs_c.ended_at)
-_partial("workbell_jobs_ended_runs_idx", IS_ENDED_RUN, jobs_c.ended_at)
-_partial("workbell_schedules_due_idx", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
-_partial("workbell_schedules_alert_idx", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)
+partial_index("workbell_jobs_started_idx", IS_STARTED_RUN, jobs_c.schedule_id, jobs_c.id)
+partial_index("workbell_jobs_ended_idx", IS_ENDED_JOB, jobs_c.state, jobs_c.ended_at)
+partial_index("workbell_jobs_ended_runs_idx", IS_ENDED_RUN, jobs_c.ended_at)
+partial_index("workbell_schedules_due_idx", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
+partial_index("workbell_schedules_alert_idx", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)

@@ -142,22 +142,6 @@ second_factors = Table(
     **KEYED,
 )
 
-audit = Table(
-    "workbell_audit",
-    metadata,
-    _id(),
-    *long_integers("user_id"),
-    *texts("action", "model_name", length=64),
-    *texts("object_id", length=128),
-    *json_values("changes"),
-    *texts("address", length=64),
-    *texts("user_agent", length=256),
-    *texts("request_id", length=64),
-    *times("at"),
-    Index("workbell_audit_object_idx", "model_name", "object_id", "id"),
-    **NUMBERED,
-)
-
 task_definitions = Table(
     "workbell_task_definitions",
     metadata,

@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateSchema
 from workbell.adapters.sql.database import mysql
 from workbell.adapters.sql.database.statements import get_schema
 from workbell.adapters.sql.schema.indexes import applies_to_dialect
+from workbell.adapters.sql.schema.search import is_engine_object
 from workbell.adapters.sql.schema.tables import TABLE_PREFIX
 from workbell.domain.errors import Unavailable
 
@@ -109,9 +110,11 @@ def upgrade(
 
 
 def include_object(connection: Connection) -> Callable[..., bool]:
-    """Return Alembic's filter that excludes indexes of other databases."""
+    """Return Alembic's filter: no indexes of other databases, nothing of search engines."""
 
-    def include(item: Any, _: object, kind: str, *__: object) -> bool:
+    def include(item: Any, name: str | None, kind: str, *__: object) -> bool:
+        if is_engine_object(name, kind):
+            return False
         if kind != "index" or not isinstance(item, Index):
             return True
         return applies_to_dialect(item, connection.dialect)

@@ -145,8 +145,8 @@ WRONG: dict[str, tuple[Any, set[str]]] = {
     "a long id": ({**GOOD, "event_id": "a" * 129}, {"event_id"}),
     "an id as a number": ({**GOOD, "event_id": 1}, {"event_id"}),
     "an unknown field": ({**GOOD, "priority": 1}, {"priority"}),
-    "an empty batch": ([], {""}),
-    "101 events": ([GOOD] * 101, {""}),
+    "an empty batch": ([], {"events"}),
+    "101 events": ([GOOD] * 101, {"events"}),
     "a batch of other things": ([GOOD, 1, "x", [GOOD]], {"1", "2", "3"}),
     "a batch with a wrong event": ([GOOD, {**GOOD, "data": 1}], {"1.data"}),
     "a batch with two accounts": ([GOOD, {**GOOD, "account": 2}], {"1.account"}),
@@ -166,6 +166,12 @@ def test_a_wrong_body_is_refused_as_a_whole(
     assert answer.status_code == 400, answer.json
     assert answer.json["field_errors"].keys() == named
     assert stored(api) == []
+
+
+def test_the_length_of_a_batch_is_explained(api: ApiFixture, shop: dict[str, Any]) -> None:
+    assert send(api, b"[]").json["detail"] == "events must not be empty"
+    too_many = json.dumps([GOOD] * 101).encode()
+    assert send(api, too_many).json["detail"] == "events must have at most 100 entries"
 
 
 MALFORMED = {

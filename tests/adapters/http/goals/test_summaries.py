@@ -1,13 +1,10 @@
-"""Summaries, preferences and unsubscribe links, in both APIs."""
+"""Summaries, in both APIs."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from tests.adapters.http.conftest import NOON, ApiFixture
-
-LINK = "/api/v1/unsubscribe/"
 
 
 def log(
@@ -125,63 +122,3 @@ def test_an_invalid_range_names_the_parameter(api: ApiFixture, query: str, field
 
 def test_a_range_of_an_unknown_goal_is_404(logged: ApiFixture) -> None:
     assert logged.get("/api/v1/summary/range?goal=2", "bob").status_code == 404
-
-
-def test_preferences_belong_to_the_caller(api: ApiFixture) -> None:
-    path = "/api/v1/notification-preferences"
-    assert api.get(path).json == {"reminders": True, "reminder_time": None}
-    wanted = {"reminders": True, "reminder_time": "07:45"}
-    assert api.call("PUT", path, "ada", wanted).json == wanted
-    assert api.get(path).json == wanted
-    assert api.get(path, "bob").json["reminder_time"] is None
-    assert api.call("PUT", path, "ada", {}).json["reminder_time"] is None
-    for wrong in ({"reminder_time": "07:50"}, {"reminder_time": "24:00"}, {"reminders": "yes"}):
-        refused = api.call("PUT", path, "ada", wrong)
-        assert refused.status_code == 400
-        assert list(refused.json["field_errors"]) == list(wrong)
-
-
-def find_link(api: ApiFixture, caller: str) -> str:
-    """Return the path of the unsubscribe link in a reminder."""
-    api.goal(caller)
-    day = (NOON + timedelta(days=7)).date()
-    message = api.deps.reminders.compose_email(api.users[caller].id, day, [1])
-    assert message is not None
-    return message.unsubscribe.removeprefix("http://localhost")
-
-
-def list_reminders(api: ApiFixture, caller: str) -> bool:
-    return bool(api.get("/api/v1/notification-preferences", caller).json["reminders"])
-
-
-def test_post_unsubscribes_and_get_changes_nothing(api: ApiFixture) -> None:
-    link = find_link(api, "ada")
-    assert link.startswith(LINK)
-    shown = api.get(link, None, headers={"Accept": "text/html,*/*"})
-    assert shown.headers["content-type"] == "text/html; charset=utf-8"
-    assert "form-action 'self'" in shown.headers["content-security-policy"]
-    assert '<form method="post">' in shown.text
-    assert api.get(link, None).json == {"category": "reminders", "unsubscribed": False}
-    assert list_reminders(api, "ada")
-
-    click: dict[str, Any] = {
-        "body": "List-Unsubscribe=One-Click",
-        "headers": {"Content-Type": "application/x-www-form-urlencoded"},
-    }
-    for _ in range(2):
-        done = api.post(link, None, **click)
-        assert (done.status_code, done.json["unsubscribed"]) == (200, True)
-    assert not list_reminders(api, "ada")
-    assert list_reminders(api, "bob")
-    page = api.post(link, None, headers={"Accept": "text/html"})
-    assert "no more reminders" in page.text
-
-
-def test_a_tampered_link_is_404(api: ApiFixture) -> None:
-    link = find_link(api, "ada")
-    other = link.replace(f"-{api.users['ada'].id}-", f"-{api.users['bob'].id}-")
-    for wrong in (other, link[:-1], f"{LINK}x", f"{LINK}reminders-1-%00"):
-        for method in ("GET", "POST"):
-            assert api.call(method, wrong, None).status_code == 404
-    assert list_reminders(api, "ada")
-    assert list_reminders(api, "bob")

@@ -13,6 +13,8 @@ from tests.adapters.http.identity.test_browser_sessions import HTTP, make_page
 from tests.adapters.http.web.test_permission_matrix import ACTIONS, ALL, names_for
 from workbell.adapters.http.app import make_operations
 from workbell.domain.errors import Conflict
+from workbell.domain.notifications.notice import Notice, NoticeKind
+from workbell.services.notifications.dispatch import Notifier
 
 NEW = "another good one, 7"
 IDENTITY = ("people", "profile", "password", "second_factor", "sessions", "keys")
@@ -108,6 +110,16 @@ def nothing(_: ApiFixture) -> None:
     """Send no body."""
 
 
+def unread(api: ApiFixture) -> dict[str, Any]:
+    """Notify ada; the body marks all her notifications as read."""
+    notice = Notice(
+        kind=NoticeKind.MENTION, key="k", recipients=[api.users["ada"].id], title="A task"
+    )
+    with api.store.begin() as tx:
+        Notifier(clock=api.clock).notify(tx, notice)
+    return {}
+
+
 SUCCESSES: Mapping[str, Deed] = {
     "register": Deed("REGISTER", registration),
     "insighthub_register": Deed("REGISTER", lambda api: {**named(api), "password_confirm": NEW}),
@@ -135,6 +147,7 @@ SUCCESSES: Mapping[str, Deed] = {
     "set_notification_preferences": Deed(
         "UPDATE", given(reminders=False, reminder_time="07:30"), "ada"
     ),
+    "mark_notifications_read": Deed("UPDATE", unread, "ada"),
     "change_password": Deed(
         "PASSWORD_CHANGE", given(current_password=PASSWORD, password=NEW), "ada"
     ),

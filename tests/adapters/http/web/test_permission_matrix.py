@@ -95,6 +95,11 @@ ROUTES: Mapping[Action, str] = {
     """,
     Action.RETRY_DELIVERIES: "retry_delivery replay_destination",
     Action.SEND_EVENTS: "publish_events datamanager_receive_data",
+    Action.READ_AUDIT: "list_audit_entries",
+    Action.VERIFY_AUDIT: "verify_audit_log list_audit_checkpoints",
+    Action.ERASE_PERSONAL_DATA: "erase_personal_data",
+    Action.READ_NOTIFICATIONS: "list_notifications",
+    Action.CHANGE_NOTIFICATIONS: "mark_notifications_read",
     Action.READ_GOALS: """
         list_goals get_goal list_goal_progress get_progress list_progress export_progress get_quota
         get_weekly_summary get_weekly_summary_of_goal get_monthly_summary
@@ -126,7 +131,7 @@ WITHIN = {
 """Actions checked within routes of other actions; tested with the services."""
 
 LATER = {one for one in Action if one.split(".")[0] in {
-    "projects", "boards", "tasks", "comments", "audit",
+    "projects", "boards", "tasks", "comments",
 }}  # fmt: skip
 """Actions without a route."""
 

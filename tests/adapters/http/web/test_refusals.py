@@ -11,7 +11,7 @@ from tests.adapters.http.conftest import PASSWORD, ApiFixture
 from tests.adapters.http.identity.test_browser_sessions import HTTP, make_page
 from tests.adapters.http.web.test_rate_limits import limited
 from workbell.adapters.http.app import build_app
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Unavailable
 from workbell.domain.rate_limits.policy import Rate
 

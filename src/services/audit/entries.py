@@ -1,5 +1,6 @@
 """Audit entries for account events; repeats are collapsed into one."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Any
 
 from attrs import Factory, asdict, define, evolve, field, filters, frozen
 
-from workbell.domain.audit import AuditEntry
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Unavailable, WorkbellError
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import SYSTEM_ID, User
@@ -19,6 +20,11 @@ from workbell.ports.system import Clock
 
 BURST_WINDOW = timedelta(minutes=1)
 MAX_KEYS = 10_000
+MASK = "********"
+_SECRET_NAME = re.compile(
+    r"authorization|cookie|credential|password|secret|token|(api|private|access)[-_]?key",
+    re.IGNORECASE,
+)
 
 
 def account_audit_entry(
@@ -42,6 +48,32 @@ def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[
     return {name: [before[name], after[name]] for name in after if before[name] != after[name]}
 
 
+def created_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a new object as changes."""
+    return {name: [None, value] for name, value in values.items()}
+
+
+def deleted_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a deleted object as changes."""
+    return {name: [value, None] for name, value in values.items()}
+
+
+def mask_secrets(value: Any) -> Any:
+    """Return a JSON value with the values of keys that name a secret replaced."""
+    if isinstance(value, Mapping):
+        return {
+            name: MASK if _SECRET_NAME.search(name) else mask_secrets(each)
+            for name, each in value.items()
+        }
+    return [mask_secrets(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def new_user_values(user: User) -> dict[str, Any]:
+    """Return the fields of a new user as changes."""
+    names = ("username", "email", "role", "tier", "is_super_user")
+    return created_values({name: getattr(user, name) for name in names})
+
+
 def user_change_entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
     """Build the entry of a changed user, without secrets."""
     secrets = filters.exclude("password_hash", "password_expires_at", "token_version")
@@ -57,10 +89,14 @@ def audit_command(
     object_id: object,
     at: datetime,
     changes: Mapping[str, Any] | None = None,
+    *,
+    project_id: int | None = None,
 ) -> None:
     """Store an actor's command; those of the system are not audited."""
-    if not actor.is_system:
-        repository.add(AuditEntry.of(actor, action, model, object_id, at, changes))
+    if actor.is_system:
+        return
+    entry = AuditEntry.of(actor, action, model, object_id, at, changes, project_id=project_id)
+    repository.add(entry)
 
 
 @define(eq=False)

@@ -1,0 +1,1 @@
+"""Projects, boards, tasks and comments over HTTP."""

@@ -1,0 +1,46 @@
+"""Tables of search."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+from workbell.adapters.sql.database.column_types import Id
+from workbell.adapters.sql.database.statements import get_schema
+from workbell.adapters.sql.migrations.first_schema.columns import Spec, columns, table
+
+DOCUMENTS = "workbell_search_documents"
+FIELDS = ("title", "labels", "body", "comments")
+FTS5_TABLE = f"""
+CREATE VIRTUAL TABLE workbell_search_index USING fts5(
+    {", ".join(FIELDS)}, content='{DOCUMENTS}', content_rowid='id', tokenize='ascii'
+)
+"""
+VECTOR = " || ".join(
+    f"setweight(to_tsvector('pg_catalog.simple'::regconfig, {name}), '{weight}')"
+    for name, weight in zip(FIELDS, "ABCD", strict=True)
+)
+
+
+def tables() -> list[Spec]:
+    """Return the documents, whose ids are those of their work items."""
+    return [
+        table(
+            DOCUMENTS,
+            sa.Column("id", Id, primary_key=True, autoincrement=False),
+            *columns("project_id id, title long, labels long, body long, comments long"),
+            postgresql_with={"toast_tuple_target": 128},
+        )
+    ]
+
+
+def create_indexes() -> None:
+    """Create what each database uses to search the documents."""
+    dialect = op.get_bind().dialect.name
+    if dialect == "sqlite":
+        op.execute(FTS5_TABLE)
+    elif dialect == "postgresql":
+        vector = sa.Column("vector", TSVECTOR, sa.Computed(VECTOR, persisted=True))
+        op.add_column(DOCUMENTS, vector, schema=get_schema(op.get_bind()))
+        op.create_index(f"{DOCUMENTS}_vector_idx", DOCUMENTS, ["vector"], postgresql_using="gin")
+    else:
+        op.create_index(f"{DOCUMENTS}_text_idx", DOCUMENTS, FIELDS, mysql_prefix="FULLTEXT")

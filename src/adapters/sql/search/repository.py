@@ -1,0 +1,83 @@
+"""The repository of search documents in SQL."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import ColumnElement, Connection, delete, insert, literal, select
+
+from workbell.adapters.sql.database.statements import chunks, upsert_all
+from workbell.adapters.sql.schema.search import fts5_index, search_documents
+from workbell.adapters.sql.search.match import match_condition, relevance_page
+from workbell.domain.search.document import FIELDS, IndexedDocument, SearchDocument
+from workbell.domain.search.query import SearchQuery
+from workbell.ports.search import SearchMatch
+
+_columns = [search_documents.c[name] for name in FIELDS]
+
+
+@frozen
+class SqlSearchRepository:
+    """Search documents as encoded tokens."""
+
+    _db: Connection
+
+    def put(self, document: SearchDocument) -> None:
+        """Insert or replace a document."""
+        self.put_all([document])
+
+    def put_all(self, documents: Sequence[SearchDocument]) -> None:
+        """Insert or replace documents, each at most once."""
+        for part in chunks(documents):
+            rows = [_to_row(document) for document in part]
+            ids = [row["id"] for row in rows]
+            self._remove_from_index(search_documents.c.id.in_(ids))
+            upsert_all(self._db, search_documents, rows)
+            self._add_to_index(search_documents.c.id.in_(ids))
+
+    def delete(self, document_id: int) -> None:
+        """Delete a document, if there is one."""
+        self._delete_where(search_documents.c.id == document_id)
+
+    def delete_range(self, after: int, to: int | None) -> None:
+        """Delete the documents with ids above `after`, up to `to`; None is no end."""
+        condition = search_documents.c.id > after
+        if to is not None:
+            condition &= search_documents.c.id <= to
+        self._delete_where(condition)
+
+    def find(
+        self, query: SearchQuery, *, project_ids: Collection[int] | None, limit: int
+    ) -> Sequence[SearchMatch]:
+        """Return the documents that match, best first, then the newest."""
+        dialect, document_id = self._db.dialect.name, search_documents.c.id
+        conditions = [match_condition(query, document_id, dialect)]
+        if project_ids is not None:
+            conditions.append(search_documents.c.project_id.in_(project_ids))
+        page = relevance_page(
+            select(document_id), document_id, conditions, query, dialect, offset=0, limit=limit
+        )
+        return [SearchMatch(row.id, float(row.score)) for row in self._db.execute(page)]
+
+    def _delete_where(self, condition: ColumnElement[bool]) -> None:
+        self._remove_from_index(condition)
+        self._db.execute(delete(search_documents).where(condition))
+
+    def _remove_from_index(self, condition: ColumnElement[bool]) -> None:
+        """Remove stored documents from the FTS5 index, which needs their old texts."""
+        if self._db.dialect.name != "sqlite":
+            return
+        old = select(literal("delete"), search_documents.c.id, *_columns).where(condition)
+        names = [fts5_index.name, "rowid", *FIELDS]
+        self._db.execute(insert(fts5_index).from_select(names, old))
+
+    def _add_to_index(self, condition: ColumnElement[bool]) -> None:
+        if self._db.dialect.name != "sqlite":
+            return
+        new = select(search_documents.c.id, *_columns).where(condition)
+        self._db.execute(insert(fts5_index).from_select(["rowid", *FIELDS], new))
+
+
+def _to_row(document: SearchDocument) -> dict[str, Any]:
+    indexed = IndexedDocument.of(document)
+    return {"id": indexed.id, "project_id": indexed.project_id, **indexed.fields}

@@ -1,0 +1,1 @@
+"""Audit log: entries, filters and the hash chain."""

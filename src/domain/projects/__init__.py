@@ -1,0 +1,1 @@
+"""Projects: boards, tasks, comments and their service levels."""

@@ -1,0 +1,1 @@
+"""Service level agreements: business hours, policies and clocks."""

@@ -1,0 +1,1 @@
+"""Search: words of texts, queries, documents and highlights."""

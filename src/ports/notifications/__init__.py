@@ -1,0 +1,1 @@
+"""Ports of notifications: repositories and rendering."""

@@ -1,0 +1,1 @@
+"""Audit log: recording, reading, sealing and verification."""

@@ -1,0 +1,1 @@
+"""Use cases of service levels: policies, calendars, clocks and their tick."""
