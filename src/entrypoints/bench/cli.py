@@ -239,6 +239,34 @@ def bench_audit(entries: int, database: str | None, results: Path, as_json: bool
     _store_and_show(f"audit{target.suffix}", command, rows, results, as_json)
 
 
+@bench.command("sla")
+@click.option(
+    "--clocks", type=click.IntRange(100), default=1_000_000, help="Open clocks in the table."
+)
+@click.option(
+    "--due",
+    type=click.IntRange(1),
+    multiple=True,
+    default=(1_000, 10_000),
+    help="Clocks due in the same second; repeatable, at most 7 times.",
+)
+@database
+@results_option
+@json_option
+def bench_sla(
+    clocks: int, due: Sequence[int], database: str | None, results: Path, as_json: bool
+) -> None:
+    """Idle SLA tick, and ticks with clocks due."""
+    from workbell.entrypoints.bench.sla import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    target = Target.parse(database)
+    bursts = " ".join(f"--due {each}" for each in due)
+    command = f"workbell bench sla --clocks {clocks} {bursts}{_redact(database=database)}"
+    rows = measure(target, clocks, due)
+    _store_and_show(f"sla{target.suffix}", command, rows, results, as_json)
+
+
 @bench.command("idle")
 @results_option
 @json_option
