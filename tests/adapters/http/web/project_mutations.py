@@ -7,7 +7,7 @@ from tests.adapters.http.conftest import ApiFixture
 from tests.adapters.http.web.mutations import Mutation, Names, given
 
 HOURS = {"mon": [["09:00", "17:00"]]}
-TARGETS = {"medium": {"first_response_minutes": 60, "resolution_minutes": 480}}
+TARGETS = {"MEDIUM": {"first_response_minutes": 60, "resolution_minutes": 480}}
 
 
 def created(api: ApiFixture, path: str, **body: Any) -> int:
