@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
 
-from workbell.adapters.sql.schema.audit import audit
 from workbell.adapters.sql.schema.tables import jobs, schedules
 from workbell.domain.jobs.job import JobState
 
@@ -37,8 +36,6 @@ IS_ENDED_JOB = and_(jobs.c.schedule_id.is_(None), jobs.c.state > _number(JobStat
 IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > _number(JobState.RUNNING))
 IS_EXPECTED = schedules.c.alert_at.is_not(None)
 IS_OVERDUE = schedules.c.overdue_since.is_not(None)
-IS_SEALED = audit.c.seal_seq.is_not(None)
-IS_UNSEALED = audit.c.seal_seq.is_(None)
 IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(None))
 
 
@@ -71,13 +68,6 @@ def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]
     partial_index(name, condition, *columns, plain=(jobs.c.state, *columns))
 
 
-partial_index("workbell_audit_seal_key", IS_SEALED, audit.c.seal_seq, unique=True)
-partial_index(
-    "workbell_audit_unsealed_idx",
-    IS_UNSEALED,
-    audit.c.id,
-    plain=(audit.c.seal_seq, audit.c.id),
-)
 jobs_c = jobs.c
 partial_index(
     "workbell_jobs_tick_key", jobs_c.tick.is_not(None), jobs_c.schedule_id, jobs_c.tick, unique=True
