@@ -1,10 +1,10 @@
 """Partial indexes, and the conditions with which queries use them."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
 
+from workbell.adapters.sql.schema.partial_index import partial_index
 from workbell.adapters.sql.schema.tables import jobs, schedules
 from workbell.domain.jobs.job import JobState
 
@@ -42,25 +42,6 @@ IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(No
 def applies_to_dialect(index: Index, dialect: Dialect) -> bool:
     """Whether an index exists on a dialect: MySQL has plain ones instead of partial ones."""
     return index.info.get("mysql", dialect.name in _MYSQL_FAMILY) is (dialect.name in _MYSQL_FAMILY)
-
-
-def partial_index(
-    name: str,
-    condition: ColumnElement[bool],
-    *columns: ColumnElement[Any],
-    plain: Sequence[ColumnElement[Any]] = (),
-    unique: bool = False,
-) -> None:
-    """Declare a partial index, and the plain index that replaces it on MySQL."""
-    Index(f"{name}_plain", *(plain or columns), unique=unique, info={"mysql": True})
-    Index(
-        name,
-        *columns,
-        unique=unique,
-        sqlite_where=condition,
-        postgresql_where=condition,
-        info={"mysql": False},
-    )
 
 
 def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]) -> None:
