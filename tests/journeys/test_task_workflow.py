@@ -30,8 +30,7 @@ def service(
         return
     with own_redis(folder) as redis:
         fleet = Fleet(folder, address(new_database("postgresql")), redis.url)
-        limits = {"rate_limit_anon": "100/hour", "rate_limit_user": "1000/hour"}
-        port = fleet.start("api", **limits).port
+        port = fleet.start("api", rate_limit_anon="100/hour", rate_limit_user="1000/hour").port
         for part in ("worker", "scheduler"):
             fleet.start(part)
         validator = response_validator(fleet.application.app_dependencies())

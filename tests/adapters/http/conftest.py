@@ -44,6 +44,7 @@ from workbell.domain.jobs.attempt import Artifact, Outcome, Settlement
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
+from workbell.entrypoints.bootstrap.audit import administered_projects
 from workbell.entrypoints.bootstrap.projects import make_projects
 from workbell.ports.mail import Email
 from workbell.services.audit.log import AuditLog
@@ -383,7 +384,7 @@ def build_api(
         publishing=PublishService(store=store, clock=clock, ids=UuidIds(), secret_box=box),
         replays=ReplayService(store=store, clock=clock),
         delivery_log=DeliveryLog(store=store, clock=clock),
-        audit_log=AuditLog(store=store, clock=clock),
+        audit_log=AuditLog(store=store, clock=clock, administered_projects=administered_projects),
         audit_verifier=AuditVerifier(
             store=store, signer=CheckpointSigner.of([KEY]), log=checkpoint_log(folder)
         ),
