@@ -18,7 +18,7 @@ OFFICE: dict[str, Any] = {
 GOLD: dict[str, Any] = {
     "name": "Gold",
     "project": 1,
-    "targets": {"HIGH": {"first_response_minutes": 15, "resolution_minutes": 480}},
+    "targets": {"HIGH": {"first_response_minutes": 5, "resolution_minutes": 480}},
     "pausing_statuses": ["REVIEW"],
     "reopen": "restart",
     "warn_percent": 75,
@@ -49,7 +49,7 @@ def test_a_calendar_is_shown_with_all_its_fields(team: ApiFixture) -> None:
     assert made.headers["etag"] == '"v1"'
     assert made.json == team.get(f"{CALENDARS}/1", "bob").json
     assert made.json == team.get(CALENDARS, "bob").json["results"][0]
-    closed = {day: [] for day in ("tue", "wed", "thu", "fri", "sat")}
+    closed: dict[str, Any] = {day: [] for day in ("tue", "wed", "thu", "fri", "sat")}
     assert made.json == OFFICE | {
         "id": 1,
         "intervals": OFFICE["intervals"] | closed,
@@ -159,13 +159,13 @@ def test_the_clocks_of_a_task_are_explained(team: ApiFixture) -> None:
     team.post(POLICIES, "ada", GOLD)
     task = create_task(team)
     begun = team.clock.at
-    team.clock.at += timedelta(minutes=20)
+    team.clock.at += timedelta(minutes=10)
     assert team.post(f"{TASKS}/1/move", "bob", {"status": "REVIEW"}).status_code == 200
-    team.clock.at += timedelta(minutes=5)
+    team.clock.at += timedelta(minutes=2)
     response, resolution = team.get(f"{TASKS}/1/sla", "bob").json["clocks"]
-    assert task["sla_due_at"] == text(begun + timedelta(minutes=15))
+    assert task["sla_due_at"] == text(begun + timedelta(minutes=5))
     assert (response["kind"], response["state"]) == ("first_response", "breached")
-    assert response["breached_at"] == text(begun + timedelta(minutes=15))
+    assert response["breached_at"] == text(begun + timedelta(minutes=5))
     assert resolution == {
         "kind": "resolution",
         "state": "paused",
@@ -173,7 +173,7 @@ def test_the_clocks_of_a_task_are_explained(team: ApiFixture) -> None:
         "target_minutes": 480,
         "started_at": text(begun),
         "deadline": None,
-        "consumed_seconds": 1_200,
+        "consumed_seconds": 600,
         "warn_at": None,
         "breached_at": None,
         "stopped_at": None,
@@ -184,13 +184,13 @@ def test_the_clocks_of_a_task_are_explained(team: ApiFixture) -> None:
         "segments": [
             {
                 "from": text(begun),
-                "to": text(begun + timedelta(minutes=20)),
+                "to": text(begun + timedelta(minutes=10)),
                 "counts": True,
                 "reason": "counting",
-                "counted_seconds": 1_200,
+                "counted_seconds": 600,
             },
             {
-                "from": text(begun + timedelta(minutes=20)),
+                "from": text(begun + timedelta(minutes=10)),
                 "to": None,
                 "counts": False,
                 "reason": "status REVIEW",
@@ -198,7 +198,7 @@ def test_the_clocks_of_a_task_are_explained(team: ApiFixture) -> None:
             },
         ],
         "explanation": (
-            "The target is 480 min around the clock; 20 min are consumed. "
+            "The target is 480 min around the clock; 10 min are consumed. "
             "It is paused: status REVIEW."
         ),
     }
