@@ -1,4 +1,4 @@
-"""What a work item's state makes of its clocks."""
+"""Transitions of clocks that follow the state of their work item."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
