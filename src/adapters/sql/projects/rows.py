@@ -42,18 +42,18 @@ def find_users(db: Connection, user_ids: Iterable[UserId]) -> Mapping[UserId, Us
 
 def project_from_row(db: Connection, row: Sequence[Any]) -> Project:
     """Convert a driver's row of all columns to a project."""
-    return Project(**PROJECT_READER.read(db, row))
+    return Project(**PROJECT_READER.read(db.dialect, row))
 
 
 def member_from_row(db: Connection, row: Sequence[Any]) -> ProjectMember:
     """Convert a driver's row of all columns to a membership."""
-    values = MEMBER_READER.read(db, row)
+    values = MEMBER_READER.read(db.dialect, row)
     return ProjectMember(**values | {"role": ProjectRole(values["role"])})
 
 
 def board_from_row(db: Connection, row: Sequence[Any]) -> Board:
     """Convert a driver's row of all columns to a board."""
-    values = BOARD_READER.read(db, row)
+    values = BOARD_READER.read(db.dialect, row)
     columns = [
         BoardColumn(**column | {"status": WorkItemStatus(column["status"])})
         for column in values["columns"]
@@ -76,7 +76,7 @@ def board_values(board: Board) -> dict[str, Any]:
 
 def item_from_row(db: Connection, row: Sequence[Any]) -> WorkItem:
     """Convert a driver's row of all columns to a work item."""
-    return item_from_values(ITEM_READER.read(db, row))
+    return item_from_values(ITEM_READER.read(db.dialect, row))
 
 
 def item_from_values(values: dict[str, Any]) -> WorkItem:
@@ -107,7 +107,7 @@ def item_values(item: WorkItem) -> dict[str, Any]:
 
 def comment_from_row(db: Connection, row: Sequence[Any]) -> Comment:
     """Convert a driver's row of all columns to a comment."""
-    values = COMMENT_READER.read(db, row)
+    values = COMMENT_READER.read(db.dialect, row)
     del values["root_id"]
     return Comment(**values)
 
