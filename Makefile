@@ -74,8 +74,14 @@ format: $(VENV)/.dev ## Format all files
 	$(BIN)/ruff format
 
 .PHONY: types
-types: $(VENV)/.dev ## Check types with mypy and pyright
+types: mypy pyright ## Check types with mypy and pyright
+
+.PHONY: mypy
+mypy: $(VENV)/.dev
 	$(BIN)/mypy
+
+.PHONY: pyright
+pyright: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 .PHONY: contracts

@@ -118,7 +118,7 @@ def server(kind: str) -> Server:
     """Return the database of this run on a server of a kind."""
     product, _, schema = kind.partition(" with the schema ")
     url = new_database(product)
-    store = open_store(address(url), ManualClock(), pool_size=40, schema=schema or None)
+    store = open_store(address(url), ManualClock(), pool_size=16, schema=schema or None)
     atexit.register(store.close)
     store.migrate()
     engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)

@@ -316,7 +316,8 @@ def test_personal_data_is_erased_and_the_log_stays_intact(log: ChainFixture) -> 
     assert erasing(log)(ann) == 2
     assert erasing(log)(ann) == 0
     with log.store.view() as tx:
-        others, about, own = tx.audit.latest()
+        erasures, (others, about, own) = tx.audit.latest()[:2], tx.audit.latest()[2:]
+    assert [(one.action, one.object_id) for one in erasures] == [("ERASE", str(ann))] * 2
     for erased in (own, about):
         assert (erased.is_erased, erased.address, erased.user_agent) == (True, "", "")
     assert about.changes == {"tier": ["free", "premium"]}

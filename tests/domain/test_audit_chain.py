@@ -1,10 +1,12 @@
 """The hash chain: its bytes are pinned, and every manipulation is found."""
 
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import asdict, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +61,32 @@ def test_the_bytes_that_are_hashed_never_change() -> None:
     first = ChainHead().next(a_record())
     assert first == ChainHead(1, "06a69b333838fd379f8f2610810d1594d1d0d9654f832c51e35b3a1778ba3aca")
     assert first.next(a_record(2)).seal_seq == 2
+
+
+TEXTS = st.text()
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+)
+
+
+@given(TEXTS, TEXTS, st.dictionaries(TEXTS, JSON), st.none() | st.integers())
+def test_the_bytes_are_the_canonical_json_of_all_fields(
+    first: str, second: str, changes: dict[str, Any], number: int | None
+) -> None:
+    record = a_record(
+        action=first, request_id=second, object_id=first, changes=changes, project_id=number
+    )
+    values = asdict(record) | {"at": record.at.isoformat(timespec="microseconds")}
+    expected = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    assert record.canonical() == expected.encode()
+    private = PrivatePart(address=first, user_agent=second, changes=changes)
+    content = json.dumps(asdict(private), sort_keys=True, separators=(",", ":"))
+    assert private.digest(SALT) == hashlib.sha256((SALT + content).encode()).hexdigest()
 
 
 def test_the_time_zone_of_an_entry_does_not_change_its_bytes() -> None:

@@ -16,7 +16,6 @@ from uuid import uuid4
 from attrs import asdict
 
 from tests.faults.cluster import Cluster
-from tests.faults.delivery_faults import CASES
 from tests.faults.ledger import Row
 from tests.faults.private import (
     AnyRedis,
@@ -27,6 +26,7 @@ from tests.faults.private import (
     given,
     own_database,
 )
+from tests.faults.sla_faults import CASES
 
 HEAD = ("fault", "database", "injected", "jobs", "ticks", "lost", "doubled", "rerun", "repeated",
         "refused", "drain")  # fmt: skip

@@ -30,9 +30,11 @@ def service(
         return
     with own_redis(folder) as redis:
         fleet = Fleet(folder, address(new_database("postgresql")), redis.url)
-        parts = {part: fleet.start(part).port for part in ("api", "worker", "scheduler")}
+        port = fleet.start("api", rate_limit_anon="100/hour", rate_limit_user="1000/hour").port
+        for part in ("worker", "scheduler"):
+            fleet.start(part)
         validator = response_validator(fleet.application.app_dependencies())
-        yield Client(parts["api"], folder / "data" / "mail", validator)
+        yield Client(port, folder / "data" / "mail", validator)
         fleet.close()
 
 

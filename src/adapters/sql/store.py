@@ -122,7 +122,7 @@ class SqlTx:
     workers: SqlWorkerRepository = _repository(lambda tx: SqlWorkerRepository(tx.db))
     statistics: SqlStatisticsRepository = _repository(lambda tx: SqlStatisticsRepository(tx.db))
     quotas: SqlQuotaRepository = _repository(lambda tx: SqlQuotaRepository(tx.db))
-    notices: SqlNoticeRepository = _repository(lambda tx: SqlNoticeRepository(tx.db))
+    notices: SqlNoticeRepository = _repository(lambda tx: SqlNoticeRepository(tx.db, tx.strategy))
     preferences: SqlNoticePreferenceRepository = _repository(
         lambda tx: SqlNoticePreferenceRepository(tx.db)
     )

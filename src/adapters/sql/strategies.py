@@ -13,6 +13,7 @@ from workbell.adapters.sql.jobs import (
     settle_and_claim_postgresql,
     settlement,
 )
+from workbell.adapters.sql.notifications import insert as notice_insert
 from workbell.adapters.sql.schedules import advance
 from workbell.adapters.sql.schedules import insert as schedule_insert
 
@@ -23,6 +24,7 @@ _MYSQL = Strategy(
     advance_by_one=advance.advance_by_one,
     insert_event=delivery_insert.insert_event_mysql,
     insert_deliveries=delivery_insert.insert_deliveries_mysql,
+    insert_notices=notice_insert.insert_notices_mysql,
     is_among=is_in_list,
 )
 STRATEGIES: Mapping[str, Strategy] = {
@@ -34,6 +36,7 @@ STRATEGIES: Mapping[str, Strategy] = {
         advance_by_one=advance.advance_by_one,
         insert_event=delivery_insert.insert_event_sqlite,
         insert_deliveries=delivery_insert.insert_deliveries_sqlite,
+        insert_notices=notice_insert.insert_notices_returning,
         is_among=is_in_list,
     ),
     "postgresql": Strategy(
@@ -46,6 +49,7 @@ STRATEGIES: Mapping[str, Strategy] = {
         advance_by_one=fire_postgresql.advance_by_one,
         insert_event=delivery_insert.insert_event_postgresql,
         insert_deliveries=delivery_insert.insert_deliveries_postgresql,
+        insert_notices=notice_insert.insert_notices_returning,
         is_among=is_in_array,
     ),
     "mysql": _MYSQL,

@@ -36,20 +36,21 @@ class AuditRecord:
 
     def canonical(self) -> bytes:
         """Return the bytes that are hashed; they must never change (see its test)."""
-        return canonical_json(
-            {
-                "action": self.action,
-                "at": self.at.astimezone(UTC).isoformat(timespec="microseconds"),
-                "changes": self.changes,
-                "id": self.id,
-                "model_name": self.model_name,
-                "object_id": self.object_id,
-                "payload_digest": self.payload_digest,
-                "project_id": self.project_id,
-                "request_id": self.request_id,
-                "user_id": self.user_id,
-            }
-        )
+        at = self.at if self.at.tzinfo is UTC else self.at.astimezone(UTC)
+        project_id = "null" if self.project_id is None else self.project_id
+        # The canonical JSON of all fields, composed: setting up the encoder takes most of its time.
+        return (
+            f'{{"action":{canonical_json(self.action)},'
+            f'"at":"{at.isoformat(timespec="microseconds")}",'
+            f'"changes":{canonical_json(self.changes)},'
+            f'"id":{self.id},'
+            f'"model_name":{canonical_json(self.model_name)},'
+            f'"object_id":{canonical_json(self.object_id)},'
+            f'"payload_digest":"{self.payload_digest}",'
+            f'"project_id":{project_id},'
+            f'"request_id":{canonical_json(self.request_id)},'
+            f'"user_id":{self.user_id}}}'
+        ).encode("ascii")
 
 
 @frozen

@@ -29,7 +29,7 @@ class Checkpoint:
 
     def signed_content(self) -> bytes:
         """Return the bytes that are signed."""
-        return canonical_json(
+        text = canonical_json(
             {
                 "at": self.at.astimezone(UTC).isoformat(timespec="microseconds"),
                 "hash": self.hash,
@@ -37,6 +37,7 @@ class Checkpoint:
                 "seal_seq": self.seal_seq,
             }
         )
+        return text.encode("ascii")
 
 
 @frozen

@@ -13,12 +13,8 @@ from workbell.domain.identity.user import UserId
 
 PERSONAL_FIELDS = frozenset({"username", "email", "first_name", "last_name"})
 """Fields whose values before and after are stored in the private part of an entry."""
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def canonical_json(value: Mapping[str, Any]) -> bytes:
-    """Return a JSON object as ASCII bytes: sorted keys, no spaces."""
-    return _ENCODER.encode(value).encode("ascii")
+canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+"""Format a JSON value as ASCII text: sorted keys, no spaces."""
 
 
 @frozen(kw_only=True)
@@ -36,12 +32,12 @@ class PrivatePart:
 
     def digest(self, salt: str) -> str:
         """Return SHA-256 of salt and content as 64 hexadecimal digits."""
-        content = {
-            "address": self.address,
-            "changes": self.changes,
-            "user_agent": self.user_agent,
-        }
-        return hashlib.sha256(salt.encode("ascii") + canonical_json(content)).hexdigest()
+        changes = canonical_json(self.changes) if self.changes else "{}"
+        content = (  # the canonical JSON, without an encoder for the whole
+            f'{salt}{{"address":{canonical_json(self.address)},"changes":{changes},'
+            f'"user_agent":{canonical_json(self.user_agent)}}}'
+        )
+        return hashlib.sha256(content.encode("ascii")).hexdigest()
 
 
 @frozen(kw_only=True)

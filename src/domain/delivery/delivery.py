@@ -278,6 +278,8 @@ def job_key(delivery_id: int, turn: int) -> str:
 
 
 def _end(delivery: Delivery, state: DeliveryState, now: datetime) -> Delivery:
+    """End a delivery, not before it was created: another process's clock may be ahead of `now`."""
+    at = max(now, delivery.created_at)
     return evolve(
-        delivery, state=state, next_attempt_at=None, slot_at=None, completed_at=now, updated_at=now
+        delivery, state=state, next_attempt_at=None, slot_at=None, completed_at=at, updated_at=at
     )

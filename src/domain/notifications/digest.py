@@ -21,7 +21,7 @@ class DigestItem:
 
 @frozen(kw_only=True)
 class Digest:
-    """What a user's daily summary lists."""
+    """The sections of a user's daily summary."""
 
     overdue: Sequence[DigestItem] = ()
     due: Sequence[DigestItem] = ()

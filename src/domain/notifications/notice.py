@@ -22,7 +22,7 @@ _NOT_PRINTED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 class NoticeKind(StrEnum):
-    """What a notice is about."""
+    """The kind of event that a notice announces."""
 
     ASSIGNMENT = "assignment"
     MENTION = "mention"
@@ -35,7 +35,7 @@ class NoticeKind(StrEnum):
     REMINDER = "reminder"
 
 
-class Channel(StrEnum):
+class NoticeChannel(StrEnum):
     """A way in which a notification reaches its recipient."""
 
     IN_APP = "in_app"
@@ -74,7 +74,7 @@ class Notice:
     An event of which users are to be notified.
 
     Attributes:
-        kind: What it is about.
+        kind: The kind of event.
         key: Identifies the event within its kind, at most 128 characters: an
             event with the same kind and key notifies each recipient once.
         recipients: Users; the actor and the system are left out.

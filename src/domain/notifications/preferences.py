@@ -6,7 +6,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from workbell.domain.notifications.daily_time import daily_at
-from workbell.domain.notifications.notice import Channel, NoticeKind
+from workbell.domain.notifications.notice import NoticeChannel, NoticeKind
 
 SUMMARY_TIME: Final = time(8)
 """When the daily summary is sent unless the user chose a time, in their zone."""
@@ -37,9 +37,9 @@ class NoticePreferences:
     zone: str = ""
     summary_at: datetime | None = None
 
-    def wants(self, kind: NoticeKind, channel: Channel) -> bool:
+    def wants(self, kind: NoticeKind, channel: NoticeChannel) -> bool:
         """Whether the user wants notices of this kind on a channel."""
-        if channel is Channel.IN_APP:
+        if channel is NoticeChannel.IN_APP:
             return kind in self.in_app
         return kind in self.email or kind not in EMAIL_KINDS
 
@@ -49,7 +49,7 @@ class NoticePreferences:
 
     def with_next_summary(self, now: datetime, zone: str) -> "NoticePreferences":
         """Return the preferences with `summary_at` computed after now."""
-        if not self.wants(NoticeKind.DAILY_SUMMARY, Channel.EMAIL):
+        if not self.wants(NoticeKind.DAILY_SUMMARY, NoticeChannel.EMAIL):
             return evolve(self, zone="", summary_at=None)
         at = daily_at(self.summary_time or SUMMARY_TIME, zone).next_after(now)
         return evolve(self, zone=zone, summary_at=at)

@@ -43,7 +43,7 @@ class EmailCategory(StrEnum):
 
     @property
     def label(self) -> str:
-        """What the emails are called in a sentence: "no more ..."."""
+        """The name of the emails in a sentence, after "no more"."""
         return _LABELS[self]
 
 

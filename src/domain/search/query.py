@@ -38,7 +38,7 @@ class SearchTerm:
     Attributes:
         tokens: The tokens that one field of the document has in this order,
             next to each other; "foo-bar" is one term of two tokens.
-        kind: What the term is; of a prefix, the last token may continue.
+        kind: How the tokens match.
         is_negated: Whether the document must not match.
     """
 

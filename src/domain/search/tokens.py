@@ -8,8 +8,8 @@ last character alone: any two neighbours are a token, and any single character
 begins one.
 
 Database engines never parse texts: they receive encoded tokens, which consist
-of 3 to 64 characters of a to z and 0 to 9, so that minimum lengths, stop words
-and tokenizers of engines have no effect.
+of 3 to 64 characters of a to z and 0 to 9. Minimum lengths, stop words and
+tokenizers of engines do not affect them.
 """
 
 import re

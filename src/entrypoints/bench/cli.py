@@ -223,6 +223,50 @@ def bench_search(
     _store_and_show(f"search{target.suffix}", command, rows, results, as_json)
 
 
+@bench.command("audit")
+@click.option("--entries", type=click.IntRange(1_000), default=100_000, help="Entries of the log.")
+@database
+@results_option
+@json_option
+def bench_audit(entries: int, database: str | None, results: Path, as_json: bool) -> None:
+    """Cost of an audit entry; sealing, verification and lists of a log."""
+    from workbell.entrypoints.bench.audit import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    target = Target.parse(database)
+    command = f"workbell bench audit --entries {entries}{_redact(database=database)}"
+    rows = measure(target, entries)
+    _store_and_show(f"audit{target.suffix}", command, rows, results, as_json)
+
+
+@bench.command("sla")
+@click.option(
+    "--clocks", type=click.IntRange(100), default=1_000_000, help="Open clocks in the table."
+)
+@click.option(
+    "--due",
+    type=click.IntRange(1),
+    multiple=True,
+    default=(1_000, 10_000),
+    help="Clocks due in the same second; repeatable, at most 7 times.",
+)
+@database
+@results_option
+@json_option
+def bench_sla(
+    clocks: int, due: Sequence[int], database: str | None, results: Path, as_json: bool
+) -> None:
+    """Idle SLA tick, and ticks with clocks due."""
+    from workbell.entrypoints.bench.sla import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    target = Target.parse(database)
+    bursts = " ".join(f"--due {each}" for each in due)
+    command = f"workbell bench sla --clocks {clocks} {bursts}{_redact(database=database)}"
+    rows = measure(target, clocks, due)
+    _store_and_show(f"sla{target.suffix}", command, rows, results, as_json)
+
+
 @bench.command("projects")
 @click.option("--tasks", type=click.IntRange(10_000), default=100_000, help="Tasks in the table.")
 @database

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from random import Random
+from string import ascii_lowercase
 
 import click
 from attrs import field, frozen
@@ -29,8 +30,6 @@ PAGE = 20
 FILL = 1_000
 EXCERPT = 200
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
 
 @frozen(slots=False)
 class Corpus:
@@ -44,7 +43,7 @@ class Corpus:
         chance = Random(1)  # noqa: S311 - no secret
         words = dict[str, None]()
         while len(words) < VOCABULARY:
-            words["".join(chance.choices(_LETTERS, k=chance.randint(3, 10)))] = None
+            words["".join(chance.choices(ascii_lowercase, k=chance.randint(3, 10)))] = None
         return tuple(words)
 
     @cached_property

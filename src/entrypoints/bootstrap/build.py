@@ -85,7 +85,7 @@ def build(
         codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
     )
     delivery = make_delivery(backends, keys, identity, users, FIELDS)
-    projects = make_projects(backends, notices.notifier, FIELDS)
+    projects = make_projects(store, clock, notices.notifier, FIELDS)
     internal = (*notices.tasks(), *delivery.tasks.tasks(), *projects.tasks.tasks())
     registry = _make_tasks(backends, [*internal, *tasks])
     definitions = TaskDefinitionService(

@@ -5,9 +5,11 @@ from attrs import frozen
 from workbell.adapters.builtin_tasks.project_tasks import ProjectTasks
 from workbell.adapters.markdown import CommonMark
 from workbell.adapters.system import SystemRandomness
-from workbell.entrypoints.bootstrap.backends import Backends
 from workbell.ports.markdown import Markdown
+from workbell.ports.projects.repository import ProjectsTx
 from workbell.ports.serialization import Serializer
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
 from workbell.services.notifications.dispatch import Notifier
 from workbell.services.projects.activity import ActivityService
 from workbell.services.projects.boards import BoardService
@@ -50,10 +52,10 @@ class ProjectServices:
 
 
 def make_projects(
-    backends: Backends, notifier: Notifier, serializer: Serializer
+    store: Store[ProjectsTx], clock: Clock, notifier: Notifier, serializer: Serializer
 ) -> ProjectServices:
     """Return the services."""
-    store, clock, randomness = backends.store, backends.clock, SystemRandomness()
+    randomness = SystemRandomness()
     recorder = ClockRecorder(notifier=notifier)
     clocks = SlaClocks(recorder=recorder)
     ranks = RankService(store=store, randomness=randomness)

@@ -1,5 +1,6 @@
 """Logging: structured lines, for a terminal or as JSON."""
 
+import atexit
 import logging
 import sys
 from typing import Any, TextIO
@@ -10,9 +11,6 @@ import structlog
 from workbell.domain.errors import Unavailable
 from workbell.entrypoints.config.enums import LogFormat
 from workbell.entrypoints.config.settings import Settings
-
-_open_files: list[TextIO] = []
-"""Open log files. Never closed: cached loggers hold on to the first one."""
 
 
 def configure(settings: Settings) -> None:
@@ -57,7 +55,7 @@ def _open_stream(settings: Settings) -> TextIO:
     except OSError as error:
         reason = f"The log file {settings.log_file} cannot be opened: {error.strerror}."
         raise Unavailable(reason) from error
-    _open_files.append(stream)
+    atexit.register(stream.close)  # not earlier: cached loggers write to the first stream
     return stream
 
 

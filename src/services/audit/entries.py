@@ -68,6 +68,14 @@ def mask_secrets(value: Any) -> Any:
     return [mask_secrets(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+def mask_values(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return changes with every value replaced, except null."""
+    return {
+        name: [None if value is None else MASK for value in values]
+        for name, values in changes.items()
+    }
+
+
 def new_user_values(user: User) -> dict[str, Any]:
     """Return the fields of a new user as changes."""
     names = ("username", "email", "role", "tier", "is_super_user")

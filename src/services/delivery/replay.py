@@ -1,6 +1,6 @@
 """Replay: all failed deliveries of a destination are sent again, by a job."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from attrs import frozen
@@ -29,6 +29,8 @@ from workbell.services.transaction_retry import retry_on_contention
 
 CHUNK: Final = 500
 """Deliveries per transaction."""
+CLOCK_TOLERANCE: Final = timedelta(seconds=0.5)
+"""How far the clocks of two processes may differ: each is wrong by up to 0.25 s."""
 
 
 @frozen(kw_only=True)
@@ -53,13 +55,17 @@ class ReplayService:
         """
         Enqueue the job that replays a period; it belongs to the actor.
 
+        The period ends 0.5 s from now at the latest: the worker whose clock is
+        ahead may have written a later time to a delivery that has failed already.
+
         Raises:
             NotFound: The destination is not visible to the actor.
             NotAllowed: The actor may not retry its deliveries.
             Invalid: The period is empty.
         """
         now = self.clock.now()
-        until = now if until is None else min(until, now)
+        latest = now + CLOCK_TOLERANCE
+        until = latest if until is None else min(until, latest)
         if since > until:
             raise Invalid.field("since", "must be before the end of the period, and not later")
         job = Job(

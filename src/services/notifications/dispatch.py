@@ -8,9 +8,9 @@ from attrs import frozen
 
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.notifications.notice import (
-    Channel,
     MailState,
     Notice,
+    NoticeChannel,
     NoticeKind,
     Notification,
 )
@@ -42,8 +42,8 @@ class Notifier:
                 notice,
                 user_id,
                 now,
-                in_app=preferences[user_id].wants(notice.kind, Channel.IN_APP),
-                email=preferences[user_id].wants(notice.kind, Channel.EMAIL),
+                in_app=preferences[user_id].wants(notice.kind, NoticeChannel.IN_APP),
+                email=preferences[user_id].wants(notice.kind, NoticeChannel.EMAIL),
             )
             for notice in notices
             for user_id in notice.addressees()

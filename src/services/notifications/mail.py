@@ -8,8 +8,8 @@ from attrs import Factory, evolve, frozen
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.user import User
 from workbell.domain.notifications.notice import (
-    Channel,
     MailState,
+    NoticeChannel,
     NoticeKind,
     Notification,
     NotificationId,
@@ -97,7 +97,7 @@ class NoticeMailService(Generic[TxT]):
             return SuppressionReason.INACTIVE_ACCOUNT
         if not user.is_active:
             return SuppressionReason.INACTIVE_ACCOUNT
-        if not tx.preferences.get(user.id).wants(row.kind, Channel.EMAIL):
+        if not tx.preferences.get(user.id).wants(row.kind, NoticeChannel.EMAIL):
             return SuppressionReason.UNSUBSCRIBED
         if not self.may_receive(tx, user.id, row):
             return SuppressionReason.NOT_PERMITTED

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from attrs import asdict, fields, frozen
+from attrs import evolve, fields, frozen
 
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
@@ -86,8 +86,7 @@ def _add(
     if twice:
         raise Invalid.field(twice[0], "is given as a parameter and in the search text")
     added = serializer.structure(dict(given), WorkItemConditions)
-    values = asdict(conditions, recurse=False)
-    return WorkItemConditions(**{**values, **{name: getattr(added, name) for name in given}})
+    return evolve(conditions, **{name: getattr(added, name) for name in given})
 
 
 def _parse(name: str, text: str) -> Any:

@@ -22,6 +22,8 @@ from workbell.adapters.crypto.secret_box import SodiumSecretBox
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.http.app import AppDependencies, build_app, make_operations
+from workbell.adapters.http.projects.api import ProjectsApi
+from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation
 from workbell.adapters.memory.store import MemoryStore
@@ -42,6 +44,8 @@ from workbell.domain.jobs.attempt import Artifact, Outcome, Settlement
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
+from workbell.entrypoints.bootstrap.audit import administered_projects
+from workbell.entrypoints.bootstrap.projects import make_projects
 from workbell.ports.mail import Email
 from workbell.services.audit.log import AuditLog
 from workbell.services.audit.verification import AuditVerifier
@@ -62,6 +66,7 @@ from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.notifications.dispatch import Notifier
 from workbell.services.notifications.inbox import NotificationService
 from workbell.services.schedules.commands import ScheduleService
 
@@ -361,6 +366,9 @@ def build_api(
         summaries=SummaryService(store=store, cache=cache, clock=clock),
         notifications=NotificationService(store=store, clock=clock),
         preferences=PreferenceService(store=store, clock=clock, tokens=UnsubscribeTokens([KEY])),
+        projects=copy_fields(
+            ProjectsApi, make_projects(store, clock, Notifier(clock=clock), FIELDS)
+        ),
         accounts=accounts,
         members=MemberService(store=store, clock=clock, people=members.users),
         destinations=DestinationService(
@@ -376,7 +384,7 @@ def build_api(
         publishing=PublishService(store=store, clock=clock, ids=UuidIds(), secret_box=box),
         replays=ReplayService(store=store, clock=clock),
         delivery_log=DeliveryLog(store=store, clock=clock),
-        audit_log=AuditLog(store=store, clock=clock),
+        audit_log=AuditLog(store=store, clock=clock, administered_projects=administered_projects),
         audit_verifier=AuditVerifier(
             store=store, signer=CheckpointSigner.of([KEY]), log=checkpoint_log(folder)
         ),

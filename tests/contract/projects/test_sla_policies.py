@@ -18,7 +18,7 @@ def ann(store: AnyStore) -> Team:
 
 @pytest.fixture
 def ben(store: AnyStore, ann: Team) -> Team:
-    assert ann
+    assert ann.user.username == "ann"
     return Team.create(store, "ben")
 
 

@@ -12,9 +12,9 @@ from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.notifications.digest import MAX_ITEMS, Digest, DigestItem
 from workbell.domain.notifications.notice import (
-    Channel,
     MailState,
     Notice,
+    NoticeChannel,
     NoticeKind,
     Notification,
     one_line,
@@ -112,15 +112,15 @@ def test_email_is_on_by_default_for_what_concerns_the_user() -> None:
     defaults = NoticePreferences()
     off = {NoticeKind.COMMENT, NoticeKind.STATUS, NoticeKind.DAILY_SUMMARY}
     for kind in NoticeKind:
-        assert defaults.wants(kind, Channel.EMAIL) is (kind not in off)
-        assert defaults.wants(kind, Channel.IN_APP)
+        assert defaults.wants(kind, NoticeChannel.EMAIL) is (kind not in off)
+        assert defaults.wants(kind, NoticeChannel.IN_APP)
 
 
 def test_email_is_turned_off_by_kind_or_entirely() -> None:
     without = NoticePreferences().without_email(NoticeKind.MENTION)
-    assert not without.wants(NoticeKind.MENTION, Channel.EMAIL)
-    assert without.wants(NoticeKind.ASSIGNMENT, Channel.EMAIL)
-    assert without.wants(NoticeKind.MENTION, Channel.IN_APP)
+    assert not without.wants(NoticeKind.MENTION, NoticeChannel.EMAIL)
+    assert without.wants(NoticeKind.ASSIGNMENT, NoticeChannel.EMAIL)
+    assert without.wants(NoticeKind.MENTION, NoticeChannel.IN_APP)
     assert NoticePreferences().without_email().email == frozenset()
 
 

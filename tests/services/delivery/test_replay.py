@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from tests.contract.factories import NOON
-from tests.domain.delivery.factories import ERROR, OK, after
+from tests.domain.delivery.factories import ERROR, GONE, OK, after
 from tests.services.delivery.sending import DeliveryFixture
 from tests.services.engine import RecordingContext
 from workbell.domain.delivery.account import Account
@@ -136,7 +136,7 @@ def test_the_job_belongs_to_the_actor_and_can_be_read_by_them(
     assert job.parameters == {
         "destination": destination.id,
         "since": "2030-01-01T12:01:00+00:00",
-        "until": "2030-01-01T12:05:00+00:00",
+        "until": "2030-01-01T12:05:00.500000+00:00",
     }
     assert env.engine.actions()[-1] == "REPLAY destination"
     env.engine.jobs.cancel(admin, job.id)
@@ -144,15 +144,30 @@ def test_the_job_belongs_to_the_actor_and_can_be_read_by_them(
     assert env.states() == [FAILED] * 5
 
 
-def test_the_end_of_the_period_is_now_at_the_latest(
+def test_the_period_ends_half_a_second_from_now_at_the_latest(
     env: DeliveryFixture, admin: Actor, destination: Destination
 ) -> None:
     job = env.replays.replay(admin, destination.id, NOON, after(days=9))
-    assert job.parameters["until"] == "2030-01-01T12:05:00+00:00"
+    assert job.parameters["until"] == "2030-01-01T12:05:00.500000+00:00"
     with pytest.raises(Invalid):
         env.replays.replay(admin, destination.id, after(301))
     with pytest.raises(Invalid):
         env.replays.replay(admin, destination.id, after(60), after(59))
+
+
+def test_a_failure_is_replayed_although_the_clock_of_its_worker_is_ahead_or_behind(
+    env: DeliveryFixture, admin: Actor, account: Account
+) -> None:
+    clock, start = env.engine.clock, env.engine.clock.now()
+    destination = env.add_destination(account)
+    env.answer(GONE)
+    for difference in (0.4, -0.4):
+        env.publish(admin, account, {"n": difference})
+        env.work(difference)
+        clock.at = start
+        env.enable(destination)
+    assert env.states() == [FAILED, FAILED]
+    assert run(env, admin, destination, start) == {"replayed": 2}
 
 
 def test_nothing_of_a_deleted_destination_is_replayed(

@@ -76,7 +76,8 @@ def test_changes_are_audited_by_field(
     )
     service.save(ann, changed)
     service.save(ann, changed)
-    (entry,) = store._tables.audit
+    with store.view() as tx:
+        (entry,) = tx.audit.latest()
     assert (entry.model_name, entry.object_id) == ("notification_preferences", str(ann.user_id))
     assert entry.changes == {"reminder_time": [None, "07:30"], "email.mention": [True, False]}
 

@@ -5,7 +5,7 @@ import pytest
 from tests.services.notifications.conftest import NoticeFixture
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import JobOrigin
-from workbell.domain.notifications.notice import Channel, MailState, Notice, NoticeKind
+from workbell.domain.notifications.notice import MailState, Notice, NoticeChannel, NoticeKind
 from workbell.domain.notifications.preferences import EMAIL_BY_DEFAULT, NoticePreferences
 
 pytestmark = pytest.mark.unit
@@ -34,7 +34,7 @@ def test_a_repeated_event_notifies_only_new_recipients(
     assert len(env.notify(ann, kind=NoticeKind.SLA_BREACH)) == 1
 
 
-def test_nobody_to_notify_is_no_error(env: NoticeFixture, ann: UserId) -> None:
+def test_a_notice_without_recipients_adds_nothing(env: NoticeFixture, ann: UserId) -> None:
     assert env.notify() == env.notify(ann, actor_id=ann) == []
     with env.store.begin() as tx:
         assert env.notifier.notify(tx) == ()
@@ -57,7 +57,7 @@ def test_an_event_is_recorded_even_if_no_channel_is_wanted(env: NoticeFixture, a
     (row,) = env.notify(ann)
     assert (row.in_app, row.mail_state) == (False, MailState.NONE)
     env.prefer(ann, NoticePreferences())
-    assert NoticePreferences().wants(row.kind, Channel.EMAIL)
+    assert NoticePreferences().wants(row.kind, NoticeChannel.EMAIL)
     assert env.notify(ann) == []
     assert env.jobs() == []
 

@@ -36,7 +36,8 @@ def test_marking_is_audited_if_it_changes_something(
 ) -> None:
     env.notify(ann)
     assert [inbox.mark_read(Actor(user_id=ann), None) for _ in range(2)] == [1, 0]
-    (entry,) = env.store._tables.audit
+    with env.store.view() as tx:
+        (entry,) = tx.audit.latest()
     assert (entry.model_name, entry.changes) == ("notification", {"read": [0, 1]})
 
 

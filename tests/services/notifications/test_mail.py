@@ -1,4 +1,4 @@
-"""Emails: what is asked again when they are sent, and what is recorded."""
+"""Emails: checks at the time of sending, and recorded states."""
 
 from datetime import timedelta
 

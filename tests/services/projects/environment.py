@@ -6,8 +6,6 @@ from typing import Any
 from attrs import define, field
 
 from tests.services.accounts import AccountFixture, make_accounts
-from tests.services.registration import FixedRandomness
-from workbell.adapters.markdown import CommonMark
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.identity.actor import ALL_OWNERS, Actor
@@ -16,6 +14,7 @@ from workbell.domain.notifications.notice import Notification
 from workbell.domain.projects.board import Board
 from workbell.domain.projects.project import Project, ProjectRole
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
+from workbell.entrypoints.bootstrap.projects import ProjectServices, make_projects
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.projects.repository import WorkItemView
 from workbell.services.notifications.dispatch import Notifier
@@ -33,9 +32,6 @@ from workbell.services.projects.requests import (
     NewProjectMember,
     NewWorkItem,
 )
-from workbell.services.projects.sla.clocks import SlaClocks
-from workbell.services.projects.sla.recording import ClockRecorder
-from workbell.services.projects.work_item_writer import WorkItemWriter
 from workbell.services.projects.work_items import WorkItemService
 
 SERIALIZER = JsonSerializer("is not a known field")
@@ -46,15 +42,23 @@ class ProjectFixture:
     """Users of one memory store, with the services of projects."""
 
     people: AccountFixture
-    projects: ProjectService
-    members: ProjectMemberService
-    boards: BoardService
-    work_items: WorkItemService
-    bulk: BulkService
-    comments: CommentService
-    activity: ActivityService
-    ranks: RankService
+    services: ProjectServices
     actors: dict[str, Actor] = field(factory=dict[str, Actor])
+
+    projects: ProjectService = field(init=False)
+    members: ProjectMemberService = field(init=False)
+    boards: BoardService = field(init=False)
+    work_items: WorkItemService = field(init=False)
+    bulk: BulkService = field(init=False)
+    comments: CommentService = field(init=False)
+    activity: ActivityService = field(init=False)
+    ranks: RankService = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the services attributes of the fixture."""
+        for name in ("projects", "members", "boards", "work_items", "bulk", "comments", "activity"):
+            setattr(self, name, getattr(self.services, name))
+        self.ranks = self.services.tasks.ranks
 
     def actor(self, name: str, **fields: Any) -> Actor:
         """Return the actor of a user; add the user first if necessary."""
@@ -123,25 +127,6 @@ class ProjectFixture:
 def make_project_fixture() -> ProjectFixture:
     """Return a fixture without users."""
     people = make_accounts()
-    store, clock = people.store, people.clock
-    randomness, notifier = FixedRandomness(), Notifier(clock=clock)
-    clocks = SlaClocks(recorder=ClockRecorder(notifier=notifier))
-    ranks = RankService(store=store, randomness=randomness)
-    writer = WorkItemWriter(
-        serializer=SERIALIZER, randomness=randomness, clocks=clocks, notifier=notifier
-    )
-    return ProjectFixture(
-        people=people,
-        projects=ProjectService(store=store, clock=clock, serializer=SERIALIZER, clocks=clocks),
-        members=ProjectMemberService(store=store, clock=clock),
-        boards=BoardService(store=store, clock=clock, serializer=SERIALIZER, writer=writer),
-        work_items=WorkItemService(
-            store=store, clock=clock, serializer=SERIALIZER, writer=writer, ranks=ranks
-        ),
-        bulk=BulkService(store=store, clock=clock, serializer=SERIALIZER, writer=writer),
-        comments=CommentService(
-            store=store, clock=clock, markdown=CommonMark(), clocks=clocks, notifier=notifier
-        ),
-        activity=ActivityService(store=store),
-        ranks=ranks,
-    )
+    notifier = Notifier(clock=people.clock)
+    services = make_projects(people.store, people.clock, notifier, SERIALIZER)
+    return ProjectFixture(people=people, services=services)

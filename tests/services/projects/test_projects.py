@@ -1,5 +1,7 @@
 """Projects: creation, visibility, archive, deletion, members."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.services.projects.environment import ProjectFixture
@@ -107,7 +109,7 @@ def test_an_archived_project_refuses_every_write(
     ann, task = env.actor("ann"), env.task(board)
     comment = env.comments.add(ann, task.id, NewComment(content="Hi")).comment
     env.projects.change(ann, project.id, {"is_archived": True})
-    writes = [
+    writes: list[Callable[[], object]] = [
         lambda: env.projects.change(ann, project.id, {"name": "New", "is_archived": True}),
         lambda: env.projects.delete(ann, project.id),
         lambda: env.join(project, "bob"),

@@ -177,7 +177,8 @@ def test_a_task_moves_next_to_others(
     env: ProjectFixture, board: Board, move: dict[str, str], order: str
 ) -> None:
     tasks = {title: env.task(board, title=title) for title in "abcd"}
-    request = Move(**{name: tasks[title].id for name, title in move.items()})
+    before, after = (tasks[move[name]].id if name in move else None for name in ("before", "after"))
+    request = Move(before=before, after=after)
     view = env.work_items.move(env.actor("mia"), tasks["d"].id, request)
     assert "".join(env.titles(board)) == order
     assert env.stored(tasks["d"].id).rank == view.item.rank

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Boolean, Dialect, Table
+from sqlalchemy import Boolean, Connection, Dialect, Table
 
 from workbell.adapters.sql.database.column_types import (
     JsonText,
@@ -34,8 +34,12 @@ class RowReader:
 
         return cls(names, of_type(UtcDateTime), of_type(Boolean), of_type(JsonText))
 
-    def read(self, dialect: Dialect, row: Sequence[Any]) -> dict[str, Any]:
+    def read(self, db: Connection, row: Sequence[Any]) -> dict[str, Any]:
         """Return a row's values by column name."""
+        return self.convert(db.dialect, row)
+
+    def convert(self, dialect: Dialect, row: Sequence[Any]) -> dict[str, Any]:
+        """Return the values of a row of a dialect by column name."""
         values = dict(zip(self.names, row, strict=True))
         read_time = instant_reader(dialect)
         for name in self._times:

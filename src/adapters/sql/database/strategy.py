@@ -12,6 +12,7 @@ from workbell.domain.delivery.event import Event
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task
+from workbell.domain.notifications.notice import Notification
 from workbell.domain.schedules.schedule import Schedule
 from workbell.domain.schedules.ticks import FastPathStep
 
@@ -32,6 +33,9 @@ FireTicks: TypeAlias = Callable[
 AdvanceByOne: TypeAlias = Callable[[Connection, Sequence[FastPathStep]], None]
 InsertSchedule: TypeAlias = Callable[[Connection, Schedule, int | None], int | None]
 InsertEvent: TypeAlias = Callable[[Connection, Event], int | None]
+InsertNotices: TypeAlias = Callable[
+    [Connection, Sequence[Notification]], dict[tuple[str, str, int], int]
+]
 InsertDeliveries: TypeAlias = Callable[[Connection, Sequence[Delivery]], Sequence[int]]
 IsAmong: TypeAlias = Callable[[Any, str], ColumnElement[bool]]
 
@@ -51,6 +55,8 @@ class Strategy:
         advance_by_one: Move schedules past one tick each.
         insert_event: Insert an event and return its id; None if its key exists.
         insert_deliveries: Insert deliveries and return their ids, in the same order.
+        insert_notices: Insert notifications unless their keys exist; return the ids of
+            the new ones by kind, key and user.
         is_among: The condition that a column is among the ids of a parameter.
         insert_job: Insert one waiting job without a concurrency key; the last
             argument says whether the statement commits by itself.
@@ -65,6 +71,7 @@ class Strategy:
     advance_by_one: AdvanceByOne
     insert_event: InsertEvent
     insert_deliveries: InsertDeliveries
+    insert_notices: InsertNotices
     is_among: IsAmong
     insert_job: InsertJob | None = None
     settle_and_claim: SettleAndClaim | None = None

@@ -75,7 +75,7 @@ class SqlAccountRepository:
         for query in (_BY_TOKEN, _BY_PREVIOUS_TOKEN):
             for index in indexes:
                 for row in query.fetch_all(self._db, (index,)):
-                    account = Account(**_READER.read(self._db.dialect, row))
+                    account = Account(**_READER.read(self._db, row))
                     if account.accepts(index, now):
                         return account
         return None
@@ -104,7 +104,7 @@ class SqlAccountRepository:
         rows = query.fetch_all(self._db, (account_id, member_of(scope)))
         if not rows:
             raise NotFound(f"There is no account {account_id}.")
-        return Account(**_READER.read(self._db.dialect, rows[0]))
+        return Account(**_READER.read(self._db, rows[0]))
 
 
 _is_joined = memberships.c.account_id == accounts_c.id

@@ -139,8 +139,8 @@ class SqlDeliveryRepository(DeliveryLists):
         for row in _DISPATCH.fetch_all(self._db, (delivery_id,)):
             event, destination = row[_EVENT_AT:_DESTINATION_AT], row[_DESTINATION_AT:]
             return Dispatch(
-                delivery=delivery_from_row(_READER.read(self._db.dialect, row[:_EVENT_AT])),
-                event=event_from_row(_EVENT_READER.read(self._db.dialect, event)),
+                delivery=delivery_from_row(_READER.read(self._db, row[:_EVENT_AT])),
+                event=event_from_row(_EVENT_READER.read(self._db, event)),
                 destination=_read_destination(self._db.dialect, destination),
             )
         return None
@@ -158,7 +158,7 @@ class SqlDeliveryRepository(DeliveryLists):
         rows = _LOCKED.fetch_all(self._db, (delivery_id,))
         if not rows:
             raise NotFound(f"There is no delivery {delivery_id}.")
-        return delivery_from_row(_READER.read(self._db.dialect, rows[0]))
+        return delivery_from_row(_READER.read(self._db, rows[0]))
 
     def lock_turns(self, delivery_ids: Collection[DeliveryId]) -> Mapping[DeliveryId, int]:
         """Lock deliveries in order of id, and return the turns of those that exist."""
@@ -258,7 +258,7 @@ class SqlDeliveryRepository(DeliveryLists):
 @lru_cache(maxsize=512)
 def _read_destination(dialect: Dialect, row: Sequence[Any]) -> Destination:
     """Convert a row, which is the same for each delivery until the destination changes."""
-    return destination_from_row(_DESTINATION_READER.read(dialect, row))
+    return destination_from_row(_DESTINATION_READER.convert(dialect, row))
 
 
 def _branches(

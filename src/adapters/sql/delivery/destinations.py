@@ -123,4 +123,4 @@ class SqlDestinationRepository:
         return self._read(rows[0])
 
     def _read(self, row: Sequence[Any]) -> Destination:
-        return destination_from_row(_READER.read(self._db.dialect, row))
+        return destination_from_row(_READER.read(self._db, row))

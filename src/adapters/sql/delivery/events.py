@@ -50,7 +50,7 @@ class SqlEventRepository:
     def find_by_key(self, account_id: AccountId, key: str) -> Event | None:
         """Return the event of an account with a key, or None."""
         rows = _BY_KEY.fetch_all(self._db, (account_id, key))
-        return event_from_row(_READER.read(self._db.dialect, rows[0])) if rows else None
+        return event_from_row(_READER.read(self._db, rows[0])) if rows else None
 
     def list_page(
         self,

@@ -166,7 +166,7 @@ class SqlMembershipRepository:
         size = len(_READER.names)
         members = [
             Member(
-                membership=membership_from_row(_READER.read(self._db.dialect, row[:size])),
+                membership=membership_from_row(_READER.read(self._db, row[:size])),
                 user=user_from_row(self._db, row[size:]),
             )
             for row in _PAGE.fetch_all(self._db, (account_id, offset, limit))
@@ -191,7 +191,7 @@ class SqlMembershipRepository:
         return self._users(page.fetch_all(self._db, (*values, offset, limit))), int(count)
 
     def _first(self, rows: Sequence[Sequence[Any]]) -> Membership | None:
-        return membership_from_row(_READER.read(self._db.dialect, rows[0])) if rows else None
+        return membership_from_row(_READER.read(self._db, rows[0])) if rows else None
 
     def _users(self, rows: Sequence[Sequence[Any]]) -> list[User]:
         return [user_from_row(self._db, row) for row in rows]

@@ -4,19 +4,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import evolve, fields, frozen
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from attrs import evolve, frozen
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, true, update
 
-from workbell.adapters.sql.database.errors import is_unique_violation_mysql
 from workbell.adapters.sql.database.filters import count_ordered, force_index
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     chunks,
-    insert_if_absent,
-    inserted_id,
     row_to_dict,
 )
+from workbell.adapters.sql.database.strategy import Strategy
+from workbell.adapters.sql.notifications.insert import notice_key
 from workbell.adapters.sql.schema.notifications import notices
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.domain.errors import NotFound
@@ -30,7 +28,7 @@ from workbell.domain.notifications.notice import (
 )
 
 notices_c = notices.c
-_NAMES = tuple(each.name for each in fields(Notification) if each.name != "id")
+_IS_IN_APP = notices_c.in_app == true()  # MySQL has no index for "IS TRUE"
 _WITH_JOB = select(notices, jobs.c.state, jobs.c.reason).outerjoin_from(
     notices, jobs, jobs.c.id == notices_c.mail_job_id
 )
@@ -59,14 +57,12 @@ class SqlNoticeRepository:
     """Notifications: one row per recipient of an event."""
 
     _db: Connection
+    _strategy: Strategy
 
     def add(self, new: Sequence[Notification]) -> Sequence[Notification]:
         """Insert notifications whose (kind, key, user) is new; return those with their ids."""
-        if self._db.dialect.name in {"postgresql", "sqlite"}:
-            ids = self._insert_returning(new)
-        else:
-            ids = self._insert_each(new)
-        known = ((ids.pop(_key(row), None), row) for row in new)
+        ids = self._strategy.insert_notices(self._db, new)
+        known = ((ids.pop(notice_key(row), None), row) for row in new)
         return [evolve(row, id=NotificationId(id_)) for id_, row in known if id_ is not None]
 
     def set_mail_jobs(self, jobs: Mapping[NotificationId, JobId]) -> None:
@@ -103,7 +99,7 @@ class SqlNoticeRepository:
         index = "unread" if is_read is False else "user"
         newest = force_index(
             select(notices_c.id)
-            .where(notices_c.user_id == user_id, notices_c.in_app.is_(True), *_is_read(is_read))
+            .where(notices_c.user_id == user_id, _IS_IN_APP, *_is_read(is_read))
             .order_by(notices_c.id.desc()),
             notices,
             f"workbell_notices_{index}_idx",
@@ -137,7 +133,7 @@ class SqlNoticeRepository:
             update(notices)
             .where(
                 notices_c.user_id == user_id,
-                notices_c.in_app.is_(True),
+                _IS_IN_APP,
                 notices_c.read_at.is_(None),
             )
             .values(read_at=now)
@@ -152,28 +148,6 @@ class SqlNoticeRepository:
         ids = self._db.execute(_OLD, {"before": before, "limit": limit}).scalars().all()
         return self._db.execute(delete(notices).where(_ids), {"ids": ids}).rowcount if ids else 0
 
-    def _insert_returning(self, new: Sequence[Notification]) -> dict[tuple[str, str, int], int]:
-        """Insert rows in one statement per 500; return the ids of those that are new."""
-        statement = insert_if_absent(notices, self._db.dialect.name).returning(
-            notices_c.kind, notices_c.key, notices_c.user_id, notices_c.id
-        )
-        found: dict[tuple[str, str, int], int] = {}
-        for part in chunks(new):
-            rows = self._db.execute(statement, [_values(row) for row in part])
-            found |= {(row.kind, row.key, row.user_id): row.id for row in rows}
-        return found
-
-    def _insert_each(self, new: Sequence[Notification]) -> dict[tuple[str, str, int], int]:
-        """Insert rows one by one: MySQL returns the id of one row only."""
-        found: dict[tuple[str, str, int], int] = {}
-        for row in new:
-            try:
-                found[_key(row)] = inserted_id(self._db.execute(insert(notices), _values(row)))
-            except IntegrityError as error:
-                if not is_unique_violation_mysql(error):
-                    raise
-        return found
-
     def _list(self, ids: Sequence[int]) -> Sequence[Notification]:
         if not ids:
             return ()
@@ -184,15 +158,6 @@ class SqlNoticeRepository:
 def _is_read(is_read: bool | None) -> Iterator[ColumnElement[bool]]:
     if is_read is not None:
         yield notices_c.read_at.is_not(None) if is_read else notices_c.read_at.is_(None)
-
-
-def _key(row: Notification) -> tuple[str, str, int]:
-    return str(row.kind), row.key, row.user_id
-
-
-def _values(row: Notification) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in _NAMES}
-    return values | {"kind": str(row.kind), "mail_state": str(row.mail_state)}
 
 
 def _with_job(row: AnyRow) -> Notification:

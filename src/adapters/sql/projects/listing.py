@@ -13,6 +13,7 @@ its statistics, but it does not sort a materialized subquery by an index of its 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
@@ -79,7 +80,7 @@ class _Search:
     filters: WorkItemFilter
     dialect: str
 
-    @property
+    @cached_property
     def index(self) -> str | None:
         """The index that begins with the most selective filter; None is the primary key."""
         filters = self.filters
@@ -117,7 +118,7 @@ class _Search:
             query = query.where(labels_c.status.in_(_numbers(self._statuses)))
         return query
 
-    @property
+    @cached_property
     def _boards(self) -> Select[int]:
         filters = self.filters
         return visible_boards(self.scope, board_id=filters.board_id, project_id=filters.project_id)
@@ -134,7 +135,7 @@ class _Search:
 
     def matches(self, *columns: ColumnElement[Any]) -> Select[Any]:
         """Return the query for columns of the matches, by the index of a filter."""
-        return _by_index(select(*columns).where(*self._conditions(ordered=False)), self.index)
+        return _by_index(select(*columns).where(*self._filters), self.index)
 
     def in_order(self, *columns: ColumnElement[Any], index: str | None) -> Select[Any]:
         """Return the query for columns of the matches, by an index of all items."""
@@ -143,10 +144,13 @@ class _Search:
     def most_relevant(self, query: SearchQuery, offset: int, limit: int) -> Select[Any]:
         """Return the query for the ids and scores of a page, the best matches first."""
         ids = _by_index(select(items_c.id), None)
-        conditions = [*self._conditions(ordered=False)]
         return relevance_page(
-            ids, items_c.id, conditions, query, self.dialect, offset=offset, limit=limit
+            ids, items_c.id, self._filters, query, self.dialect, offset=offset, limit=limit
         )
+
+    @cached_property
+    def _filters(self) -> Sequence[ColumnElement[bool]]:
+        return [*self._conditions(ordered=False)]
 
     def _conditions(self, *, ordered: bool) -> Iterator[ColumnElement[bool]]:
         """Yield the conditions; if `ordered`, the items are found in an order of their own."""

@@ -59,8 +59,12 @@ def match_condition(
             return document_id.in_(found)
         ids = search_documents.c.id
         return document_id.in_(select(ids).where(ids.not_in(found)))
-    documents = _documents(dialect)
-    return document_id.in_(select(documents.c.id).where(*_row_conditions(query, dialect)))
+    matches = select(_documents(dialect).c.id).where(*_row_conditions(query, dialect))
+    if dialect == "postgresql":
+        # otherwise it may read the documents by their ids, newest first, until enough match:
+        # to compare the vectors of all documents takes seconds
+        matches = select(matches.cte().prefix_with("MATERIALIZED"))
+    return document_id.in_(matches)
 
 
 def relevance_page(

@@ -1,7 +1,7 @@
 """The repository of search documents in SQL."""
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from attrs import frozen
 from sqlalchemy import ColumnElement, Connection, delete, insert, literal, select
@@ -13,7 +13,25 @@ from workbell.domain.search.document import FIELDS, IndexedDocument, SearchDocum
 from workbell.domain.search.query import SearchQuery
 from workbell.ports.search import SearchMatch
 
+UpdateIndex: TypeAlias = Callable[[Connection, ColumnElement[bool]], None]
 _columns = [search_documents.c[name] for name in FIELDS]
+
+
+def _remove_from_fts5(db: Connection, condition: ColumnElement[bool]) -> None:
+    """Remove stored documents from the FTS5 index, which needs their old texts."""
+    old = select(literal("delete"), search_documents.c.id, *_columns).where(condition)
+    db.execute(insert(fts5_index).from_select([fts5_index.name, "rowid", *FIELDS], old))
+
+
+def _add_to_fts5(db: Connection, condition: ColumnElement[bool]) -> None:
+    """Add stored documents to the FTS5 index."""
+    new = select(search_documents.c.id, *_columns).where(condition)
+    db.execute(insert(fts5_index).from_select(["rowid", *FIELDS], new))
+
+
+# The other databases update their indexes themselves.
+_REMOVE: Mapping[str, UpdateIndex] = {"sqlite": _remove_from_fts5}
+_ADD: Mapping[str, UpdateIndex] = {"sqlite": _add_to_fts5}
 
 
 @frozen
@@ -64,18 +82,12 @@ class SqlSearchRepository:
         self._db.execute(delete(search_documents).where(condition))
 
     def _remove_from_index(self, condition: ColumnElement[bool]) -> None:
-        """Remove stored documents from the FTS5 index, which needs their old texts."""
-        if self._db.dialect.name != "sqlite":
-            return
-        old = select(literal("delete"), search_documents.c.id, *_columns).where(condition)
-        names = [fts5_index.name, "rowid", *FIELDS]
-        self._db.execute(insert(fts5_index).from_select(names, old))
+        if remove := _REMOVE.get(self._db.dialect.name):
+            remove(self._db, condition)
 
     def _add_to_index(self, condition: ColumnElement[bool]) -> None:
-        if self._db.dialect.name != "sqlite":
-            return
-        new = select(search_documents.c.id, *_columns).where(condition)
-        self._db.execute(insert(fts5_index).from_select(["rowid", *FIELDS], new))
+        if add := _ADD.get(self._db.dialect.name):
+            add(self._db, condition)
 
 
 def _to_row(document: SearchDocument) -> dict[str, Any]:

@@ -32,8 +32,10 @@ Intervals = Annotated[
     Mapping[str, DayRanges],
     Constraints(
         max_length=7,
-        description="By day, `mon` to `sun`; days that are left out are closed.",
-        example={"mon": [["09:00", "12:30"], ["13:30", "24:00"]]},
+        description=(
+            'By day, `mon` to `sun`, such as `[["09:00", "12:30"], ["13:30", "24:00"]]`; '
+            "days that are left out are closed."
+        ),
     ),
 ]
 Exceptions = Annotated[
@@ -41,7 +43,6 @@ Exceptions = Annotated[
     Constraints(
         max_length=MAX_EXCEPTIONS,
         description="By date; they replace the intervals of that date.",
-        example={"2026-12-25": []},
     ),
 ]
 Targets = Annotated[
@@ -49,7 +50,6 @@ Targets = Annotated[
     Constraints(
         max_length=4,
         description="By priority; a priority or kind without a target has no clock.",
-        example={"CRITICAL": {"first_response_minutes": 15, "resolution_minutes": 240}},
     ),
 ]
 PausingStatuses = Annotated[Sequence[WorkItemStatus], Constraints(max_length=4)]

@@ -6,7 +6,6 @@ from typing import Any
 from attrs import frozen
 
 from tests.adapters.http.conftest import A_SCHEDULE, ApiFixture
-from workbell.domain.goals.reminder import Preferences
 from workbell.domain.notifications.unsubscribe import EmailCategory, Unsubscription
 
 Names = Mapping[str, Any]
@@ -50,9 +49,8 @@ def after_post(path: str) -> Callable[[ApiFixture, Names], None]:
 
 def subscribed(api: ApiFixture, _: Names) -> Names:
     ada = api.actor("ada")
-    api.deps.reminders.save_preferences(ada, Preferences(reminders=True))
     token = Unsubscription(ada.user_id, EmailCategory.REMINDERS)
-    return {"token": api.deps.reminders.tokens.make(token)}
+    return {"token": api.deps.preferences.tokens.make(token)}
 
 
 def paused_queue(api: ApiFixture, _: Names) -> None:

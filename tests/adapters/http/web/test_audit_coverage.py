@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from tests.adapters.http.conftest import ApiFixture, build_api
-from tests.adapters.http.web.mutations import MUTATIONS, NO_MUTATIONS
+from tests.adapters.http.web import mutations
+from tests.adapters.http.web.mutations import NO_MUTATIONS
+from tests.adapters.http.web.project_mutations import PROJECT_MUTATIONS
 from tests.adapters.http.web.test_audit_trail import SUCCESSES
 from tests.adapters.http.web.test_permission_matrix import names_for
 from workbell.adapters.http.app import make_operations
 
+MUTATIONS = {**mutations.MUTATIONS, **PROJECT_MUTATIONS}
 ALL = {one.name: one for one in make_operations(build_api(Path()).deps)}
 CHANGING = {name for name, one in ALL.items() if one.method not in {"GET", "HEAD"}}
 
@@ -30,7 +33,7 @@ def test_every_route_other_than_get_has_a_request_or_a_reason() -> None:
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_change_leaves_one_entry_with_before_and_after(api: ApiFixture, name: str) -> None:
     mutation, operation = MUTATIONS[name], ALL[name]
-    names = dict(names_for(api, operation))
+    names = {} if name in PROJECT_MUTATIONS else dict(names_for(api, operation))
     names |= mutation.prepare(api, names) or {}
     body, before = mutation.body(api, names), len(entries(api))
     path = operation.path.format(**names)

@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from tests.domain.projects.sla.brute_force import BruteForceClock, parse
+from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.sla.calendar import WEEKDAYS, BusinessHours, parse_hours
 from workbell.domain.projects.sla.clock import (
     ClockKind,
@@ -25,6 +26,7 @@ from workbell.domain.projects.sla.clock import (
     start_clock,
     warning_instant,
 )
+from workbell.domain.projects.work_item import WorkItemId
 
 pytestmark = pytest.mark.unit
 
@@ -66,8 +68,8 @@ class Run:
         started = parse(first)
         phase = ClockPhase.PAUSED if command == "start paused" else ClockPhase.RUNNING
         self.clock = SlaClock(
-            work_item_id=1,
-            project_id=1,
+            work_item_id=WorkItemId(1),
+            project_id=ProjectId(1),
             kind=ClockKind.DUE if "due" in vector else ClockKind.RESOLUTION,
             phase=phase,
             target=vector["target"] * MINUTE if "target" in vector else None,

@@ -23,16 +23,10 @@ Ranges = Sequence[Sequence[str]]
 Segments = Annotated[
     Sequence[Mapping[str, Any]],
     Constraints(
-        description="Periods in which the clock counted or not; `to` is null for the current one.",
-        example=[
-            {
-                "from": "2026-03-06T15:30:00Z",
-                "to": None,
-                "counts": True,
-                "reason": "counting",
-                "counted_seconds": 1800,
-            }
-        ],
+        description=(
+            "Periods as `{from, to, counts, reason, counted_seconds}`; `to` is null for the "
+            "current one."
+        ),
     ),
 ]
 

@@ -1,0 +1,14 @@
+"""A short run of the faults of service levels on each database."""
+
+import pytest
+
+from tests.faults.cluster import Cluster
+from tests.faults.sla_faults import sla_tickers_killed
+
+pytestmark = pytest.mark.integration
+
+
+def test_each_event_is_reported_once_although_tickers_are_killed(cluster: Cluster) -> None:
+    row = sla_tickers_killed(cluster, 5)
+    assert row.clean, row
+    assert row.jobs == 1_500
