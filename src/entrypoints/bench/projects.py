@@ -89,10 +89,10 @@ def _lists(now: datetime) -> Iterator[TaskList]:
         "manager": Scope(owner=MANAGER),
         "member": Scope(owner=MEMBER),
     }
-    for who, scope in scopes.items():
+    for caller, scope in scopes.items():
         for what, conditions in filters.items():
             for order in ORDERS:
-                yield TaskList(f"{who}: {what} by {order}", scope, conditions, order)
+                yield TaskList(f"{caller}: {what} by {order}", scope, conditions, order)
 
 
 def measure(target: Target, tasks: int) -> list[Row]:

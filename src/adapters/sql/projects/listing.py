@@ -128,7 +128,7 @@ class _Search:
         return (STATUS_NUMBERS[each] for each in self.filters.statuses or ())
 
     def covers(self, columns: Columns) -> bool:
-        """Whether the index of `matches` has the columns, so that SQLite reads nothing else."""
+        """Whether the index of `matches` has the columns: SQLite then reads the index only."""
         index = next((each for each in work_items.indexes if each.name == self.index), None)
         named = {column.name for column in index.columns} if index is not None else set()
         return {"id", *named} >= {column.name for column in columns}

@@ -22,7 +22,12 @@ from workbell.domain.identity.user import User, UserId
 from workbell.domain.projects.board import Board, BoardColumn
 from workbell.domain.projects.comment import Comment
 from workbell.domain.projects.project import Project, ProjectMember, ProjectRole
-from workbell.domain.projects.work_item import WorkItem, WorkItemPriority, WorkItemStatus
+from workbell.domain.projects.work_item import (
+    WorkItem,
+    WorkItemId,
+    WorkItemPriority,
+    WorkItemStatus,
+)
 
 STATUSES, PRIORITIES = tuple(WorkItemStatus), tuple(WorkItemPriority)
 """Statuses and priorities by their stored numbers."""
@@ -33,6 +38,14 @@ PROJECT_READER, MEMBER_READER, BOARD_READER, ITEM_READER, COMMENT_READER = (
 )
 _USERS = PreparedListStatement(lambda ids: select(users).where(users.c.id.in_(ids)))
 
+_CONTENTS = PreparedListStatement(
+    lambda ids: (
+        select(comments.c.work_item_id, comments.c.content)
+        .where(comments.c.work_item_id.in_(ids), comments.c.deleted_at.is_(None))
+        .order_by(comments.c.id)
+    )
+)
+
 
 def find_users(db: Connection, user_ids: Iterable[UserId]) -> Mapping[UserId, User]:
     """Return users by id."""
@@ -40,20 +53,30 @@ def find_users(db: Connection, user_ids: Iterable[UserId]) -> Mapping[UserId, Us
     return {user.id: user for user in found}
 
 
+def find_contents(
+    db: Connection, item_ids: Iterable[WorkItemId]
+) -> Mapping[WorkItemId, Sequence[str]]:
+    """Return the contents of the comments on items, by id, without deleted ones."""
+    found: dict[WorkItemId, list[str]] = {}
+    for item_id, content in _CONTENTS.fetch_all(db, sorted(set(item_ids))):
+        found.setdefault(item_id, []).append(content)
+    return found
+
+
 def project_from_row(db: Connection, row: Sequence[Any]) -> Project:
     """Convert a driver's row of all columns to a project."""
-    return Project(**PROJECT_READER.read(db.dialect, row))
+    return Project(**PROJECT_READER.read(db, row))
 
 
 def member_from_row(db: Connection, row: Sequence[Any]) -> ProjectMember:
     """Convert a driver's row of all columns to a membership."""
-    values = MEMBER_READER.read(db.dialect, row)
+    values = MEMBER_READER.read(db, row)
     return ProjectMember(**values | {"role": ProjectRole(values["role"])})
 
 
 def board_from_row(db: Connection, row: Sequence[Any]) -> Board:
     """Convert a driver's row of all columns to a board."""
-    values = BOARD_READER.read(db.dialect, row)
+    values = BOARD_READER.read(db, row)
     columns = [
         BoardColumn(**column | {"status": WorkItemStatus(column["status"])})
         for column in values["columns"]
@@ -76,7 +99,7 @@ def board_values(board: Board) -> dict[str, Any]:
 
 def item_from_row(db: Connection, row: Sequence[Any]) -> WorkItem:
     """Convert a driver's row of all columns to a work item."""
-    return item_from_values(ITEM_READER.read(db.dialect, row))
+    return item_from_values(ITEM_READER.read(db, row))
 
 
 def item_from_values(values: dict[str, Any]) -> WorkItem:
@@ -107,7 +130,7 @@ def item_values(item: WorkItem) -> dict[str, Any]:
 
 def comment_from_row(db: Connection, row: Sequence[Any]) -> Comment:
     """Convert a driver's row of all columns to a comment."""
-    values = COMMENT_READER.read(db.dialect, row)
+    values = COMMENT_READER.read(db, row)
     del values["root_id"]
     return Comment(**values)
 

@@ -17,11 +17,11 @@ from workbell.adapters.sql.database.statements import (
     prepare,
     row_to_dict,
 )
-from workbell.adapters.sql.projects.comments import SqlCommentRepository
 from workbell.adapters.sql.projects.listing import WorkItemLists
 from workbell.adapters.sql.projects.ranks import raise_rank_taken
 from workbell.adapters.sql.projects.rows import (
     STATUS_NUMBERS,
+    find_contents,
     item_from_row,
     item_from_values,
     item_values,
@@ -145,7 +145,7 @@ class SqlWorkItemRepository(WorkItemLists):
         """Return the documents of items with ids above `after`, in order of their ids."""
         rows = _NEXT.fetch_all(self._db, (member_of(Scope(owner=None)), after, limit))
         items = [item_from_row(self._db, row) for row in rows]
-        contents = SqlCommentRepository(self._db).contents([item.id for item in items])
+        contents = find_contents(self._db, [item.id for item in items])
         return [
             SearchDocument(
                 id=item.id,

@@ -119,7 +119,7 @@ class SqlSlaClockRepository:
     def of_items(self, item_ids: Collection[WorkItemId]) -> Sequence[SlaClock]:
         """Return the clocks of work items, by work item, kind and cycle."""
         rows = _OF_ITEMS.fetch_all(self._db, sorted(item_ids)) if item_ids else []
-        return [clock_from_row(_READER.read(self._db.dialect, row)) for row in rows]
+        return [clock_from_row(_READER.read(self._db, row)) for row in rows]
 
     def next_due(self) -> datetime | None:
         """Return when the next event of any clock is due, or None."""
@@ -156,7 +156,7 @@ class SqlSlaClockRepository:
     def events_of(self, item_id: WorkItemId) -> Sequence[StoredEvent]:
         """Return the events of a work item's clocks, by when they were due."""
         rows = _EVENTS.fetch_all(self._db, (item_id,))
-        return [event_from_row(_EVENT_READER.read(self._db.dialect, row)) for row in rows]
+        return [event_from_row(_EVENT_READER.read(self._db, row)) for row in rows]
 
     def _add(self, clock: SlaClock) -> SlaClock:
         try:
