@@ -5,11 +5,11 @@ The tasks of a page are found in one of two ways. First they are counted, up to 
 of counts, by the index of the most selective filter. If they are few, the same index finds
 those of the page: up to the cap if it has the columns that are compared, up to a tenth of
 the cap otherwise, which takes a few milliseconds. If they are many, the page is read from
-the index that has all tasks in the order of the list: so many matches are not far from one
-another there.
+the index that has all tasks in the order of the list, where the matches are dense.
 
-SQLite, which has no statistics, and MariaDB are told the index. PostgreSQL chooses from
-its statistics, but it does not sort a materialized subquery by an index of its table.
+Hints name the index for SQLite, which has no statistics, and MariaDB. PostgreSQL chooses
+from its statistics; a materialized subquery prevents that it follows the order of the list
+through all tasks to find a few.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
