@@ -7,7 +7,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.actor import Actor, Scope
 from workbell.domain.identity.permissions import Action
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.board import Board, BoardId
@@ -15,6 +15,7 @@ from workbell.domain.projects.work_item import WorkItem, WorkItemId, WorkItemSta
 from workbell.ports.projects.repository import (
     CommentView,
     ProjectsTx,
+    WorkItemFilter,
     WorkItemView,
 )
 from workbell.ports.serialization import Serializer
@@ -35,6 +36,7 @@ from workbell.services.projects.work_item_writer import WorkItemWriter
 from workbell.services.transaction_retry import retry_on_contention
 
 SHOWN_THREADS = 100
+EXPORT_PAGE = 500
 
 
 @frozen(kw_only=True)
@@ -105,10 +107,23 @@ class WorkItemService:
             return list_with_highlights(tx, views, filters.search), total
 
     def export(self, actor: Actor, conditions: WorkItemConditions) -> Iterator[WorkItemView]:
-        """Yield all tasks that the actor may see and that match, by id."""
+        """
+        Return all tasks that the actor may see and that match, by id.
+
+        They are read in pages while the caller iterates; no page holds a connection
+        any longer than it is read, so a slow client blocks nothing.
+        """
         filters = make_filter(conditions, self.serializer)
-        with self.store.view() as tx:
-            yield from tx.work_items.stream(get_reading_scope(actor), filters)
+        return self._read_pages(get_reading_scope(actor), filters)
+
+    def _read_pages(self, scope: Scope, filters: WorkItemFilter) -> Iterator[WorkItemView]:
+        last, page = WorkItemId(0), EXPORT_PAGE
+        while page == EXPORT_PAGE:
+            with self.store.view() as tx:
+                views = tx.work_items.list_after(scope, filters, last, limit=EXPORT_PAGE)
+            yield from views
+            page = len(views)
+            last = views[-1].item.id if views else last
 
     def version(self, actor: Actor, item_id: WorkItemId) -> int:
         """Return the version of a task."""
