@@ -50,8 +50,6 @@ from workbell.domain.search.query import SearchQuery
 from workbell.ports.projects.repository import WorkItemFilter, WorkItemView
 
 Columns: TypeAlias = Sequence[ColumnElement[Any]]
-STREAMED = 500
-"""How many items `stream` reads at a time."""
 items_c = work_items.c
 _EXISTS = items_c.deleted_at.is_(None)
 _ROWS = PreparedListStatement(lambda ids: select(work_items).where(items_c.id.in_(ids), _EXISTS))
@@ -343,17 +341,13 @@ class WorkItemLists:
     def _ids(self, query: Select[Any]) -> Sequence[int]:
         return self._db.execute(query).scalars().all()
 
-    def stream(self, scope: Scope, filters: WorkItemFilter) -> Iterator[WorkItemView]:
-        """Yield all items that match, by id, read in pages by keyset."""
-        found, last = _Search(scope, filters, self._db.dialect.name), 0
-        while True:
-            query = found.in_order(items_c.id, index=None).where(items_c.id > last)
-            page = query.order_by(items_c.id).limit(STREAMED)
-            ids = self._ids(page)
-            yield from self._read(ids)
-            if len(ids) < STREAMED:
-                return
-            last = ids[-1]
+    def list_after(
+        self, scope: Scope, filters: WorkItemFilter, after: WorkItemId, *, limit: int
+    ) -> Sequence[WorkItemView]:
+        """Return the items that match with ids above `after`, by id."""
+        found = _Search(scope, filters, self._db.dialect.name)
+        query = found.in_order(items_c.id, index=None).where(items_c.id > after)
+        return self._read(self._ids(query.order_by(items_c.id).limit(limit)))
 
     def _read(
         self, ids: Sequence[int], scores: Mapping[int, float] | None = None
