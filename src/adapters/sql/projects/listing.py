@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
-from sqlalchemy import ColumnElement, Select, bindparam, exists, func, select, true
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, func, select, true
 
 from workbell.adapters.sql.database.filters import (
     count_limit,
@@ -26,15 +26,20 @@ from workbell.adapters.sql.database.filters import (
     force_index,
     in_range,
 )
-from workbell.adapters.sql.database.statements import PreparedListStatement
-from workbell.adapters.sql.projects.ranks import WorkItemRanks
+from workbell.adapters.sql.database.statements import PreparedListStatement, prepare
 from workbell.adapters.sql.projects.rows import (
     PRIORITY_NUMBERS,
     STATUS_NUMBERS,
     find_users,
     item_from_row,
+    read_visible,
 )
-from workbell.adapters.sql.projects.scopes import visible_boards
+from workbell.adapters.sql.projects.scopes import (
+    MEMBER,
+    is_visible_board,
+    member_of,
+    visible_boards,
+)
 from workbell.adapters.sql.schema.projects import watchers, work_item_labels, work_items
 from workbell.adapters.sql.search.match import match_condition, relevance_page
 from workbell.domain import constraints
@@ -48,6 +53,13 @@ Columns: TypeAlias = Sequence[ColumnElement[Any]]
 items_c = work_items.c
 _EXISTS = items_c.deleted_at.is_(None)
 _ROWS = PreparedListStatement(lambda ids: select(work_items).where(items_c.id.in_(ids), _EXISTS))
+_ITEM = prepare(
+    select(work_items).where(
+        _EXISTS, is_visible_board(items_c.board_id), items_c.id == bindparam("item_id")
+    ),
+    "item_id",
+    MEMBER,
+)
 _WATCHERS = PreparedListStatement(
     lambda ids: (
         select(watchers.c.work_item_id, watchers.c.user_id)
@@ -267,9 +279,20 @@ def _columns(name: str) -> Columns:
     return [items_c.board_id, items_c.rank] if name == "position" else [items_c[name]]
 
 
-@frozen
-class WorkItemLists(WorkItemRanks):
-    """Queries for items with their people."""
+@frozen(slots=False)
+class WorkItemLists:
+    """Queries for items, and for items with their people."""
+
+    _db: Connection
+
+    def get(self, scope: Scope, item_id: WorkItemId) -> WorkItem:
+        """Return an item in the scope."""
+        return read_visible(self._db, _ITEM, item_id, member_of(scope))
+
+    def view(self, scope: Scope, item_id: WorkItemId) -> WorkItemView:
+        """Return one item with its people."""
+        (view,) = self._views([self.get(scope, item_id)], {})
+        return view
 
     def list_page(
         self,
