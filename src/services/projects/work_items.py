@@ -7,7 +7,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.actor import ALL_OWNERS, Actor
 from workbell.domain.identity.permissions import Action
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.board import Board, BoardId
@@ -15,6 +15,7 @@ from workbell.domain.projects.work_item import WorkItem, WorkItemId, WorkItemSta
 from workbell.ports.projects.repository import (
     CommentView,
     ProjectsTx,
+    WorkItemFilter,
     WorkItemView,
 )
 from workbell.ports.serialization import Serializer
@@ -105,8 +106,15 @@ class WorkItemService:
             return list_with_highlights(tx, views, filters.search), total
 
     def export(self, actor: Actor, conditions: WorkItemConditions) -> Iterator[WorkItemView]:
-        """Yield all tasks that the actor may see and that match, by id."""
-        filters = make_filter(conditions, self.serializer)
+        """
+        Return all tasks that the actor may see and that match, by id.
+
+        Raises:
+            Invalid: A condition is wrong; before the first task is read.
+        """
+        return self._stream(actor, make_filter(conditions, self.serializer))
+
+    def _stream(self, actor: Actor, filters: WorkItemFilter) -> Iterator[WorkItemView]:
         with self.store.view() as tx:
             yield from tx.work_items.stream(get_reading_scope(actor), filters)
 
@@ -150,7 +158,7 @@ class WorkItemService:
             check_version(tx, "task", item_id, current=before.version, expected=version)
             old = self.serializer.unstructure(NewWorkItem.of(before))
             new = self.serializer.structure({**old, **updates}, NewWorkItem)
-            self.writer.save(tx, actor, before, edit_item(tx, actor, before, new, now), now)
+            self.writer.save(tx, actor, before, edit_item(tx, before, new, now), now)
             return tx.work_items.view(get_reading_scope(actor), item_id)
 
     @retry_on_contention
@@ -235,9 +243,15 @@ def find_board(tx: ProjectsTx, actor: Actor, board_id: int) -> Board:
         raise Invalid.field("board", "is not the id of a board") from None
 
 
-def edit_item(
-    tx: ProjectsTx, actor: Actor, before: WorkItem, new: NewWorkItem, now: datetime
-) -> WorkItem:
+def find_board_of(tx: ProjectsTx, item: WorkItem, board_id: int) -> Board:
+    """Return a board of a task's project; Invalid if it is no such board."""
+    for board in tx.boards.find_many(ALL_OWNERS, [BoardId(board_id)]):
+        if board.project_id == item.project_id:
+            return board
+    raise Invalid.field("board", "is not the id of a board of the same project")
+
+
+def edit_item(tx: ProjectsTx, before: WorkItem, new: NewWorkItem, now: datetime) -> WorkItem:
     """
     Return a task with the fields of a request, which obey its board.
 
@@ -249,9 +263,7 @@ def edit_item(
     after = before
     status = before.status if new.status is None else new.status
     if new.board != before.board_id or status is not before.status:
-        board = find_board(tx, actor, new.board)
-        if board.project_id != before.project_id:
-            raise Invalid.field("board", "is not the id of a board of the same project")
+        board = find_board_of(tx, before, new.board)
         if board.id != before.board_id:
             board.check_status(status)
             after = evolve(after, board_id=board.id)
