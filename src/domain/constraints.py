@@ -44,7 +44,7 @@ class Constraints:
     pattern: str | None = field(default=None, validator=_check_pattern)
     hint: str = ""
     description: str = ""
-    example: Any = None
+    example: Any = field(default=None, hash=False)  # may be a list or an object
 
     def problems(self, value: object) -> Iterator[str]:
         """Yield what is wrong with a value of the right type: "must be ..."."""

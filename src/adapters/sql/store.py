@@ -106,7 +106,7 @@ class SqlTx:
     second_factors: SqlSecondFactorRepository = _repository(
         lambda tx: SqlSecondFactorRepository(tx.db)
     )
-    audit: SqlAuditRepository = _repository(lambda tx: SqlAuditRepository(tx.db))
+    audit: SqlAuditRepository = _repository(lambda tx: SqlAuditRepository(tx.db, tx.strategy))
     audit_chain: SqlAuditChainRepository = _repository(lambda tx: SqlAuditChainRepository(tx.db))
     definitions: SqlTaskDefinitionRepository = _repository(
         lambda tx: SqlTaskDefinitionRepository(tx.db)

@@ -1,6 +1,6 @@
 """Use cases of tasks: create, list, change, assign, move, watch, delete."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -136,7 +136,6 @@ class WorkItemService:
         with self.store.view() as tx:
             check_item_relation(tx, actor, item_id, action)
 
-    @retry_on_contention
     def change(
         self,
         actor: Actor,
@@ -152,13 +151,33 @@ class WorkItemService:
             Invalid: A field is wrong.
             TransitionRefused: The board does not allow the change of status.
         """
+
+        def merge(before: WorkItem) -> NewWorkItem:
+            old = self.serializer.unstructure(NewWorkItem.of(before))
+            return self.serializer.structure({**old, **updates}, NewWorkItem)
+
+        return self._edit(actor, item_id, merge, version)
+
+    def replace(
+        self, actor: Actor, item_id: WorkItemId, new: NewWorkItem, *, version: int | None = None
+    ) -> WorkItemView:
+        """Replace all editable fields of a task but a missing status; errors as `change`."""
+        return self._edit(actor, item_id, lambda _: new, version)
+
+    @retry_on_contention
+    def _edit(
+        self,
+        actor: Actor,
+        item_id: WorkItemId,
+        make_change: Callable[[WorkItem], NewWorkItem],
+        version: int | None,
+    ) -> WorkItemView:
         now = self.clock.now()
         with self.store.begin() as tx:
             before = get_work_item(tx, actor, item_id, Action.WRITE_TASKS, lock=True)
             check_version(tx, "task", item_id, current=before.version, expected=version)
-            old = self.serializer.unstructure(NewWorkItem.of(before))
-            new = self.serializer.structure({**old, **updates}, NewWorkItem)
-            self.writer.save(tx, actor, before, edit_item(tx, before, new, now), now)
+            after = edit_item(tx, before, make_change(before), now)
+            self.writer.save(tx, actor, before, after, now)
             return tx.work_items.view(get_reading_scope(actor), item_id)
 
     @retry_on_contention

@@ -24,6 +24,7 @@ from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
 from workbell.domain.goals.goal import GoalId
 from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.jobs.job import JobState
+from workbell.domain.notifications.notice import NotificationId
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.goals.repository import EntryFilter
 from workbell.ports.jobs.repository import JobFilter
@@ -137,6 +138,30 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "own times due": (
         lambda tx: tx.reminders.due(NOON, limit=5),
         "workbell_reminder_preferences_next_at_idx",
+    ),
+    "notifications": (
+        lambda tx: tx.notices.list_page(ALICE),
+        "workbell_notices_user_idx (user_id=? AND in_app=?)",
+    ),
+    "notifications after a cursor": (
+        lambda tx: tx.notices.list_page(ALICE, before_id=NotificationId(9)),
+        "workbell_notices_user_idx (user_id=? AND in_app=? AND id<?)",
+    ),
+    "unread notifications": (
+        lambda tx: tx.notices.list_page(ALICE, is_read=False),
+        "workbell_notices_unread_idx (user_id=? AND in_app=? AND read_at=?)",
+    ),
+    "unread notifications to mark": (
+        lambda tx: tx.notices.mark_read(ALICE, None, NOON),
+        "workbell_notices_unread_idx (user_id=? AND in_app=? AND read_at=?)",
+    ),
+    "old notifications": (
+        lambda tx: tx.notices.prune(NOON, limit=5),
+        "workbell_notices_created_at_idx (created_at<?)",
+    ),
+    "summaries due": (
+        lambda tx: tx.preferences.list_due_summaries(NOON, limit=5),
+        "workbell_notification_preferences_summary_at_idx (summary_at<?)",
     ),
     "signed in from": (
         lambda tx: tx.sessions.has_login_from(ALICE, "192.0.2.1"),

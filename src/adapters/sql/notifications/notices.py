@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, true, update
 
 from workbell.adapters.sql.database.filters import count_ordered, force_index
 from workbell.adapters.sql.database.statements import (
@@ -28,6 +28,7 @@ from workbell.domain.notifications.notice import (
 )
 
 notices_c = notices.c
+_IS_IN_APP = notices_c.in_app == true()  # MySQL has no index for "IS TRUE"
 _WITH_JOB = select(notices, jobs.c.state, jobs.c.reason).outerjoin_from(
     notices, jobs, jobs.c.id == notices_c.mail_job_id
 )
@@ -98,7 +99,7 @@ class SqlNoticeRepository:
         index = "unread" if is_read is False else "user"
         newest = force_index(
             select(notices_c.id)
-            .where(notices_c.user_id == user_id, notices_c.in_app.is_(True), *_is_read(is_read))
+            .where(notices_c.user_id == user_id, _IS_IN_APP, *_is_read(is_read))
             .order_by(notices_c.id.desc()),
             notices,
             f"workbell_notices_{index}_idx",
@@ -132,7 +133,7 @@ class SqlNoticeRepository:
             update(notices)
             .where(
                 notices_c.user_id == user_id,
-                notices_c.in_app.is_(True),
+                _IS_IN_APP,
                 notices_c.read_at.is_(None),
             )
             .values(read_at=now)

@@ -22,7 +22,12 @@ from workbell.domain.identity.user import User, UserId
 from workbell.domain.projects.board import Board, BoardColumn
 from workbell.domain.projects.comment import Comment
 from workbell.domain.projects.project import Project, ProjectMember, ProjectRole
-from workbell.domain.projects.work_item import WorkItem, WorkItemPriority, WorkItemStatus
+from workbell.domain.projects.work_item import (
+    WorkItem,
+    WorkItemId,
+    WorkItemPriority,
+    WorkItemStatus,
+)
 
 STATUSES, PRIORITIES = tuple(WorkItemStatus), tuple(WorkItemPriority)
 """Statuses and priorities by their stored numbers."""
@@ -33,11 +38,29 @@ PROJECT_READER, MEMBER_READER, BOARD_READER, ITEM_READER, COMMENT_READER = (
 )
 _USERS = PreparedListStatement(lambda ids: select(users).where(users.c.id.in_(ids)))
 
+_CONTENTS = PreparedListStatement(
+    lambda ids: (
+        select(comments.c.work_item_id, comments.c.content)
+        .where(comments.c.work_item_id.in_(ids), comments.c.deleted_at.is_(None))
+        .order_by(comments.c.id)
+    )
+)
+
 
 def find_users(db: Connection, user_ids: Iterable[UserId]) -> Mapping[UserId, User]:
     """Return users by id."""
     found = (user_from_row(db, row) for row in _USERS.fetch_all(db, sorted(set(user_ids))))
     return {user.id: user for user in found}
+
+
+def find_contents(
+    db: Connection, item_ids: Iterable[WorkItemId]
+) -> Mapping[WorkItemId, Sequence[str]]:
+    """Return the contents of the comments on items, by id, without deleted ones."""
+    found: dict[WorkItemId, list[str]] = {}
+    for item_id, content in _CONTENTS.fetch_all(db, sorted(set(item_ids))):
+        found.setdefault(item_id, []).append(content)
+    return found
 
 
 def project_from_row(db: Connection, row: Sequence[Any]) -> Project:

@@ -17,10 +17,15 @@ from workbell.adapters.sql.database.statements import (
     prepare,
     row_to_dict,
 )
-from workbell.adapters.sql.projects.comments import SqlCommentRepository
 from workbell.adapters.sql.projects.listing import WorkItemLists
 from workbell.adapters.sql.projects.ranks import raise_rank_taken
-from workbell.adapters.sql.projects.rows import item_from_row, item_from_values, item_values
+from workbell.adapters.sql.projects.rows import (
+    STATUS_NUMBERS,
+    find_contents,
+    item_from_row,
+    item_from_values,
+    item_values,
+)
 from workbell.adapters.sql.projects.scopes import MEMBER, is_visible_board, member_of
 from workbell.adapters.sql.schema.projects import work_item_labels, work_items
 from workbell.adapters.sql.search.repository import SqlSearchRepository
@@ -54,7 +59,10 @@ _ON_BOARD = prepare(
     *("board_id", "item_id"),
 )
 _LABELS = prepare(
-    select(labels_c.label).where(labels_c.work_item_id == bindparam("item_id")), "item_id"
+    select(labels_c.label, labels_c.board_id, labels_c.status).where(
+        labels_c.work_item_id == bindparam("item_id")
+    ),
+    "item_id",
 )
 _DELETED = prepare(
     select(items_c.id)
@@ -82,7 +90,7 @@ class SqlWorkItemRepository(WorkItemLists):
         with _checking_rank(item):
             result = self._db.execute(insert(work_items), item_values(item))
         stored = evolve(item, id=WorkItemId(inserted_id(result)))
-        self._add_labels(stored.id, set(item.labels))
+        self._write_labels(stored)
         return stored
 
     def get(self, scope: Scope, item_id: WorkItemId) -> WorkItem:
@@ -112,7 +120,7 @@ class SqlWorkItemRepository(WorkItemLists):
             count = self._db.execute(change, values).rowcount
         if count == 0:
             raise NotFound(f"There is no task {item.id}.")
-        self._replace_labels(item)
+        self._write_labels(item, _LABELS.fetch_all(self._db, (item.id,)))
 
     def view(self, scope: Scope, item_id: WorkItemId) -> WorkItemView:
         """Return one item with its people."""
@@ -137,7 +145,7 @@ class SqlWorkItemRepository(WorkItemLists):
         """Return the documents of items with ids above `after`, in order of their ids."""
         rows = _NEXT.fetch_all(self._db, (member_of(Scope(owner=None)), after, limit))
         items = [item_from_row(self._db, row) for row in rows]
-        contents = SqlCommentRepository(self._db).contents([item.id for item in items])
+        contents = find_contents(self._db, [item.id for item in items])
         return [
             SearchDocument(
                 id=item.id,
@@ -171,19 +179,18 @@ class SqlWorkItemRepository(WorkItemLists):
         if query.execute(self._db, values).rowcount == 0:
             raise NotFound(f"There is no task {values[-1]}.")
 
-    def _replace_labels(self, item: WorkItem) -> None:
-        before = {label for (label,) in _LABELS.fetch_all(self._db, (item.id,))}
-        after = set(item.labels)
-        if removed := before - after:
-            of_item = labels_c.work_item_id == item.id
-            self._db.execute(
-                delete(work_item_labels).where(of_item, labels_c.label.in_(sorted(removed)))
-            )
-        self._add_labels(item.id, after - before)
-
-    def _add_labels(self, item_id: WorkItemId, labels: Collection[str]) -> None:
-        if labels:
-            rows = [{"work_item_id": item_id, "label": label} for label in sorted(labels)]
+    def _write_labels(self, item: WorkItem, before: Collection[Any] = ()) -> None:
+        """Write the rows of an item's labels, unless they are those of before."""
+        status = STATUS_NUMBERS[item.status]
+        labels = set(item.labels) if item.deleted_at is None else set[str]()
+        after = {(label, item.board_id, status) for label in labels}
+        if after == set(before):
+            return
+        if before:
+            self._db.execute(delete(work_item_labels).where(labels_c.work_item_id == item.id))
+        names = ("label", "board_id", "status")
+        rows = [{"work_item_id": item.id, **dict(zip(names, row, strict=True))} for row in after]
+        if rows:
             self._db.execute(insert(work_item_labels), rows)
 
 

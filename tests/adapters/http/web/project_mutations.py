@@ -7,7 +7,10 @@ from tests.adapters.http.conftest import ApiFixture
 from tests.adapters.http.web.mutations import Mutation, Names, given
 
 HOURS = {"mon": [["09:00", "17:00"]]}
-TARGETS = {"medium": {"first_response_minutes": 60, "resolution_minutes": 480}}
+TARGETS = {"MEDIUM": {"first_response_minutes": 60, "resolution_minutes": 480}}
+
+
+COLUMNS = [{"name": "To do", "status": "TODO"}, {"name": "Done", "status": "DONE"}]
 
 
 def created(api: ApiFixture, path: str, **body: Any) -> int:
@@ -37,8 +40,10 @@ def with_member(api: ApiFixture, names: Names) -> Names:
 
 
 def watched(api: ApiFixture, names: Names) -> Names:
-    """Return the names, with a task that ada watches because she created it."""
-    return project_names(api, names)
+    """Return the names, with a task that ada watches."""
+    made = project_names(api, names)
+    assert api.post(f"/api/v1/tasks/{made['task_id']}/watch", "ada").status_code < 300
+    return made
 
 
 def unwatched(api: ApiFixture, names: Names) -> Names:
@@ -78,13 +83,13 @@ PROJECT_MUTATIONS: Mapping[str, Mutation] = {
     "create_task": change("CREATE", "task", lambda _, n: {"title": "T", "board": n["board_id"]}),
     "change_task": change("UPDATE", "task", {"title": "Write more"}),
     "replace_task": change(
-        "UPDATE", "task", lambda _, n: {"title": "Write more", "board": n["board_id"]}
+        "UPDATE", "task", lambda _, n: {"title": "Write more", "board": n["board_id"], "priority": "LOW"}
     ),
     "delete_task": change("DELETE", "task", no_body),
     "assign_task": change("ASSIGN", "task", ada_as_assignee),
-    "move_task": change("MOVE", "task", {"status": "in_progress"}),
+    "move_task": change("MOVE", "task", {"status": "IN_PROGRESS"}),
     "edit_tasks": change(
-        "UPDATE", "task", lambda _, n: {"ids": [n["task_id"]], "set": {"priority": "high"}}
+        "UPDATE", "task", lambda _, n: {"ids": [n["task_id"]], "set": {"priority": "HIGH"}}
     ),
     "watch_task": change("WATCH", "task", no_body, prepare=unwatched),
     "unwatch_task": change("UNWATCH", "task", no_body, prepare=watched),
