@@ -14,7 +14,12 @@ MAX_TEXT = 10_000
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 """The range of integers that every store supports (64 bits)."""
 
-NOT_BLANK = r"[\s\S]*\S[\s\S]*"
+_INVISIBLE = (
+    r"\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+)
+"""Characters without a glyph: spaces, controls, joiners, fillers, variation selectors."""
+NOT_BLANK = rf"[\s\S]*[^{_INVISIBLE}][\s\S]*"
 """The pattern of a text with at least one visible character."""
 
 COUNT_CAP = 10_000

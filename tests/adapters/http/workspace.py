@@ -1,10 +1,11 @@
 """Projects, boards, tasks, comments and service levels, made over HTTP."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from tests.adapters.http.conftest import ApiFixture
+if TYPE_CHECKING:
+    from tests.adapters.http.conftest import ApiFixture
 
 PROJECTS, BOARDS, TASKS = "/api/v1/projects", "/api/v1/projects/boards", "/api/v1/tasks"
 COMMENTS, CALENDARS, POLICIES = "/api/v1/comments", "/api/v1/calendars", "/api/v1/sla-policies"
@@ -15,7 +16,7 @@ WEEK = {"mon": [["09:00", "17:00"]]}
 class Workspace:
     """Makes what a project consists of; answers other than 201 fail the test."""
 
-    api: ApiFixture
+    api: "ApiFixture"
     caller: str = "ada"
 
     def make(self, path: str, body: Any) -> dict[str, Any]:
