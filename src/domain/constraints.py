@@ -39,7 +39,8 @@ class Constraints:
     Used as `Annotated[str, Constraints(max_length=200)]`. Lengths count the
     characters of a text, the items of a list or the names of an object. A
     pattern must match the whole text; `hint` replaces the generic message
-    ("must be an email address"). `description` and `example` only document.
+    ("must be an email address"). `description`, `example` and `partial_of` only
+    document; the latter is a class of which an object has some of the fields.
     """
 
     min_length: int | None = None
@@ -50,6 +51,7 @@ class Constraints:
     hint: str = ""
     description: str = ""
     example: Any = field(default=None, hash=False)  # may be a list or an object
+    partial_of: type | None = None
 
     def problems(self, value: object) -> Iterator[str]:
         """Yield what is wrong with a value of the right type: "must be ..."."""

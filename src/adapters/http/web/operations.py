@@ -8,7 +8,7 @@ from typing import Any, Generic
 from attrs import Factory, field, frozen
 from typing_extensions import TypeVar
 
-from workbell.domain.errors import StaleVersion, WorkbellError
+from workbell.domain.errors import WorkbellError
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import KeyScope
 from workbell.domain.rate_limits.policy import Route
@@ -20,17 +20,6 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 BodyT_co = TypeVar("BodyT_co", default=object, covariant=True)
 QueryT_co = TypeVar("QueryT_co", default=object, covariant=True)
-
-
-class VersionExcluded(StaleVersion):
-    """The header If-None-Match names the current version."""
-
-    code = "version_excluded"
-
-    @property
-    def detail(self) -> str:
-        """The message for the user."""
-        return f"If-None-Match excludes version {self.version}, which is the current one."
 
 
 class Access(StrEnum):
@@ -75,7 +64,6 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
         content: The body as received; empty if the operation takes none.
         headers: Returns the value of a header by name, or None.
         versions: Versions that `If-Match` accepts; None accepts any.
-        excluded_versions: Versions that `If-None-Match` refuses to change; None refuses any.
     """
 
     actor: Actor
@@ -93,17 +81,9 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
     content: bytes = b""
     idempotency_key: str | None = None
     versions: frozenset[int] | None = None
-    excluded_versions: frozenset[int] | None = frozenset()
 
     def expected_version(self, current: int) -> int | None:
-        """
-        Return the version to require, given the stored one; None requires none.
-
-        Raises:
-            VersionExcluded: `If-None-Match` names the stored version.
-        """
-        if self.excluded_versions is None or current in self.excluded_versions:
-            raise VersionExcluded(current)
+        """Return the version to require, given the stored one; None requires none."""
         if self.versions is None or current in self.versions:
             return None if self.versions is None else current
         return max(self.versions, default=0)

@@ -130,15 +130,6 @@ def parse_if_match(header: str | None) -> frozenset[int] | None:
     return frozenset(int(number[1]) for number in numbers if number)
 
 
-def parse_if_none_match(header: str | None) -> frozenset[int] | None:
-    """
-    Return the versions that an If-None-Match header refuses to change (RFC 9110, 13.1.2).
-
-    None refuses any version (`*`); without a header none is refused.
-    """
-    return frozenset() if header is None else parse_if_match(header)
-
-
 def matches_tag(header: str | None, tag: str) -> bool:
     """Whether an If-None-Match header names an ETag (RFC 9110, 13.1.2)."""
     if header is None or header.strip() == "*":

@@ -79,7 +79,7 @@ def test_a_task_is_shown_with_all_its_fields(api: ApiFixture, work: Workspace) -
         {"due_date": "0001-01-01T00:00:00+14:00"}, {"due_date": "9999-12-31T23:59:59-14:00"},
         {"due_date": "2026-02-30T00:00:00Z"}, {"estimated_hours": -1}, {"estimated_hours": 1e9},
         {"estimated_hours": "NaN"}, {"estimated_hours": 1.234}, {"board": 2}, {"board": 999},
-        {"board": None}, {"board": 2**63}, {"reporter": 1}, {"position": "a"}, {"version": 1},
+        {"board": None}, {"reporter": 1}, {"position": "a"}, {"version": 1},
         {"project": 1}, {"completed_at": None}, {"id": 1},
     ],
 )  # fmt: skip
@@ -149,10 +149,8 @@ def test_lists_are_filtered_and_ordered(api: ApiFixture, work: Workspace) -> Non
         ("search=status:LATER", "status"), ("search=board:x", "board"), ("colour=red", "colour"),
     ):  # fmt: skip
         refused = api.get(f"{TASKS}?{query}")
-        assert (refused.status_code, list(refused.json["field_errors"])[0].split(".")[0]) == (
-            400,
-            field,
-        ), query
+        assert refused.status_code == 400, query
+        assert {each.split(".")[0] for each in refused.json["field_errors"]} == {field}, query
 
 
 def test_a_stale_version_of_a_task_is_412_and_names_its_own_changes_only(
@@ -285,10 +283,9 @@ def test_ids_of_others_in_a_bulk_change_are_refused_for_each_task(
         assert "Secret" not in refused.text
 
 
-def test_the_document_names_the_fields_of_a_bulk_change(api: ApiFixture) -> None:
-    schemas = api.get("/api/schema/", None).json["components"]["schemas"]
+def test_the_document_names_the_fields_of_a_bulk_change(documented: ApiFixture) -> None:
+    schemas = documented.get("/api/schema/", None).json["components"]["schemas"]
     change = schemas["BulkEdit"]["properties"]["set"]
-    change = schemas.get(change.get("$ref", "").rpartition("/")[2], change)
     names = {
         "status", "priority", "assignee", "due_date", "board", "estimated_hours", "labels_add",
         "labels_remove",
@@ -322,7 +319,7 @@ def test_tasks_are_exported_as_csv_and_json(api: ApiFixture, work: Workspace) ->
     ):
         refused = api.get(f"{TASKS}/export?{query}")
         assert refused.status_code == 400, query
-        assert list(refused.json["field_errors"])[0].split(".")[0] == field
+        assert {each.split(".")[0] for each in refused.json["field_errors"]} == {field}
 
 
 def test_comments_are_threaded(api: ApiFixture, work: Workspace) -> None:
