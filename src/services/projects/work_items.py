@@ -7,7 +7,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity.actor import Actor, Scope
+from workbell.domain.identity.actor import ALL_OWNERS, Actor, Scope
 from workbell.domain.identity.permissions import Action
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.board import Board, BoardId
@@ -112,6 +112,9 @@ class WorkItemService:
 
         They are read in pages while the caller iterates; no page holds a connection
         any longer than it is read, so a slow client blocks nothing.
+
+        Raises:
+            Invalid: A condition is wrong; before the first task is read.
         """
         filters = make_filter(conditions, self.serializer)
         return self._read_pages(get_reading_scope(actor), filters)
@@ -183,7 +186,7 @@ class WorkItemService:
         with self.store.begin() as tx:
             before = get_work_item(tx, actor, item_id, Action.WRITE_TASKS, lock=True)
             check_version(tx, "task", item_id, current=before.version, expected=version)
-            after = edit_item(tx, actor, before, make_change(before), now)
+            after = edit_item(tx, before, make_change(before), now)
             self.writer.save(tx, actor, before, after, now)
             return tx.work_items.view(get_reading_scope(actor), item_id)
 
@@ -269,9 +272,15 @@ def find_board(tx: ProjectsTx, actor: Actor, board_id: int) -> Board:
         raise Invalid.field("board", "is not the id of a board") from None
 
 
-def edit_item(
-    tx: ProjectsTx, actor: Actor, before: WorkItem, new: NewWorkItem, now: datetime
-) -> WorkItem:
+def find_board_of(tx: ProjectsTx, item: WorkItem, board_id: int) -> Board:
+    """Return a board of a task's project; Invalid if it is no such board."""
+    for board in tx.boards.find_many(ALL_OWNERS, [BoardId(board_id)]):
+        if board.project_id == item.project_id:
+            return board
+    raise Invalid.field("board", "is not the id of a board of the same project")
+
+
+def edit_item(tx: ProjectsTx, before: WorkItem, new: NewWorkItem, now: datetime) -> WorkItem:
     """
     Return a task with the fields of a request, which obey its board.
 
@@ -283,9 +292,7 @@ def edit_item(
     after = before
     status = before.status if new.status is None else new.status
     if new.board != before.board_id or status is not before.status:
-        board = find_board(tx, actor, new.board)
-        if board.project_id != before.project_id:
-            raise Invalid.field("board", "is not the id of a board of the same project")
+        board = find_board_of(tx, before, new.board)
         if board.id != before.board_id:
             board.check_status(status)
             after = evolve(after, board_id=board.id)

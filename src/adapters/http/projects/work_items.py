@@ -190,7 +190,7 @@ def _listed(found: ListedWorkItem) -> TaskBody:
 
 
 def _ordering(query: TaskQuery) -> Sequence[str]:
-    if query.ordering:
+    if query.ordering is not None:
         return parse_ordering(query.ordering, ORDERINGS, "ordering")
     if query.search:
         return ("relevance",)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 
 from tests.adapters.http.conftest import PASSWORD, build_api
+from tests.adapters.http.workspace import Workspace
 from workbell.adapters.http.web.middleware import HttpSettings
 
 API = build_api(Path("/nonexistent"), HttpSettings())
@@ -21,6 +22,7 @@ API.log(1, "root")
 API.account("root")
 API.destination(1, "root")
 API.publish(1, "root")
+Workspace(API, "root").fill()
 HEADERS = {"Host": "localhost", "Authorization": f"Bearer {API.tokens['root']}"}
 
 CANONICAL = "^/api/v1/"
