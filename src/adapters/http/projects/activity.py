@@ -39,7 +39,7 @@ class ActivityQuery:
 
 @frozen(kw_only=True, slots=False)
 class ActivityBody:
-    """What a user did; `changes` are values before and after, by field."""
+    """A user's action; `changes` are values before and after, by field."""
 
     id: int
     user: int
@@ -53,7 +53,7 @@ class ActivityBody:
 
 @frozen(kw_only=True)
 class ActivityRoutes:
-    """What was done in projects and to tasks, newest first."""
+    """The activity of projects and tasks, newest first."""
 
     activity: ActivityService
 

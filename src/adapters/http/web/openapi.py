@@ -33,7 +33,7 @@ TAGS: Mapping[str, str] = {
     "goals": "Goals, the time logged towards them, timers and summaries.",
     "notifications": "Notifications, preferences and unsubscribe links.",
     "delivery": "Accounts, their members and destinations, and the delivery of events by webhook.",
-    "audit": "The audit log: who changed what, verification, erasure of personal data.",
+    "audit": "The audit log: changes by users and API keys, verification, erasure of personal data.",
     "operations": "Health checks, metrics and this document.",
     "InsightHub": "InsightHub API: sign-in, tasks and schedules.",
     "LearnFlow": "LearnFlow API: sign-in, goals, progress and summaries.",

@@ -3,11 +3,11 @@ Lists of work items.
 
 The tasks of a page are found in one of two ways. First they are counted, up to the cap
 of counts, by the index of the most selective filter. If they are no more than the cap,
-the same index finds those of the page: to sort so many index entries takes a few
+the same index finds those of the page: sorting at most that many index entries takes a few
 milliseconds. Otherwise the page is read from the index that has all tasks in the order of
-the list, in which so many matches are not far from one another.
+the list, in which the matches are then close to one another.
 
-SQLite, which has no statistics, and MariaDB are told the index. PostgreSQL chooses from
+SQLite, which has no statistics, and MariaDB get a hint of the index. PostgreSQL chooses from
 its statistics, but it does not sort a materialized subquery by an index of its table.
 """
 

@@ -90,7 +90,7 @@ class WorkItemRanks:
         changes = [(rank, item_id, board_id) for item_id, rank in sorted(ranks.items())]
         try:
             _MOVE_ON_BOARD.execute_many(self._db, changes)
-        except IntegrityError as error:  # an item was added meanwhile
+        except IntegrityError as error:  # another transaction added an item
             raise_rank_taken(error)
 
 

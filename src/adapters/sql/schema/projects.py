@@ -26,7 +26,7 @@ from workbell.adapters.sql.schema.tables import (
 
 # Lists of tasks are read in one of two ways (adapters/sql/projects/listing.py).
 # Tasks up to the cap of counts: by an index that begins with a filter and has most of
-# what lists compare and sort, so that SQLite and PostgreSQL read nothing else.
+# what lists compare and sort: SQLite and PostgreSQL read only the index.
 _LISTED = ("deleted_at", "due_date", "sla_due_at", "created_at", "updated_at")
 _FILTER_INDEXES = (
     ("board", "board_id", "status", "priority", "assignee_id", "is_sla_breached", *_LISTED),
