@@ -27,7 +27,9 @@ def test_a_user_is_a_member_once(store: AnyStore, ann: Team) -> None:
         tx.project_members.add(a_member(ann.project, ann.user))
 
 
-def test_a_removed_member_watches_no_task_of_the_project(store: AnyStore, ann: Team, ben: Team) -> None:
+def test_a_removed_member_watches_no_task_of_the_project(
+    store: AnyStore, ann: Team, ben: Team
+) -> None:
     item, other = add_item(store, ann, "a"), add_item(store, ben, "a")
     with store.begin() as tx:
         tx.project_members.add(a_member(ann.project, ben.user))

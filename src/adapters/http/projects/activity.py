@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import frozen
 
+from workbell.adapters.http.identity.people import PersonBody, person_body
 from workbell.adapters.http.projects.projects import ONE as PROJECT
 from workbell.adapters.http.projects.projects import project_id
-from workbell.adapters.http.projects.views import PersonBody, person_body
 from workbell.adapters.http.projects.work_items import ONE as TASK
 from workbell.adapters.http.projects.work_items import task_id
 from workbell.adapters.http.web.mapping import copy_fields

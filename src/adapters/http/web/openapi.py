@@ -50,8 +50,7 @@ HEADERS: Mapping[str, tuple[str, str]] = {
         '"v3"',
     ),
     "If-None-Match": (
-        "The ETag of a stored response. If it is still current, GET returns 304, and other"
-        " methods return 412 without a change.",
+        "The ETag of a stored response. If it is current, GET returns 304, other methods 412.",
         '"v3-6f1ed002ab559585"',
     ),
 }
