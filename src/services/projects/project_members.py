@@ -104,7 +104,7 @@ class ProjectMemberService:
 
 
 def check_member_limit(count: int) -> None:
-    """Raise LimitReached if a project has no room for one more member."""
+    """Raise LimitReached if a project has the most members."""
     if count >= MAX_MEMBERS:
         raise LimitReached(
             f"A project has at most {MAX_MEMBERS:,} members.", used=count, limit=MAX_MEMBERS

@@ -144,7 +144,7 @@ class NewWorkItem:
 
 @frozen(kw_only=True)
 class Assignment:
-    """The member who is to do a task; null for nobody."""
+    """The assignee of a task; null removes the assignee."""
 
     assignee_id: ObjectId | None
 

@@ -193,7 +193,7 @@ class WorkItemService:
     @retry_on_contention
     def assign(self, actor: Actor, item_id: WorkItemId, assignment: Assignment) -> WorkItemView:
         """
-        Assign a task to a member of its project, or to nobody.
+        Assign a task to a member of its project, or unassign it.
 
         Raises:
             Invalid: The user is not a member.

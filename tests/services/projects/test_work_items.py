@@ -408,7 +408,7 @@ def test_activity_is_listed_newest_first_with_its_users(
         env.activity.list_of_project(env.actor("eve"), project.id, before_id=None, limit=1)
 
 
-def test_a_version_conflict_and_an_unknown_id_are_told_apart(
+def test_a_version_conflict_and_an_unknown_id_are_different_errors(
     env: ProjectFixture, board: Board
 ) -> None:
     task = env.task(board)

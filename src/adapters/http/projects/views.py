@@ -6,9 +6,9 @@ from typing import Annotated
 
 from attrs import frozen
 
+from workbell.adapters.http.identity.people import PersonBody, person_body
 from workbell.adapters.http.web.mapping import copy_fields
 from workbell.domain.constraints import Constraints
-from workbell.domain.identity.user import User
 from workbell.domain.projects.board import BoardColumn
 from workbell.domain.projects.comment import Comment
 from workbell.domain.projects.project import ProjectRole
@@ -24,16 +24,6 @@ from workbell.services.projects.projects import ProjectDetail
 from workbell.services.projects.work_items import WorkItemDetail
 
 Html = Annotated[str, Constraints(max_length=1_000_000, description="Inert HTML.")]
-
-
-@frozen(kw_only=True, slots=False)
-class PersonBody:
-    """A user as other members of a project see them."""
-
-    id: int
-    username: str
-    email: str
-    full_name: str
 
 
 @frozen(kw_only=True, slots=False)
@@ -153,11 +143,6 @@ class TaskDetailBody(TaskBody):
     """A task with its first 100 threads of comments."""
 
     comments: Sequence[CommentBody] = ()
-
-
-def person_body(user: User) -> PersonBody:
-    """Return the body of a user."""
-    return copy_fields(PersonBody, user)
 
 
 def member_body(view: ProjectMemberView) -> ProjectMemberBody:

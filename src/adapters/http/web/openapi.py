@@ -51,7 +51,7 @@ HEADERS: Mapping[str, tuple[str, str]] = {
         '"v3"',
     ),
     "If-None-Match": (
-        "The ETag of a stored response. If it is still current, the response is 304.",
+        "The ETag of a stored response. If it is current, GET returns 304, other methods 412.",
         '"v3-6f1ed002ab559585"',
     ),
 }
@@ -263,7 +263,7 @@ def _parameters(operation: AnyOperation, components: Components) -> list[Schema]
     for name, is_used in (
         ("Idempotency-Key", operation.idempotent),
         ("If-Match", operation.etag and operation.method != "GET"),
-        ("If-None-Match", operation.etag and operation.method == "GET"),
+        ("If-None-Match", operation.etag),
     ):
         if is_used:
             description, example = HEADERS[name]

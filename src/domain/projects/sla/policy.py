@@ -31,7 +31,7 @@ MAX_POLICIES: Final = 100
 
 
 class Reopen(StrEnum):
-    """What the resolution clock does when a done task is reopened."""
+    """Action of the resolution clock when a done task is reopened."""
 
     RESUME = "resume"
     RESTART = "restart"
@@ -71,7 +71,7 @@ class EscalationStep:
 
 @frozen(kw_only=True)
 class SlaTerms:
-    """What a policy promises. Each version of it is stored, for the clocks that use it."""
+    """The terms of a policy. Each version of them is stored, for the clocks that use it."""
 
     targets: Mapping[WorkItemPriority, PriorityTarget] = Factory(
         dict[WorkItemPriority, PriorityTarget]

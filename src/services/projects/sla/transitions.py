@@ -1,4 +1,4 @@
-"""What a work item's state makes of its clocks."""
+"""Changes of a work item's clocks by its state."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
