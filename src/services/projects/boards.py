@@ -216,7 +216,7 @@ def without_project(updates: Mapping[str, Any], board: Board) -> dict[str, Any]:
 
 
 def check_board_limit(count: int) -> None:
-    """Raise LimitReached if a project has no room for one more board."""
+    """Raise LimitReached if a project has the most boards."""
     if count >= MAX_BOARDS:
         raise LimitReached(
             f"A project has at most {MAX_BOARDS} boards.", used=count, limit=MAX_BOARDS

@@ -168,7 +168,7 @@ def test_writes_in_a_project_do_not_wait_for_one_another(
     assert [read(store, item).version for item in items] == [2, 2]
 
 
-def test_a_locked_task_is_not_changed_meanwhile(
+def test_a_locked_task_is_not_changed_by_another_transaction(
     store: AnyStore, ann: Team, pool: ThreadPoolExecutor
 ) -> None:
     item = add_item(store, ann, "a")

@@ -27,7 +27,9 @@ def test_a_user_is_a_member_once(store: AnyStore, ann: Team) -> None:
         tx.project_members.add(a_member(ann.project, ann.user))
 
 
-def test_who_leaves_a_project_watches_nothing_in_it(store: AnyStore, ann: Team, ben: Team) -> None:
+def test_a_user_without_membership_watches_nothing_in_the_project(
+    store: AnyStore, ann: Team, ben: Team
+) -> None:
     item, other = add_item(store, ann, "a"), add_item(store, ben, "a")
     with store.begin() as tx:
         tx.project_members.add(a_member(ann.project, ben.user))

@@ -141,7 +141,7 @@ class TaskRoutes:
         return ApiResponse(status=204)
 
     def assign(self, request: ApiRequest[Assignment]) -> ApiResponse:
-        """Assign a task to a member, or to nobody."""
+        """Assign a task to a member, or unassign it."""
         return _response(self.work_items.assign(request.actor, task_id(request), request.body))
 
     def move(self, request: ApiRequest[Move]) -> ApiResponse:
@@ -190,7 +190,7 @@ def _listed(found: ListedWorkItem) -> TaskBody:
 
 
 def _ordering(query: TaskQuery) -> Sequence[str]:
-    if query.ordering:
+    if query.ordering is not None:
         return parse_ordering(query.ordering, ORDERINGS, "ordering")
     if query.search:
         return ("relevance",)
@@ -263,7 +263,7 @@ def operations(routes: TaskRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="POST", path=f"{ONE}/assign", name="assign_task",
-            summary="Assign a task to a member of its project, or to nobody.",
+            summary="Assign a task to a member of its project, or unassign it.",
             handler=routes.assign, request=Assignment, responses=body, **written,
         ),
         Operation(

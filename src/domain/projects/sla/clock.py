@@ -21,7 +21,7 @@ NO_TARGET: Final = "no target"
 
 
 class ClockKind(StrEnum):
-    """The kind of a clock: the deadline that it measures."""
+    """Kind of time that a clock measures."""
 
     DUE = "due"
     FIRST_RESPONSE = "first_response"
@@ -53,7 +53,7 @@ class ClockState(StrEnum):
 
 
 class SlaEventKind(StrEnum):
-    """The kind of an event; each happens once per cycle and step."""
+    """Kind of event that a clock reports, each once per cycle and step."""
 
     WARNING = "warning"
     BREACH = "breach"
@@ -87,7 +87,7 @@ class Segment:
 @frozen(kw_only=True)
 class ClockRules:
     """
-    The time that a clock counts, and when it reports: its pinned calendar and policy.
+    Rules by which a clock counts and reports: its pinned calendar and policy.
 
     `hours` is None if all time counts. Escalation steps are delays after the
     target, in the same hours.
@@ -181,7 +181,7 @@ def change_phase(
     """
     Run, pause, stop or cancel a clock, or reopen it with what it has consumed.
 
-    Events that were due before are reported first, so a clock that is stopped at its
+    What was due before is reported first, so a clock that is stopped at its
     deadline is met, and one that is stopped later is breached at its deadline.
     A running clock that reopens after its due date is breached at that date.
     """
@@ -217,7 +217,7 @@ def retarget(
     """
     Give an open clock another target, and with `pins` other rules.
 
-    Consumed time stays consumed. If that exceeds the new target, the clock is
+    What is consumed stays consumed. If that exceeds the new target, the clock is
     breached at the instant at which it reached it. A warning that the change
     jumps over is reported at the change.
     """

@@ -31,7 +31,7 @@ MAX_POLICIES: Final = 100
 
 
 class Reopen(StrEnum):
-    """The effect of reopening a done task on its resolution clock."""
+    """Action of the resolution clock when a done task is reopened."""
 
     RESUME = "resume"
     RESTART = "restart"
@@ -71,7 +71,7 @@ class EscalationStep:
 
 @frozen(kw_only=True)
 class SlaTerms:
-    """The terms of a policy; each version is stored for the clocks that use it."""
+    """The terms of a policy. Each version of them is stored, for the clocks that use it."""
 
     targets: Mapping[WorkItemPriority, PriorityTarget] = Factory(
         dict[WorkItemPriority, PriorityTarget]

@@ -19,6 +19,7 @@ from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.ports.projects.repository import ProjectsTx
 from workbell.ports.projects.sla import StoredEvent
 from workbell.services.notifications.dispatch import Notifier
+from workbell.services.projects.notices import limit_to_readers
 from workbell.services.projects.sla.transitions import ClockUpdate
 from workbell.services.projects.sla.versions import PinnedVersions
 
@@ -89,7 +90,7 @@ class ClockRecorder:
             people = _People(tx, item, members)
             notices += _make_notices(item, change, steps, people)
         if notices:
-            self.notifier.notify(tx, *notices)
+            self.notifier.notify(tx, *limit_to_readers(tx, notices))
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Transitions of clocks that follow the state of their work item."""
+"""Changes of a work item's clocks by its state."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
