@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from workbell.adapters.sql.audit import insert as audit_insert
 from workbell.adapters.sql.database.filters import is_in_array, is_in_list
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.delivery import insert as delivery_insert
@@ -25,6 +26,7 @@ _MYSQL = Strategy(
     insert_event=delivery_insert.insert_event_mysql,
     insert_deliveries=delivery_insert.insert_deliveries_mysql,
     insert_notices=notice_insert.insert_notices_mysql,
+    insert_audit_entry=audit_insert.insert_entry,
     is_among=is_in_list,
 )
 STRATEGIES: Mapping[str, Strategy] = {
@@ -37,6 +39,7 @@ STRATEGIES: Mapping[str, Strategy] = {
         insert_event=delivery_insert.insert_event_sqlite,
         insert_deliveries=delivery_insert.insert_deliveries_sqlite,
         insert_notices=notice_insert.insert_notices_returning,
+        insert_audit_entry=audit_insert.insert_entry,
         is_among=is_in_list,
     ),
     "postgresql": Strategy(
@@ -50,6 +53,7 @@ STRATEGIES: Mapping[str, Strategy] = {
         insert_event=delivery_insert.insert_event_postgresql,
         insert_deliveries=delivery_insert.insert_deliveries_postgresql,
         insert_notices=notice_insert.insert_notices_returning,
+        insert_audit_entry=audit_insert.insert_entry_postgresql,
         is_among=is_in_array,
     ),
     "mysql": _MYSQL,

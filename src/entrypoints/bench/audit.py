@@ -35,7 +35,7 @@ CLIENT = ClientInfo(request_id="0" * 32, address="192.0.2.1", user_agent="Mozill
 
 
 def measure(target: Target, entries: int) -> list[Row]:
-    """Run the benchmark with a log of `entries` entries; return its rows."""
+    """Run the benchmark on a log of that size; return its rows."""
     figures = FigureRows(digits=2)
     with target.application(()) as application:
         bench = _Bench(application, _sign_up(application))

@@ -267,6 +267,22 @@ def bench_sla(
     _store_and_show(f"sla{target.suffix}", command, rows, results, as_json)
 
 
+@bench.command("projects")
+@click.option("--tasks", type=click.IntRange(10_000), default=100_000, help="Tasks in the table.")
+@database
+@results_option
+@json_option
+def bench_projects(tasks: int, database: str | None, results: Path, as_json: bool) -> None:
+    """Filtered and ordered lists of tasks; moves of tasks."""
+    from workbell.entrypoints.bench.projects import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    target = Target.parse(database)
+    command = f"workbell bench projects --tasks {tasks}{_redact(database=database)}"
+    rows = measure(target, tasks)
+    _store_and_show(f"projects{target.suffix}", command, rows, results, as_json)
+
+
 @bench.command("idle")
 @results_option
 @json_option

@@ -20,7 +20,7 @@ MIN_AGE: Final = timedelta(seconds=5)
 """Younger entries wait for the next run, so that most are sealed in the order of ids."""
 CHECKPOINT_ENTRIES: Final = 1_000
 CHECKPOINT_AGE: Final = timedelta(minutes=5)
-"""A checkpoint follows after that many entries, or at that age of an unsigned one."""
+"""A checkpoint is made after this number of entries, or this long after the previous one."""
 
 
 @frozen(kw_only=True)

@@ -136,7 +136,7 @@ def _check_until(
     last: int,
     on_progress: Callable[[int, int], object],
 ) -> ChainFault | None:
-    """Check the entries up to a number; those with higher ones were sealed later."""
+    """Check the entries up to a number; entries with higher ones were sealed later."""
     start = verifier.head.seal_seq
     while verifier.head.seal_seq < last:
         page = tx.audit_chain.list_sealed(after=verifier.head.seal_seq, limit=PAGE)

@@ -27,7 +27,7 @@ def test_a_user_is_a_member_once(store: AnyStore, ann: Team) -> None:
         tx.project_members.add(a_member(ann.project, ann.user))
 
 
-def test_a_removed_member_watches_no_task_of_the_project(
+def test_a_user_without_membership_watches_nothing_in_the_project(
     store: AnyStore, ann: Team, ben: Team
 ) -> None:
     item, other = add_item(store, ann, "a"), add_item(store, ben, "a")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from attrs import asdict, frozen
+from attrs import frozen
 
 from workbell.adapters.http.projects.export import export_response
 from workbell.adapters.http.projects.views import (
@@ -120,11 +120,19 @@ class TaskRoutes:
 
     def replace(self, request: ApiRequest[NewWorkItem]) -> ApiResponse:
         """Replace the editable fields of a task."""
-        return self._change(request, asdict(request.body, recurse=False))
+        version = self._version(request)
+        view = self.work_items.replace(
+            request.actor, task_id(request), request.body, version=version
+        )
+        return _response(view)
 
     def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
         """Change the given fields of a task."""
-        return self._change(request, request.body)
+        version = self._version(request)
+        view = self.work_items.change(
+            request.actor, task_id(request), request.body, version=version
+        )
+        return _response(view)
 
     def delete(self, request: ApiRequest) -> ApiResponse:
         """Delete a task."""
@@ -165,11 +173,6 @@ class TaskRoutes:
         """Return a check that the caller may perform an action on the task in the path."""
         return lambda request: self.work_items.check_access(request.actor, task_id(request), action)
 
-    def _change(self, request: ApiRequest[Any], updates: Mapping[str, Any]) -> ApiResponse:
-        version = self._version(request)
-        view = self.work_items.change(request.actor, task_id(request), updates, version=version)
-        return _response(view)
-
     def _version(self, request: ApiRequest[Any]) -> int | None:
         current = self.work_items.version(request.actor, task_id(request))
         return request.expected_version(current)
@@ -187,7 +190,7 @@ def _listed(found: ListedWorkItem) -> TaskBody:
 
 
 def _ordering(query: TaskQuery) -> Sequence[str]:
-    if query.ordering:
+    if query.ordering is not None:
         return parse_ordering(query.ordering, ORDERINGS, "ordering")
     if query.search:
         return ("relevance",)

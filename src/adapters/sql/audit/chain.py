@@ -15,12 +15,13 @@ from workbell.adapters.sql.database.statements import (
     row_to_dict,
 )
 from workbell.adapters.sql.schema.audit import (
+    IS_SEALED,
+    IS_UNSEALED,
     audit,
     audit_chain,
     audit_checkpoints,
     audit_private,
 )
-from workbell.adapters.sql.schema.indexes import IS_SEALED, IS_UNSEALED
 from workbell.domain.audit.chain import AuditRecord, ChainHead, Seal, SealedRecord
 from workbell.domain.audit.checkpoint import Checkpoint
 from workbell.domain.audit.entry import PrivatePart

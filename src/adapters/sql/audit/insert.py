@@ -3,7 +3,6 @@
 from os import urandom
 from typing import Any
 
-from attrs import frozen
 from sqlalchemy import Connection, String, bindparam, func, insert, select
 
 from workbell.adapters.sql.database.column_types import json_text, to_db_values
@@ -42,38 +41,38 @@ _INSERT_PRIVATE = PreparedStatement(_insert_private, _PRIVATE)
 _INSERT_BOTH = PreparedStatement(_insert_both, (*_NAMES, *_PRIVATE))
 
 
-@frozen
-class AuditInsert:
-    """Inserts entries; with one statement on PostgreSQL."""
+def insert_entry(db: Connection, entry: AuditEntry) -> None:
+    """Insert an entry, and its personal data with a new salt."""
+    values, beside = _values(db, entry)
+    _INSERT.execute_no_result(db, values)
+    if beside is not None:
+        _INSERT_PRIVATE.execute_no_result(db, beside)
 
-    _db: Connection
 
-    def add(self, entry: AuditEntry) -> None:
-        """Insert an entry, and its personal data with a new salt."""
-        private = entry.private
-        if private is None:
-            _INSERT.execute_no_result(self._db, self._values(entry, ""))
-            return
-        salt = urandom(16).hex()
-        values = self._values(entry, private.digest(salt))
+def insert_entry_postgresql(db: Connection, entry: AuditEntry) -> None:
+    """Insert an entry and its personal data by one statement."""
+    values, beside = _values(db, entry)
+    if beside is None:
+        _INSERT.execute_no_result(db, values)
+    else:
+        _INSERT_BOTH.execute_no_result(db, [*values, *beside])
+
+
+def _values(db: Connection, entry: AuditEntry) -> tuple[list[Any], list[Any] | None]:
+    """Return the values of an entry, and those of its personal data, if it has any."""
+    private, salt, beside = entry.private, urandom(16).hex(), None
+    if private is not None:
         changes = json_text(private.changes) if private.changes else None
         beside = [salt, private.address, private.user_agent, changes]
-        if self._db.dialect.name == "postgresql":
-            _INSERT_BOTH.execute_no_result(self._db, [*values, *beside])
-            return
-        _INSERT.execute_no_result(self._db, values)
-        _INSERT_PRIVATE.execute_no_result(self._db, beside)
-
-    def _values(self, entry: AuditEntry, digest: str) -> list[Any]:
-        values = (
-            entry.user_id,
-            entry.action,
-            entry.model_name,
-            entry.object_id,
-            entry.project_id,
-            entry.public_changes,
-            entry.request_id,
-            entry.at,
-            digest,
-        )
-        return to_db_values(values, self._db.dialect)
+    values = (
+        entry.user_id,
+        entry.action,
+        entry.model_name,
+        entry.object_id,
+        entry.project_id,
+        entry.public_changes,
+        entry.request_id,
+        entry.at,
+        "" if private is None else private.digest(salt),
+    )
+    return to_db_values(values, db.dialect), beside

@@ -7,10 +7,10 @@ from itertools import islice
 from attrs import fields, frozen
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, select
 
-from workbell.adapters.sql.audit.insert import AuditInsert
 from workbell.adapters.sql.audit.listing import AuditLists
 from workbell.adapters.sql.database.filters import equals_number
 from workbell.adapters.sql.database.statements import AnyRow, row_to_dict
+from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.schema.audit import audit, audit_private
 from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.audit.query import AuditFilter, AuditScope
@@ -42,10 +42,11 @@ class SqlAuditRepository:
     """Append-only audit entries with erasable personal data."""
 
     _db: Connection
+    _strategy: Strategy
 
     def add(self, entry: AuditEntry) -> None:
         """Append an entry."""
-        AuditInsert(self._db).add(entry)
+        self._strategy.insert_audit_entry(self._db, entry)
 
     def list_page(
         self,

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from attrs import frozen
 from sqlalchemy import ColumnElement, Connection
 
+from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.delivery.delivery import Delivery
 from workbell.domain.delivery.event import Event
 from workbell.domain.jobs.attempt import Claim, Settlement
@@ -33,6 +34,7 @@ FireTicks: TypeAlias = Callable[
 AdvanceByOne: TypeAlias = Callable[[Connection, Sequence[FastPathStep]], None]
 InsertSchedule: TypeAlias = Callable[[Connection, Schedule, int | None], int | None]
 InsertEvent: TypeAlias = Callable[[Connection, Event], int | None]
+InsertAuditEntry: TypeAlias = Callable[[Connection, AuditEntry], None]
 InsertNotices: TypeAlias = Callable[
     [Connection, Sequence[Notification]], dict[tuple[str, str, int], int]
 ]
@@ -57,6 +59,7 @@ class Strategy:
         insert_deliveries: Insert deliveries and return their ids, in the same order.
         insert_notices: Insert notifications unless their keys exist; return the ids of
             the new ones by kind, key and user.
+        insert_audit_entry: Insert an audit entry and its personal data.
         is_among: The condition that a column is among the ids of a parameter.
         insert_job: Insert one waiting job without a concurrency key; the last
             argument says whether the statement commits by itself.
@@ -72,6 +75,7 @@ class Strategy:
     insert_event: InsertEvent
     insert_deliveries: InsertDeliveries
     insert_notices: InsertNotices
+    insert_audit_entry: InsertAuditEntry
     is_among: IsAmong
     insert_job: InsertJob | None = None
     settle_and_claim: SettleAndClaim | None = None

@@ -7,13 +7,17 @@ from sqlalchemy import BigInteger, Connection, Integer, bindparam, insert, selec
 
 from workbell.adapters.sql.database.filters import count_rows
 from workbell.adapters.sql.database.statements import (
-    PreparedListStatement,
     PreparedStatement,
     inserted_id,
     prepare,
     row_to_dict,
 )
-from workbell.adapters.sql.projects.rows import comment_from_row, comment_values, find_users
+from workbell.adapters.sql.projects.rows import (
+    comment_from_row,
+    comment_values,
+    find_contents,
+    find_users,
+)
 from workbell.adapters.sql.projects.scopes import MEMBER, is_visible_board, member_of
 from workbell.adapters.sql.schema.projects import comments, work_items
 from workbell.domain.errors import NotFound
@@ -51,13 +55,6 @@ _ROOTS = prepare(
 )
 _roots = bindparam("roots", expanding=True, type_=BigInteger)
 _REPLIES = select(comments).where(_of_item, comments_c.root_id.in_(_roots)).order_by(comments_c.id)
-_CONTENTS = PreparedListStatement(
-    lambda ids: (
-        select(comments_c.work_item_id, comments_c.content)
-        .where(comments_c.work_item_id.in_(ids), _EXISTS)
-        .order_by(comments_c.id)
-    )
-)
 
 
 @frozen
@@ -116,10 +113,7 @@ class SqlCommentRepository:
 
     def contents(self, item_ids: Collection[WorkItemId]) -> Mapping[WorkItemId, Sequence[str]]:
         """Return the contents of the comments on items, by id, without deleted ones."""
-        found: dict[WorkItemId, list[str]] = {}
-        for item_id, content in _CONTENTS.fetch_all(self._db, sorted(set(item_ids))):
-            found.setdefault(item_id, []).append(content)
-        return found
+        return find_contents(self._db, item_ids)
 
     def _one(self, query: PreparedStatement, scope: Scope, comment_id: CommentId) -> Comment:
         rows = query.fetch_all(self._db, (comment_id, member_of(scope)))

@@ -2,20 +2,22 @@
 Lists of work items.
 
 The tasks of a page are found in one of two ways. First they are counted, up to the cap
-of counts, by the index of the most selective filter. If they are no more than the cap,
-the same index finds those of the page: sorting at most that many index entries takes a few
-milliseconds. Otherwise the page is read from the index that has all tasks in the order of
-the list, in which the matches are then close to one another.
+of counts, by the index of the most selective filter. If they are few, the same index finds
+those of the page: up to the cap if it has the columns that are compared, up to a tenth of
+the cap otherwise, which takes a few milliseconds. If they are many, the page is read from
+the index that has all tasks in the order of the list, where the matches are dense.
 
-SQLite, which has no statistics, and MariaDB get a hint of the index. PostgreSQL chooses from
-its statistics, but it does not sort a materialized subquery by an index of its table.
+Hints name the index for SQLite, which has no statistics, and MariaDB. PostgreSQL chooses
+from its statistics; a materialized subquery prevents that it follows the order of the list
+through all tasks to find a few.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
-from attrs import frozen
-from sqlalchemy import ColumnElement, Select, bindparam, exists, select, true, union_all
+from attrs import evolve, frozen
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, func, select, true
 
 from workbell.adapters.sql.database.filters import (
     count_limit,
@@ -24,29 +26,40 @@ from workbell.adapters.sql.database.filters import (
     force_index,
     in_range,
 )
-from workbell.adapters.sql.database.statements import PreparedListStatement
-from workbell.adapters.sql.projects.ranks import WorkItemRanks
+from workbell.adapters.sql.database.statements import PreparedListStatement, prepare
 from workbell.adapters.sql.projects.rows import (
     PRIORITY_NUMBERS,
     STATUS_NUMBERS,
     find_users,
     item_from_row,
+    read_visible,
 )
-from workbell.adapters.sql.projects.scopes import visible_boards
+from workbell.adapters.sql.projects.scopes import (
+    MEMBER,
+    is_visible_board,
+    member_of,
+    visible_boards,
+)
 from workbell.adapters.sql.schema.projects import watchers, work_item_labels, work_items
 from workbell.adapters.sql.search.match import match_condition, relevance_page
+from workbell.domain import constraints
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
-from workbell.domain.projects.work_item import WorkItem
+from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.domain.search.query import SearchQuery
 from workbell.ports.projects.repository import WorkItemFilter, WorkItemView
 
 Columns: TypeAlias = Sequence[ColumnElement[Any]]
-STREAMED = 500
-"""How many items `stream` reads at a time."""
 items_c = work_items.c
 _EXISTS = items_c.deleted_at.is_(None)
 _ROWS = PreparedListStatement(lambda ids: select(work_items).where(items_c.id.in_(ids), _EXISTS))
+_ITEM = prepare(
+    select(work_items).where(
+        _EXISTS, is_visible_board(items_c.board_id), items_c.id == bindparam("item_id")
+    ),
+    "item_id",
+    MEMBER,
+)
 _WATCHERS = PreparedListStatement(
     lambda ids: (
         select(watchers.c.work_item_id, watchers.c.user_id)
@@ -77,11 +90,13 @@ class _Search:
     filters: WorkItemFilter
     dialect: str
 
-    @property
+    @cached_property
     def index(self) -> str | None:
         """The index that begins with the most selective filter; None is the primary key."""
         filters = self.filters
-        if filters.ids is not None or filters.label is not None or filters.search is not None:
+        if filters.ids is not None or filters.search is not None:
+            return None
+        if filters.label is not None and filters.assignee_id is None:
             return None
         named = {
             "assignee": filters.assignee_id,
@@ -95,9 +110,42 @@ class _Search:
         name = next((name for name, value in named.items() if value is not None), "created_at")
         return f"workbell_work_items_{name}_idx"
 
+    @property
+    def count(self) -> Select[int]:
+        """The query that counts the matches, up to `count_limit`."""
+        filters = self.filters
+        others = evolve(filters, label=None, statuses=None, board_id=None, project_id=None)
+        if filters.label is None or others != WorkItemFilter():
+            return count_ordered(self.matches(items_c.id))
+        return count_ordered(self._labelled())
+
+    def _labelled(self) -> Select[Any]:
+        """Return the query for the ids of visible items with the label and status."""
+        labels_c = work_item_labels.c
+        query = select(labels_c.work_item_id).where(labels_c.label == self.filters.label)
+        query = query.where(labels_c.board_id.in_(self._boards))
+        if self.filters.statuses is not None:
+            query = query.where(labels_c.status.in_(_numbers(self._statuses)))
+        return query
+
+    @cached_property
+    def _boards(self) -> Select[int]:
+        filters = self.filters
+        return visible_boards(self.scope, board_id=filters.board_id, project_id=filters.project_id)
+
+    @property
+    def _statuses(self) -> Iterable[int]:
+        return (STATUS_NUMBERS[each] for each in self.filters.statuses or ())
+
+    def covers(self, columns: Columns) -> bool:
+        """Whether the index of `matches` has the columns: SQLite then reads the index only."""
+        index = next((each for each in work_items.indexes if each.name == self.index), None)
+        named = {column.name for column in index.columns} if index is not None else set()
+        return {"id", *named} >= {column.name for column in columns}
+
     def matches(self, *columns: ColumnElement[Any]) -> Select[Any]:
         """Return the query for columns of the matches, by the index of a filter."""
-        return _by_index(select(*columns).where(*self._conditions(ordered=False)), self.index)
+        return _by_index(select(*columns).where(*self._filters), self.index)
 
     def in_order(self, *columns: ColumnElement[Any], index: str | None) -> Select[Any]:
         """Return the query for columns of the matches, by an index of all items."""
@@ -106,10 +154,13 @@ class _Search:
     def most_relevant(self, query: SearchQuery, offset: int, limit: int) -> Select[Any]:
         """Return the query for the ids and scores of a page, the best matches first."""
         ids = _by_index(select(items_c.id), None)
-        conditions = [*self._conditions(ordered=False)]
         return relevance_page(
-            ids, items_c.id, conditions, query, self.dialect, offset=offset, limit=limit
+            ids, items_c.id, self._filters, query, self.dialect, offset=offset, limit=limit
         )
+
+    @cached_property
+    def _filters(self) -> Sequence[ColumnElement[bool]]:
+        return [*self._conditions(ordered=False)]
 
     def _conditions(self, *, ordered: bool) -> Iterator[ColumnElement[bool]]:
         """Yield the conditions; if `ordered`, the items are found in an order of their own."""
@@ -121,7 +172,7 @@ class _Search:
         if filters.ids is not None:
             yield items_c.id.in_(_numbers(filters.ids))
         if filters.statuses is not None:
-            yield items_c.status.in_(_numbers(STATUS_NUMBERS[each] for each in filters.statuses))
+            yield items_c.status.in_(_numbers(self._statuses))
         if filters.priorities is not None:
             numbers = (PRIORITY_NUMBERS[each] for each in filters.priorities)
             yield items_c.priority.in_(_numbers(numbers))
@@ -132,27 +183,23 @@ class _Search:
             yield items_c.is_sla_breached.is_(filters.is_sla_breached)
         yield from in_range(items_c.due_date, filters.due_from, filters.due_to)
         if filters.label is not None:
-            yield _has_label(filters.label, ordered=ordered)
+            one_by_one = ordered or self.index is not None
+            yield _has_label(filters.label) if one_by_one else items_c.id.in_(self._labelled())
         if filters.search is not None:
             yield match_condition(filters.search, items_c.id, self.dialect)
 
     def _is_on_visible_board(self, *, ordered: bool) -> ColumnElement[bool]:
         filters = self.filters
-        boards = visible_boards(
-            self.scope, board_id=filters.board_id, project_id=filters.project_id
-        )
-        is_visible = items_c.board_id.in_(boards)
+        is_visible = items_c.board_id.in_(self._boards)
         is_found_by_board = self.index == "workbell_work_items_board_idx" and not ordered
         if is_found_by_board and filters.board_id is None:
             return is_visible
         return is_visible.is_(true())  # no join, which would have an order of its own
 
 
-def _has_label(label: str, *, ordered: bool) -> ColumnElement[bool]:
+def _has_label(label: str) -> ColumnElement[bool]:
     labels_c = work_item_labels.c
-    if ordered:
-        return exists().where(labels_c.work_item_id == items_c.id, labels_c.label == label)
-    return items_c.id.in_(select(labels_c.work_item_id).where(labels_c.label == label))
+    return exists().where(labels_c.work_item_id == items_c.id, labels_c.label == label)
 
 
 def _numbers(values: Any) -> Any:
@@ -184,14 +231,19 @@ class _Order:
         return len(self.names) <= 1
 
     @property
+    def columns(self) -> Columns:
+        """The columns that are compared."""
+        names = [*self.names, "id"]
+        return [each for name in names for each in _columns(name.removeprefix("-"))]
+
+    @property
     def _key(self) -> str:
         """The name of the only column, without its direction."""
         return self.names[0].removeprefix("-") if self.names else "id"
 
     def page_of_few(self, found: _Search, offset: int, limit: int) -> Select[Any]:
         """Return the query for the ids of a page, which sorts all matches."""
-        names = (name.removeprefix("-") for name in (*self.names, "id"))
-        columns = {each.key: each for name in names for each in _columns(name)}
+        columns = {each.key: each for each in self.columns}
         query = found.matches(*columns.values()).cte("found")
         matches = query.prefix_with("MATERIALIZED", dialect="postgresql")
         terms = self._terms(lambda name: matches.c[name], nulls=True)
@@ -199,19 +251,14 @@ class _Order:
 
     def page_of_many(self, found: _Search, offset: int, limit: int) -> Select[Any]:
         """Return the query for the ids of a page, read in the order of an index."""
-        index, terms = _ORDER_INDEXES[self._key], [*self._terms(lambda name: items_c[name])]
-        if self._key not in _NULLABLE:
-            query = found.in_order(items_c.id, index=index).order_by(*terms)
-            return query.offset(offset).limit(limit)
-        column = items_c[self._key]
-        query = found.in_order(items_c.id, column, index=index).order_by(*terms)
-        parts = [
-            query.where(condition).limit(offset + limit).subquery()
-            for condition in (column.is_not(None), column.is_(None))
-        ]
-        union = union_all(*[select(part) for part in parts]).subquery("found")
-        terms = [*self._terms(lambda name: union.c[name], nulls=True)]
-        return select(union.c.id).order_by(*terms).offset(offset).limit(limit)
+        index, terms = _ORDER_INDEXES[self._key], self._terms(lambda name: items_c[name])
+        query = found.in_order(items_c.id, index=index).order_by(*terms)
+        return query.offset(offset).limit(limit)
+
+    @property
+    def nullable(self) -> ColumnElement[Any] | None:
+        """The only column, if it may be missing."""
+        return items_c[self._key] if self._key in _NULLABLE else None
 
     def _terms(self, column_of: Any, *, nulls: bool = False) -> Iterator[ColumnElement[Any]]:
         """Yield ORDER BY terms, with `nulls` those that sort missing times last."""
@@ -232,9 +279,20 @@ def _columns(name: str) -> Columns:
     return [items_c.board_id, items_c.rank] if name == "position" else [items_c[name]]
 
 
-@frozen
-class WorkItemLists(WorkItemRanks):
-    """Queries for items with their people."""
+@frozen(slots=False)
+class WorkItemLists:
+    """Queries for items, and for items with their people."""
+
+    _db: Connection
+
+    def get(self, scope: Scope, item_id: WorkItemId) -> WorkItem:
+        """Return an item in the scope."""
+        return read_visible(self._db, _ITEM, item_id, member_of(scope))
+
+    def view(self, scope: Scope, item_id: WorkItemId) -> WorkItemView:
+        """Return one item with its people."""
+        (view,) = self._views([self.get(scope, item_id)], {})
+        return view
 
     def list_page(
         self,
@@ -248,29 +306,48 @@ class WorkItemLists(WorkItemRanks):
         """Return a page of items, and their number up to `COUNT_CAP` + 1."""
         found = _Search(scope, filters, self._db.dialect.name)
         order = _Order(ordering)
-        count: int = self._db.execute(count_ordered(found.matches(items_c.id))).scalar_one()
-        are_few = count < count_limit()
-        if are_few and count <= offset:
+        count: int = self._db.execute(found.count).scalar_one()
+        if count <= offset and count < count_limit():
             return [], count
         if order.is_relevance and filters.search is not None:
             best = self._db.execute(found.most_relevant(filters.search, offset, limit))
             scores = {row.id: float(row.score) for row in best}
             return self._read([*scores], scores), count
-        find = order.page_of_few if are_few or not order.is_indexed else order.page_of_many
-        ids = self._db.execute(find(found, offset, limit)).scalars().all()
+        few = constraints.COUNT_CAP if found.covers(order.columns) else constraints.COUNT_CAP // 10
+        are_few = count <= few or not order.is_indexed
+        if are_few:
+            ids = self._ids(order.page_of_few(found, offset, limit))
+        else:
+            ids = self._page_of_many(found, order, offset, limit)
         return self._read(ids), count
 
-    def stream(self, scope: Scope, filters: WorkItemFilter) -> Iterator[WorkItemView]:
-        """Yield all items that match, by id, read in pages by keyset."""
-        found, last = _Search(scope, filters, self._db.dialect.name), 0
-        while True:
-            query = found.in_order(items_c.id, index=None).where(items_c.id > last)
-            page = query.order_by(items_c.id).limit(STREAMED)
-            ids = self._db.execute(page).scalars().all()
-            yield from self._read(ids)
-            if len(ids) < STREAMED:
-                return
-            last = ids[-1]
+    def _page_of_many(
+        self, found: _Search, order: _Order, offset: int, limit: int
+    ) -> Sequence[int]:
+        """Return the ids of a page; items without a time follow those that have one."""
+        column = order.nullable
+        if column is None:
+            return self._ids(order.page_of_many(found, offset, limit))
+        ids = self._ids(order.page_of_many(found, offset, limit).where(column.is_not(None)))
+        if len(ids) == limit:
+            return ids
+        before = offset + len(ids)
+        if offset and not ids:
+            timed = found.matches(items_c.id).where(column.is_not(None)).subquery()
+            before = self._db.execute(select(func.count()).select_from(timed)).scalar_one()
+        rest = order.page_of_many(found, max(0, offset - before), limit - len(ids))
+        return [*ids, *self._ids(rest.where(column.is_(None)))]
+
+    def _ids(self, query: Select[Any]) -> Sequence[int]:
+        return self._db.execute(query).scalars().all()
+
+    def list_after(
+        self, scope: Scope, filters: WorkItemFilter, after: WorkItemId, *, limit: int
+    ) -> Sequence[WorkItemView]:
+        """Return the items that match with ids above `after`, by id."""
+        found = _Search(scope, filters, self._db.dialect.name)
+        query = found.in_order(items_c.id, index=None).where(items_c.id > after)
+        return self._read(self._ids(query.order_by(items_c.id).limit(limit)))
 
     def _read(
         self, ids: Sequence[int], scores: Mapping[int, float] | None = None

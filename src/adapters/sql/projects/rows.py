@@ -8,7 +8,7 @@ from attrs import asdict
 from sqlalchemy import Connection, select
 
 from workbell.adapters.sql.database.rows import RowReader
-from workbell.adapters.sql.database.statements import PreparedListStatement
+from workbell.adapters.sql.database.statements import PreparedListStatement, PreparedStatement
 from workbell.adapters.sql.identity.users import user_from_row
 from workbell.adapters.sql.schema.projects import (
     boards,
@@ -18,11 +18,17 @@ from workbell.adapters.sql.schema.projects import (
     work_items,
 )
 from workbell.adapters.sql.schema.tables import users
+from workbell.domain.errors import NotFound
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.projects.board import Board, BoardColumn
 from workbell.domain.projects.comment import Comment
 from workbell.domain.projects.project import Project, ProjectMember, ProjectRole
-from workbell.domain.projects.work_item import WorkItem, WorkItemPriority, WorkItemStatus
+from workbell.domain.projects.work_item import (
+    WorkItem,
+    WorkItemId,
+    WorkItemPriority,
+    WorkItemStatus,
+)
 
 STATUSES, PRIORITIES = tuple(WorkItemStatus), tuple(WorkItemPriority)
 """Statuses and priorities by their stored numbers."""
@@ -33,11 +39,29 @@ PROJECT_READER, MEMBER_READER, BOARD_READER, ITEM_READER, COMMENT_READER = (
 )
 _USERS = PreparedListStatement(lambda ids: select(users).where(users.c.id.in_(ids)))
 
+_CONTENTS = PreparedListStatement(
+    lambda ids: (
+        select(comments.c.work_item_id, comments.c.content)
+        .where(comments.c.work_item_id.in_(ids), comments.c.deleted_at.is_(None))
+        .order_by(comments.c.id)
+    )
+)
+
 
 def find_users(db: Connection, user_ids: Iterable[UserId]) -> Mapping[UserId, User]:
     """Return users by id."""
     found = (user_from_row(db, row) for row in _USERS.fetch_all(db, sorted(set(user_ids))))
     return {user.id: user for user in found}
+
+
+def find_contents(
+    db: Connection, item_ids: Iterable[WorkItemId]
+) -> Mapping[WorkItemId, Sequence[str]]:
+    """Return the contents of the comments on items, by id, without deleted ones."""
+    found: dict[WorkItemId, list[str]] = {}
+    for item_id, content in _CONTENTS.fetch_all(db, sorted(set(item_ids))):
+        found.setdefault(item_id, []).append(content)
+    return found
 
 
 def project_from_row(db: Connection, row: Sequence[Any]) -> Project:
@@ -72,6 +96,16 @@ def board_values(board: Board) -> dict[str, Any]:
     return _without_id(asdict(board, recurse=False)) | {
         "columns": [asdict(column) for column in board.columns]
     }
+
+
+def read_visible(
+    db: Connection, query: PreparedStatement, item_id: WorkItemId, member: int
+) -> WorkItem:
+    """Return the work item that a query finds for an id and a member, or raise NotFound."""
+    rows = query.fetch_all(db, (item_id, member))
+    if not rows:
+        raise NotFound(f"There is no task {item_id}.")
+    return item_from_row(db, rows[0])
 
 
 def item_from_row(db: Connection, row: Sequence[Any]) -> WorkItem:

@@ -3,6 +3,7 @@
 from sqlalchemy import Column, Index, Table
 
 from workbell.adapters.sql.database.column_types import Id
+from workbell.adapters.sql.schema.partial_index import partial_index
 from workbell.adapters.sql.schema.tables import (
     KEYED,
     NUMBERED,
@@ -63,4 +64,14 @@ audit_checkpoints = Table(
     *texts("key_id", length=16),
     *texts("signature", length=64),
     **KEYED,
+)
+
+IS_SEALED = audit.c.seal_seq.is_not(None)
+IS_UNSEALED = audit.c.seal_seq.is_(None)
+partial_index("workbell_audit_seal_key", IS_SEALED, audit.c.seal_seq, unique=True)
+partial_index(
+    "workbell_audit_unsealed_idx",
+    IS_UNSEALED,
+    audit.c.id,
+    plain=(audit.c.seal_seq, audit.c.id),
 )

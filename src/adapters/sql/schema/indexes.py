@@ -1,11 +1,10 @@
 """Partial indexes, and the conditions with which queries use them."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
 
-from workbell.adapters.sql.schema.audit import audit
+from workbell.adapters.sql.schema.partial_index import partial_index
 from workbell.adapters.sql.schema.tables import jobs, schedules
 from workbell.domain.jobs.job import JobState
 
@@ -37,8 +36,6 @@ IS_ENDED_JOB = and_(jobs.c.schedule_id.is_(None), jobs.c.state > _number(JobStat
 IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > _number(JobState.RUNNING))
 IS_EXPECTED = schedules.c.alert_at.is_not(None)
 IS_OVERDUE = schedules.c.overdue_since.is_not(None)
-IS_SEALED = audit.c.seal_seq.is_not(None)
-IS_UNSEALED = audit.c.seal_seq.is_(None)
 IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(None))
 
 
@@ -47,37 +44,11 @@ def applies_to_dialect(index: Index, dialect: Dialect) -> bool:
     return index.info.get("mysql", dialect.name in _MYSQL_FAMILY) is (dialect.name in _MYSQL_FAMILY)
 
 
-def partial_index(
-    name: str,
-    condition: ColumnElement[bool],
-    *columns: ColumnElement[Any],
-    plain: Sequence[ColumnElement[Any]] = (),
-    unique: bool = False,
-) -> None:
-    """Declare a partial index, and the plain index that replaces it on MySQL."""
-    Index(f"{name}_plain", *(plain or columns), unique=unique, info={"mysql": True})
-    Index(
-        name,
-        *columns,
-        unique=unique,
-        sqlite_where=condition,
-        postgresql_where=condition,
-        info={"mysql": False},
-    )
-
-
 def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]) -> None:
     """Declare the index of jobs in one state."""
     partial_index(name, condition, *columns, plain=(jobs.c.state, *columns))
 
 
-partial_index("workbell_audit_seal_key", IS_SEALED, audit.c.seal_seq, unique=True)
-partial_index(
-    "workbell_audit_unsealed_idx",
-    IS_UNSEALED,
-    audit.c.id,
-    plain=(audit.c.seal_seq, audit.c.id),
-)
 jobs_c = jobs.c
 partial_index(
     "workbell_jobs_tick_key", jobs_c.tick.is_not(None), jobs_c.schedule_id, jobs_c.tick, unique=True

@@ -26,10 +26,19 @@ from workbell.adapters.sql.schema.tables import (
 
 # Lists of tasks are read in one of two ways (adapters/sql/projects/listing.py).
 # Tasks up to the cap of counts: by an index that begins with a filter and has most of
-# what lists compare and sort: SQLite and PostgreSQL read only the index.
+# what lists compare and sort: SQLite and PostgreSQL read the index only.
 _LISTED = ("deleted_at", "due_date", "sla_due_at", "created_at", "updated_at")
 _FILTER_INDEXES = (
-    ("board", "board_id", "status", "priority", "assignee_id", "is_sla_breached", *_LISTED),
+    (
+        "board",
+        "board_id",
+        "status",
+        "priority",
+        "assignee_id",
+        "is_sla_breached",
+        *_LISTED,
+        "title",
+    ),
     ("assignee", "assignee_id", "board_id", "status", "priority", *_LISTED),
     ("reporter", "reporter_id", "board_id", "status", "priority", *_LISTED),
     ("breached", "is_sla_breached", "board_id", "status", "priority", *_LISTED),
@@ -121,7 +130,8 @@ work_items = Table(
     **NUMBERED,
 )
 
-# The labels of `work_items.labels`, for filters.
+# The labels of tasks that are not deleted, for filters; with columns of the tasks for
+# counts, which would otherwise read every task with a label.
 work_item_labels = Table(
     "workbell_work_item_labels",
     metadata,
@@ -132,7 +142,9 @@ work_item_labels = Table(
         primary_key=True,
     ),
     Column("label", String(50), primary_key=True),
-    Index("workbell_work_item_labels_label_idx", "label", "work_item_id"),
+    *long_integers("board_id"),
+    Column("status", SmallInteger, nullable=False),
+    Index("workbell_work_item_labels_label_idx", "label", "board_id", "status", "work_item_id"),
     **KEYED,
 )
 

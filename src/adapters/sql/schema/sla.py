@@ -11,7 +11,7 @@ from sqlalchemy import (
 )
 
 from workbell.adapters.sql.database.column_types import Id
-from workbell.adapters.sql.schema.indexes import partial_index
+from workbell.adapters.sql.schema.partial_index import partial_index
 from workbell.adapters.sql.schema.tables import (
     BUSY,
     KEYED,

@@ -159,11 +159,7 @@ Advanced = tuple[SlaClock, tuple[SlaEvent, ...]]
 
 
 def start_clock(clock: SlaClock, rules: ClockRules, now: datetime) -> Advanced:
-    """
-    Return a new clock as it starts in its phase.
-
-    A due date that has passed already is breached at once.
-    """
+    """Return a new clock; a due date that has passed already is breached at once."""
     return _report(clock, rules, clock.started_at, now, is_change=True)
 
 

@@ -50,7 +50,7 @@ class Recipient(StrEnum):
 
 
 @frozen(kw_only=True)
-class Target:
+class PriorityTarget:
     """The targets of a priority, in minutes of the calendar; None: no clock."""
 
     first_response_minutes: TargetMinutes | None = None
@@ -73,7 +73,9 @@ class EscalationStep:
 class SlaTerms:
     """The terms of a policy. Each version of them is stored, for the clocks that use it."""
 
-    targets: Mapping[WorkItemPriority, Target] = Factory(dict[WorkItemPriority, Target])
+    targets: Mapping[WorkItemPriority, PriorityTarget] = Factory(
+        dict[WorkItemPriority, PriorityTarget]
+    )
     pausing_statuses: Collection[WorkItemStatus] = ()
     reopen: Reopen = Reopen.RESUME
     warn_percent: int = 80
@@ -81,7 +83,7 @@ class SlaTerms:
 
     def target(self, kind: ClockKind, priority: WorkItemPriority) -> timedelta | None:
         """Return the target of a kind of clock for a priority, or None."""
-        target = self.targets.get(priority, Target())
+        target = self.targets.get(priority, PriorityTarget())
         minutes = (
             target.first_response_minutes
             if kind is ClockKind.FIRST_RESPONSE
@@ -121,7 +123,7 @@ class SlaTerms:
         """Return the terms that `to_json` has returned."""
         return cls(
             targets={
-                WorkItemPriority(name): Target(**target)
+                WorkItemPriority(name): PriorityTarget(**target)
                 for name, target in value["targets"].items()
             },
             pausing_statuses=tuple(map(WorkItemStatus, value["pausing_statuses"])),
@@ -174,7 +176,7 @@ class CalendarInUse(Conflict):
     code = "calendar_in_use"
 
 
-def make_targets(targets: Mapping[str, Target]) -> dict[WorkItemPriority, Target]:
+def make_targets(targets: Mapping[str, PriorityTarget]) -> dict[WorkItemPriority, PriorityTarget]:
     """Return the targets by priority; Invalid if a name is not a priority."""
     for name in targets:
         if name not in set(WorkItemPriority):

@@ -1,4 +1,4 @@
-"""The audit log over HTTP: readers of entries, verification, erasure."""
+"""The audit log over HTTP: visible entries, verification, erasure."""
 
 from datetime import timedelta
 from urllib.parse import urlsplit

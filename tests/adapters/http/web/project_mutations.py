@@ -4,28 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.adapters.http.conftest import ApiFixture
-from tests.adapters.http.web.mutations import Mutation, Names, given
+from tests.adapters.http.web.mutations import Mutation, Names, given, no_body
+from tests.adapters.http.workspace import WEEK, Workspace
 
-HOURS = {"mon": [["09:00", "17:00"]]}
-TARGETS = {"medium": {"first_response_minutes": 60, "resolution_minutes": 480}}
-
-
-def created(api: ApiFixture, path: str, **body: Any) -> int:
-    answer = api.post(f"/api/v1/{path}", "ada", body)
-    assert answer.status_code == 201, answer.json
-    return int(answer.json["id"])
+TARGETS = {"MEDIUM": {"first_response_minutes": 60, "resolution_minutes": 480}}
 
 
-def project_names(api: ApiFixture, names: Names) -> Names:
+def project_names(api: ApiFixture, _: Names) -> Names:
     """Create a project of ada with an object of each kind."""
-    project = created(api, "projects", name="Website")
-    board = created(api, "projects/boards", name="Sprint", project=project)
-    task = created(api, "tasks", title="Write", board=board)
-    comment = created(api, f"tasks/{task}/add_comment", content="Nice")
-    calendar = created(api, "calendars", name="Office", project=project, intervals=HOURS)
-    policy = created(api, "sla-policies", name="Gold", project=project, targets=TARGETS)
-    made = {"project_id": project, "board_id": board, "task_id": task, "comment_id": comment}
-    return {**made, "calendar_id": calendar, "policy_id": policy}
+    return Workspace(api).fill()
 
 
 def with_member(api: ApiFixture, names: Names) -> Names:
@@ -37,8 +24,10 @@ def with_member(api: ApiFixture, names: Names) -> Names:
 
 
 def watched(api: ApiFixture, names: Names) -> Names:
-    """Return the names, with a task that ada watches because she created it."""
-    return project_names(api, names)
+    """Return the names, with a task that ada watches."""
+    made = project_names(api, names)
+    assert api.post(f"/api/v1/tasks/{made['task_id']}/watch", "ada").status_code < 300
+    return made
 
 
 def unwatched(api: ApiFixture, names: Names) -> Names:
@@ -60,10 +49,6 @@ def change(action: str, model_name: str, body: Any = None, **how: Any) -> Mutati
     return Mutation(action, model_name, given(**body) if isinstance(body, dict) else body, **how)
 
 
-def no_body(_: ApiFixture, __: Names) -> None:
-    """Send no body."""
-
-
 PROJECT_MUTATIONS: Mapping[str, Mutation] = {
     "create_project": change("CREATE", "project", {"name": "Shop"}),
     "change_project": change("UPDATE", "project", {"name": "Shop"}),
@@ -78,13 +63,13 @@ PROJECT_MUTATIONS: Mapping[str, Mutation] = {
     "create_task": change("CREATE", "task", lambda _, n: {"title": "T", "board": n["board_id"]}),
     "change_task": change("UPDATE", "task", {"title": "Write more"}),
     "replace_task": change(
-        "UPDATE", "task", lambda _, n: {"title": "Write more", "board": n["board_id"]}
+        "UPDATE", "task", lambda _, n: {"title": "Write more", "board": n["board_id"], "priority": "LOW"}
     ),
     "delete_task": change("DELETE", "task", no_body),
     "assign_task": change("ASSIGN", "task", ada_as_assignee),
-    "move_task": change("MOVE", "task", {"status": "in_progress"}),
+    "move_task": change("MOVE", "task", {"status": "IN_PROGRESS"}),
     "edit_tasks": change(
-        "UPDATE", "task", lambda _, n: {"ids": [n["task_id"]], "set": {"priority": "high"}}
+        "UPDATE", "task", lambda _, n: {"ids": [n["task_id"]], "set": {"priority": "HIGH"}}
     ),
     "watch_task": change("WATCH", "task", no_body, prepare=unwatched),
     "unwatch_task": change("UNWATCH", "task", no_body, prepare=watched),
@@ -93,7 +78,7 @@ PROJECT_MUTATIONS: Mapping[str, Mutation] = {
     "delete_comment": change("DELETE", "comment", no_body),
     "create_calendar": change(
         "CREATE", "calendar",
-        lambda _, n: {"name": "Night", "project": n["project_id"], "intervals": HOURS},
+        lambda _, n: {"name": "Night", "project": n["project_id"], "intervals": WEEK},
     ),
     "change_calendar": change("UPDATE", "calendar", {"name": "Night"}),
     "delete_calendar": change("DELETE", "calendar", no_body),

@@ -46,8 +46,11 @@ def tables() -> list[Spec]:
         table(
             "workbell_work_item_labels",
             cascade("work_item_id", "workbell_work_items.id", primary_key=True),
-            *columns("label str:50!"),
-            sa.Index("workbell_work_item_labels_label_idx", "label", "work_item_id"),
+            *columns("label str:50!, board_id id, status small"),
+            sa.Index(
+                "workbell_work_item_labels_label_idx",
+                *("label", "board_id", "status", "work_item_id"),
+            ),
             sqlite_with_rowid=False,
         ),
         table(
@@ -79,7 +82,8 @@ def _indexes() -> Iterator[sa.Index]:
         "breached": ("is_sla_breached", "board_id", "status", "priority"),
     }
     for name, names in filtered.items():
-        yield sa.Index(f"workbell_work_items_{name}_idx", *names, *sorted_by)
+        more = ("title",) if name == "board" else ()
+        yield sa.Index(f"workbell_work_items_{name}_idx", *names, *sorted_by, *more)
     for name in ("created_at", "updated_at", "due_date", "sla_due_at", "title", "priority"):
         order = (name, "id", "board_id", "deleted_at", "status")
         yield sa.Index(f"workbell_work_items_{name}_idx", *order)
