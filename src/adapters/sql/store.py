@@ -154,7 +154,7 @@ class SqlTx:
     )
     boards: SqlBoardRepository = _repository(lambda tx: SqlBoardRepository(tx.db))
     work_items: SqlWorkItemRepository = _repository(
-        lambda tx: SqlWorkItemRepository(db=tx.db, search=tx.search)
+        lambda tx: SqlWorkItemRepository(tx.db, tx.search)
     )
     comments: SqlCommentRepository = _repository(lambda tx: SqlCommentRepository(tx.db))
     watchers: SqlWatcherRepository = _repository(lambda tx: SqlWatcherRepository(tx.db))

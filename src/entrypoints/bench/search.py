@@ -38,7 +38,10 @@ class Corpus:
     size: int
     vocabulary: Sequence[str] = field(init=False)
 
-    @vocabulary.default
+    def __attrs_post_init__(self) -> None:
+        """Make the vocabulary."""
+        object.__setattr__(self, "vocabulary", self._make_vocabulary())
+
     def _make_vocabulary(self) -> Sequence[str]:
         chance = Random(1)  # noqa: S311 - no secret
         words = dict[str, None]()

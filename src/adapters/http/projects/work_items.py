@@ -275,6 +275,7 @@ def _action_operations(routes: TaskRoutes) -> Sequence[AnyOperation]:
     watched: dict[str, Any] = {
         "path": f"{ONE}/watch", "exists": routes.make_check(Action.WATCH_TASK), **style,
     }  # fmt: skip
+    unwatched: dict[str, Any] = {**watched, "responses": {204: None}}
     return (
         Operation(
             method="POST", path=f"{ONE}/assign", name="assign_task",
@@ -292,6 +293,6 @@ def _action_operations(routes: TaskRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="DELETE", name="unwatch_task", summary="Stop watching a task.",
-            handler=routes.unwatch, **(watched | {"responses": {204: None}}),
+            handler=routes.unwatch, **unwatched,
         ),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     ARRAY,
@@ -20,6 +20,8 @@ from sqlalchemy import (
 )
 
 from workbell.domain import constraints
+
+AnySelect = TypeVar("AnySelect", bound="Select[*tuple[Any, ...]]")
 
 
 def equals(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[bool]]:
@@ -99,7 +101,7 @@ def count_rows(rows: FromClause, *conditions: ColumnElement[bool]) -> Select[int
     return select(func.count()).select_from(ones.limit(limit).subquery("counted"))
 
 
-def force_index(query: Select[Any], table: FromClause, name: str) -> Select[Any]:
+def force_index(query: AnySelect, table: FromClause, name: str) -> AnySelect:
     """
     Return a query that MySQL and MariaDB read by an index.
 

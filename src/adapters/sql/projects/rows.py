@@ -71,8 +71,9 @@ def project_from_row(db: Connection, row: Sequence[Any]) -> Project:
 
 def member_from_row(db: Connection, row: Sequence[Any]) -> ProjectMember:
     """Convert a driver's row of all columns to a membership."""
-    values = MEMBER_READER.read(db, row)
-    return ProjectMember(**values | {"role": ProjectRole(values["role"])})
+    values: dict[str, Any] = {**MEMBER_READER.read(db, row)}
+    values["role"] = ProjectRole(values["role"])
+    return ProjectMember(**values)
 
 
 def board_from_row(db: Connection, row: Sequence[Any]) -> Board:

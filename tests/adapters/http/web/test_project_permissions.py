@@ -296,7 +296,7 @@ def test_every_id_in_a_body_has_a_row() -> None:
 def test_an_id_of_another_project_in_a_body_is_a_field_error(world: ApiFixture, name: str) -> None:
     made, others = fill(world), Workspace(world, "bob").fill()
     method, path, make_body, field = BODY_IDS[name]
-    body = make_body(made, others, world)
+    body, shown = make_body(made, others, world), None
     for id_ in (None, 10**9):  # one that exists, and one that does not
         sent = body if id_ is None else {**body, field: id_}
         refused = world.call(method, path.format(**made), "ada", sent)
