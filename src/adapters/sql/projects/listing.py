@@ -41,15 +41,17 @@ from workbell.adapters.sql.projects.scopes import (
     visible_boards,
 )
 from workbell.adapters.sql.schema.projects import watchers, work_item_labels, work_items
-from workbell.adapters.sql.search.match import match_condition, relevance_page
+from workbell.adapters.sql.search.match import DocumentSearch
 from workbell.domain import constraints
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
-from workbell.domain.search.query import SearchQuery
+from workbell.domain.search.query import MAX_MATCHES, SearchQuery
 from workbell.ports.projects.repository import WorkItemFilter, WorkItemView
 
 Columns: TypeAlias = Sequence[ColumnElement[Any]]
+FEW = 2_000
+"""Up to this number of items the documents are read instead of the search index."""
 items_c = work_items.c
 _EXISTS = items_c.deleted_at.is_(None)
 _ROWS = PreparedListStatement(lambda ids: select(work_items).where(items_c.id.in_(ids), _EXISTS))
@@ -86,9 +88,9 @@ _NULLABLE = ("due_date", "sla_due_at")
 class _Search:
     """The conditions of a list, and the index by which few matches are found."""
 
+    db: Connection
     scope: Scope
     filters: WorkItemFilter
-    dialect: str
 
     @cached_property
     def index(self) -> str | None:
@@ -151,12 +153,33 @@ class _Search:
         """Return the query for columns of the matches, by an index of all items."""
         return _by_index(select(*columns).where(*self._conditions(ordered=True)), index)
 
-    def most_relevant(self, query: SearchQuery, offset: int, limit: int) -> Select[Any]:
-        """Return the query for the ids and scores of a page, the best matches first."""
-        ids = _by_index(select(items_c.id), None)
-        return relevance_page(
-            ids, items_c.id, self._filters, query, self.dialect, offset=offset, limit=limit
-        )
+    def newest(self, documents: DocumentSearch, query: SearchQuery) -> list[int]:
+        """
+        Return the ids of the newest matches of a search, one more than `MAX_MATCHES`.
+
+        If few items have the other conditions, their documents are read.
+        """
+        others = evolve(self, filters=evolve(self.filters, search=None))
+        limit = MAX_MATCHES + 1
+        if others.are_few:
+            return documents.newest_of(others.matches(items_c.id), limit)
+        if not query.required:
+            return documents.newest_in_order(others.in_order(items_c.id, index=None), limit)
+        return documents.newest(others.is_listed, limit)
+
+    @property
+    def are_few(self) -> bool:
+        """Whether the conditions select at most `FEW` items."""
+        if self.scope.owner is None and self.filters == WorkItemFilter():
+            return False
+        some = self.matches(items_c.id).limit(FEW + 1).subquery("some")
+        count: int = self.db.execute(select(func.count()).select_from(some)).scalar_one()
+        return count <= FEW
+
+    def is_listed(self, item_id: ColumnElement[int]) -> ColumnElement[bool]:
+        """Return the condition that an item matches, which reads its row."""
+        listed = _by_index(select(true()), None).where(items_c.id == item_id)
+        return listed.where(*self._conditions(ordered=True)).scalar_subquery()
 
     @cached_property
     def _filters(self) -> Sequence[ColumnElement[bool]]:
@@ -186,7 +209,7 @@ class _Search:
             one_by_one = ordered or self.index is not None
             yield _has_label(filters.label) if one_by_one else items_c.id.in_(self._labelled())
         if filters.search is not None:
-            yield match_condition(filters.search, items_c.id, self.dialect)
+            yield DocumentSearch(self.db, filters.search).condition(items_c.id)
 
     def _is_on_visible_board(self, *, ordered: bool) -> ColumnElement[bool]:
         filters = self.filters
@@ -304,15 +327,13 @@ class WorkItemLists:
         limit: int = 20,
     ) -> tuple[Sequence[WorkItemView], int]:
         """Return a page of items, and their number up to `COUNT_CAP` + 1."""
-        found = _Search(scope, filters, self._db.dialect.name)
+        found = _Search(self._db, scope, filters)
         order = _Order(ordering)
+        if filters.search is not None:
+            return self._search_page(found, filters.search, order, offset, limit)
         count: int = self._db.execute(found.count).scalar_one()
         if count <= offset and count < count_limit():
             return [], count
-        if order.is_relevance and filters.search is not None:
-            best = self._db.execute(found.most_relevant(filters.search, offset, limit))
-            scores = {row.id: float(row.score) for row in best}
-            return self._read([*scores], scores), count
         few = constraints.COUNT_CAP if found.covers(order.columns) else constraints.COUNT_CAP // 10
         are_few = count <= few or not order.is_indexed
         if are_few:
@@ -320,6 +341,32 @@ class WorkItemLists:
         else:
             ids = self._page_of_many(found, order, offset, limit)
         return self._read(ids), count
+
+    def _search_page(
+        self, found: _Search, query: SearchQuery, order: _Order, offset: int, limit: int
+    ) -> tuple[Sequence[WorkItemView], int]:
+        """Return a page of a search, and the number of matches up to `MAX_MATCHES` + 1."""
+        documents = DocumentSearch(self._db, query)
+        ids = found.newest(documents, query)
+        count, newest = len(ids), ids[:MAX_MATCHES]
+        if order.is_relevance:
+            page = documents.rank(newest)[offset : offset + limit]
+            scores = dict(page)
+            views = self._read([*scores], scores)
+            if count > MAX_MATCHES and len(page) < limit:  # older matches are not ranked
+                older = found.in_order(items_c.id, index=None).where(items_c.id < newest[-1])
+                older = older.order_by(items_c.id.desc()).limit(limit - len(page))
+                views = [
+                    *views,
+                    *self._read(self._ids(older.offset(max(0, offset - MAX_MATCHES)))),
+                ]
+            return views, count
+        if count > MAX_MATCHES and order.is_indexed:
+            return self._read(self._page_of_many(found, order, offset, limit)), count
+        if count <= MAX_MATCHES:
+            filters = evolve(found.filters, search=None, ids=[*map(WorkItemId, ids)])
+            found = evolve(found, filters=filters)
+        return self._read(self._ids(order.page_of_few(found, offset, limit))), count
 
     def _page_of_many(
         self, found: _Search, order: _Order, offset: int, limit: int
@@ -345,7 +392,7 @@ class WorkItemLists:
         self, scope: Scope, filters: WorkItemFilter, after: WorkItemId, *, limit: int
     ) -> Sequence[WorkItemView]:
         """Return the items that match with ids above `after`, by id."""
-        found = _Search(scope, filters, self._db.dialect.name)
+        found = _Search(self._db, scope, filters)
         query = found.in_order(items_c.id, index=None).where(items_c.id > after)
         return self._read(self._ids(query.order_by(items_c.id).limit(limit)))
 

@@ -2,8 +2,9 @@
 The search index: encoded tokens by document, and what each database adds to it.
 
 SQLite has an FTS5 table over the documents, PostgreSQL a generated `tsvector`
-column with a GIN index, MySQL and MariaDB a FULLTEXT index. SQLAlchemy and
-Alembic do not know the first two, so they are not part of the metadata.
+column with a GIN index, MySQL and MariaDB a FULLTEXT index. The vector also has a
+token that 100 ids share. SQLAlchemy and Alembic do not know the first two indexes,
+so they are not part of the metadata.
 """
 
 from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
@@ -26,7 +27,6 @@ search_documents = Table(
         mariadb_prefix="FULLTEXT",
         info={"mysql": True},
     ).ddl_if(dialect="mysql"),
-    postgresql_with={"toast_tuple_target": 128},
 )
 """One row per work item; its id is that of the item."""
 

@@ -1,5 +1,5 @@
 """
-Conditions and scores of searches, for the statements of lists.
+Conditions and scores of searches, and the newest documents that match.
 
 FTS5 matches adjacent tokens itself. On PostgreSQL, MySQL and MariaDB the index
 finds the documents that have all tokens of the required terms; adjacent tokens
@@ -7,15 +7,18 @@ are compared with the stored text, because positions are limited on PostgreSQL
 and phrases cannot end in a prefix on MySQL.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
+from attrs import frozen
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
+    Connection,
     Float,
     Select,
-    Subquery,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -27,128 +30,159 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
 from workbell.adapters.sql.schema.search import fts5_index, search_documents, vector_documents
 from workbell.adapters.sql.search.expressions import (
     boolean_query,
     fts5_query,
-    like_pattern,
+    spaced_tokens,
     tsquery,
+    tsquery_of_range,
 )
 from workbell.domain.search.document import FIELDS, WEIGHTS
 from workbell.domain.search.query import SearchQuery, SearchTerm
 
-MAX_RANKED = 1_000
-"""How many matches are ranked: the newest ones. Older matches follow, newest first."""
+Condition: TypeAlias = Callable[[ColumnElement[int]], ColumnElement[bool]]
+"""Makes the condition on a document's id."""
 
+FIRST_RANGE = 4_000
+"""How many of the newest documents PostgreSQL compares first."""
+MAX_GROWTH = 8
 _RANKS = "{{{comments}, {body}, {labels}, {title}}}".format(
     **{name: weight / max(WEIGHTS.values()) for name, weight in WEIGHTS.items()}
 )
 
 
-def match_condition(
-    query: SearchQuery, document_id: ColumnElement[int], dialect: str
-) -> ColumnElement[bool]:
-    """Return the condition that the document with an id matches; `dialect` is its name."""
-    if not query.terms:
-        return true()
-    if dialect == "sqlite":
-        found = select(fts5_index.c.rowid).where(_fts5_match(query))
-        if query.required:
-            return document_id.in_(found)
-        ids = search_documents.c.id
-        return document_id.in_(select(ids).where(ids.not_in(found)))
-    matches = select(_documents(dialect).c.id).where(*_row_conditions(query, dialect))
-    if dialect == "postgresql":
-        # otherwise it may read the documents by their ids, newest first, until enough match:
-        # to compare the vectors of all documents takes seconds
-        matches = select(matches.cte().prefix_with("MATERIALIZED"))
-    return document_id.in_(matches)
+@frozen
+class DocumentSearch:
+    """A query over the documents of a database."""
 
+    _db: Connection
+    _query: SearchQuery
 
-def relevance_page(
-    items: Select[Any],
-    item_id: ColumnElement[int],
-    conditions: Sequence[ColumnElement[bool]],
-    query: SearchQuery,
-    dialect: str,
-    *,
-    offset: int,
-    limit: int,
-) -> Select[Any]:
-    """
-    Return the statement of a page of items, the best matches first, then the newest.
+    def condition(self, document_id: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Return the condition that the document with an id matches, which reads its row."""
+        has_vector, documents = self._dialect == "postgresql", _documents(self._dialect)
+        matches = select(true()).where(documents.c.id == document_id)
+        if has_vector and self._query.required:
+            matches = matches.where(self._has_tokens(self._query.required))
+        return matches.where(*self._text_conditions(has_tokens=has_vector)).scalar_subquery()
 
-    `items` selects the columns, with their joins and without conditions;
-    `conditions` are those of the list, including `match_condition`. The
-    statement has one more column, `score`, which is 0 for items that were not
-    ranked: those beyond the newest MAX_RANKED, or all without a required term.
-    """
-    newest_first = item_id.desc()
-    if not query.required:
-        unranked = items.add_columns(literal(0.0).label("score")).where(*conditions)
-        return unranked.order_by(newest_first).offset(offset).limit(limit)
-    newest = items.with_only_columns(item_id.label("id")).where(*conditions)
-    scores = _scores(newest.order_by(newest_first).limit(MAX_RANKED), query, dialect)
-    score = func.coalesce(scores.c.score, 0.0).label("score")
-    page = items.add_columns(score)
-    if offset + limit <= MAX_RANKED:  # the page has ranked items only
-        page = page.join(scores, item_id == scores.c.id)
-    else:
-        page = page.join(scores, item_id == scores.c.id, isouter=True).where(*conditions)
-    return page.order_by(score.desc(), newest_first).offset(offset).limit(limit)
+    def newest_of(self, ids: Select[int], limit: int) -> list[int]:
+        """Return those of some ids whose documents match, the newest first."""
+        found = ids.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+        return self._newest(select(found.c.id).where(self.condition(found.c.id)), limit)
 
+    def newest_in_order(self, ids: Select[int], limit: int) -> list[int]:
+        """Return the same of ids that the database reads in their order."""
+        found = ids.subquery("found")
+        return self._newest(select(found.c.id).where(self.condition(found.c.id)), limit)
 
-def _scores(newest: Select[Any], query: SearchQuery, dialect: str) -> Subquery:
-    """Return the ids and scores of some matches."""
-    ids = newest.subquery("newest")
-    if dialect == "sqlite":
-        # with "+" SQLite runs the full-text query once, not once for each id
-        is_new = literal_column(f"+{fts5_index.name}.rowid").in_(select(ids.c.id))
-        rank = func.bm25(literal_column(fts5_index.name), *[WEIGHTS[name] for name in FIELDS])
-        scored = select(fts5_index.c.rowid.label("id"), (-rank).label("score"))
-        return scored.where(_fts5_match(query), is_new).subquery("scores")
-    documents = _documents(dialect)
-    score = _score(query, dialect).label("score")
-    return select(ids.c.id, score).join(documents, documents.c.id == ids.c.id).subquery("scores")
+    def newest(self, is_listed: Condition, limit: int) -> list[int]:
+        """
+        Return the ids of documents that the index finds, the newest first.
 
+        `is_listed` is asked for each of them. The query has a required term.
+        """
+        if self._dialect == "postgresql":
+            return self._newest_by_ranges(is_listed, limit)
+        if self._dialect == "sqlite":
+            found = select(fts5_index.c.rowid.label("id")).where(_fts5_match(self._query))
+            return self._newest(found.where(is_listed(fts5_index.c.rowid)), limit)
+        found = select(search_documents.c.id).where(self._has_tokens(self._query.required))
+        conditions = [*self._text_conditions(has_tokens=True), is_listed(search_documents.c.id)]
+        return self._newest(found.where(*conditions), limit)
 
-def _score(query: SearchQuery, dialect: str) -> ColumnElement[float]:
-    if dialect == "postgresql":
-        ranks: ColumnElement[Any] = literal_column(f"'{_RANKS}'::float4[]")
-        return func.ts_rank(ranks, vector_documents.c.vector, _tsquery(query.required))
-    return sum(_field_scores(query.required), _fulltext(query.required))
+    def rank(self, ids: Sequence[int]) -> list[tuple[int, float]]:
+        """Return ids with their scores, the best first, then the newest."""
+        if not self._query.required or not ids:
+            return [(each, 0.0) for each in ids]
+        documents = _documents(self._dialect)
+        scores = select(documents.c.id, self._score().label("score"))
+        scores = scores.where(_is_among(documents.c.id, ids, self._dialect))
+        found = [(row.id, float(row.score)) for row in self._db.execute(scores)]
+        return sorted(found, key=lambda each: (-each[1], -each[0]))
 
+    @property
+    def _dialect(self) -> str:
+        return self._db.dialect.name
 
-def _field_scores(terms: Sequence[SearchTerm]) -> Iterator[ColumnElement[float]]:
-    """Yield the weights of the fields that have each term, which MySQL does not know."""
-    for term in terms:
-        pattern = like_pattern(term)
-        cases = [(_spaced(name).like(pattern), WEIGHTS[name]) for name in FIELDS]
-        yield case(*cases, else_=literal(0.0, Float))
+    def _newest(self, found: Select[int], limit: int) -> list[int]:
+        (document_id,) = found.selected_columns
+        ids = self._db.execute(found.order_by(document_id.desc()).limit(limit))
+        return [*ids.scalars()]
+
+    def _newest_by_ranges(self, is_listed: Condition, limit: int) -> list[int]:
+        """
+        Return the ids of the newest documents, looked for in growing ranges of ids.
+
+        PostgreSQL's index has no order: it finds all matches, whose rows are read. The
+        index also has tokens of ids, so that it finds those of a range by itself.
+        """
+        newest = self._db.execute(select(func.max(vector_documents.c.id))).scalar() or 0
+        size = FIRST_RANGE
+        while True:
+            first = newest - size
+            words = tsquery(self._query.required)
+            text = f"{words} & ({tsquery_of_range(first, newest)})" if first > 0 else words
+            found = select(vector_documents.c.id).where(
+                vector_documents.c.vector.bool_op("@@")(cast(literal(text), TSQUERY)),
+                *self._text_conditions(has_tokens=True),
+            )
+            matches = found.cte("matches").prefix_with("MATERIALIZED")
+            in_order = select(matches.c.id).order_by(matches.c.id.desc()).offset(0)
+            found_c = in_order.subquery("found").c
+            ids = self._newest(select(found_c.id).where(is_listed(found_c.id)), limit)
+            if len(ids) == limit or first <= 0:
+                return ids
+            growth = 1.3 * limit / len(ids) if ids else MAX_GROWTH
+            size = int(size * min(max(growth, 2), MAX_GROWTH))
+
+    def _text_conditions(self, *, has_tokens: bool) -> Iterator[ColumnElement[bool]]:
+        """Yield the conditions on a row, which may be known to have the required tokens."""
+        for term in self._query.required:
+            if len(term.tokens) > 1 or not has_tokens:
+                yield _is_adjacent(term, self._dialect)
+        for term in self._query.excluded:
+            adjacent = _is_adjacent(term, self._dialect)
+            if self._dialect != "postgresql":
+                yield not_(adjacent)
+            elif len(term.tokens) > 1:
+                yield not_(and_(self._has_tokens([term]), adjacent))
+            else:
+                yield not_(self._has_tokens([term]))
+
+    def _has_tokens(self, terms: Sequence[SearchTerm]) -> ColumnElement[bool]:
+        if self._dialect == "postgresql":
+            return vector_documents.c.vector.bool_op("@@")(_tsquery(terms))
+        return _fulltext(terms)
+
+    def _score(self) -> ColumnElement[float]:
+        required = self._query.required
+        if self._dialect == "postgresql":
+            ranks: ColumnElement[Any] = literal_column(f"'{_RANKS}'::float4[]")
+            return func.ts_rank(ranks, vector_documents.c.vector, _tsquery(required))
+        scores = [_field_score(term) for term in required]
+        if self._dialect != "sqlite":
+            scores.append(_fulltext(required))
+        return sum(scores[1:], scores[0])
 
 
 def _documents(dialect: str) -> Any:
     return vector_documents if dialect == "postgresql" else search_documents
 
 
-def _row_conditions(query: SearchQuery, dialect: str) -> Iterator[ColumnElement[bool]]:
-    """Yield the conditions on a document's row."""
-    if query.required:
-        yield _has_tokens(query.required, dialect)
-    for term in query.required:
-        if len(term.tokens) > 1:
-            yield _is_adjacent(term, dialect)
-    for term in query.excluded:
-        adjacent = _is_adjacent(term, dialect) if len(term.tokens) > 1 else true()
-        yield not_(and_(_has_tokens([term], dialect), adjacent))
-
-
-def _has_tokens(terms: Sequence[SearchTerm], dialect: str) -> ColumnElement[bool]:
+def _is_among(column: ColumnElement[int], ids: Sequence[int], dialect: str) -> ColumnElement[bool]:
     if dialect == "postgresql":
-        return vector_documents.c.vector.bool_op("@@")(_tsquery(terms))
-    return _fulltext(terms)
+        return column == func.any(bindparam(None, [*ids], type_=ARRAY(BigInteger)))
+    return column.in_(ids)
+
+
+def _field_score(term: SearchTerm) -> ColumnElement[float]:
+    """Return the weight of the first field that has a term, which is the greatest."""
+    cases = [(_has(name, term, "mysql"), WEIGHTS[name]) for name in FIELDS]
+    return case(*cases, else_=literal(0.0, Float))
 
 
 def _fts5_match(query: SearchQuery) -> ColumnElement[bool]:
@@ -166,10 +200,10 @@ def _fulltext(terms: Sequence[SearchTerm]) -> ColumnElement[Any]:
 
 def _is_adjacent(term: SearchTerm, dialect: str) -> ColumnElement[bool]:
     """Return the condition that one field has the tokens of a term next to each other."""
-    pattern = like_pattern(term)
-    return or_(*[_spaced(name, dialect).like(pattern) for name in FIELDS])
+    return or_(*[_has(name, term, dialect) for name in FIELDS])
 
 
-def _spaced(name: str, dialect: str = "mysql") -> ColumnElement[str]:
-    text: ColumnElement[str] = _documents(dialect).c[name]
-    return literal(" ") + text + literal(" ")
+def _has(name: str, term: SearchTerm, dialect: str) -> ColumnElement[bool]:
+    text = literal(" ") + _documents(dialect).c[name] + literal(" ")
+    find = func.strpos if dialect == "postgresql" else func.instr
+    return find(text, spaced_tokens(term.tokens, is_prefix=term.is_prefix)) > 0

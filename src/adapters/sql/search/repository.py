@@ -4,13 +4,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, Connection, delete, insert, literal, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, literal, select, true
 
 from workbell.adapters.sql.database.statements import chunks, upsert_all
 from workbell.adapters.sql.schema.search import fts5_index, search_documents
-from workbell.adapters.sql.search.match import match_condition, relevance_page
+from workbell.adapters.sql.search.match import DocumentSearch
 from workbell.domain.search.document import FIELDS, IndexedDocument, SearchDocument
-from workbell.domain.search.query import SearchQuery
+from workbell.domain.search.query import MAX_MATCHES, SearchQuery
 from workbell.ports.search import SearchMatch
 
 UpdateIndex: TypeAlias = Callable[[Connection, ColumnElement[bool]], None]
@@ -68,14 +68,22 @@ class SqlSearchRepository:
         self, query: SearchQuery, *, project_ids: Collection[int] | None, limit: int
     ) -> Sequence[SearchMatch]:
         """Return the documents that match, best first, then the newest."""
-        dialect, document_id = self._db.dialect.name, search_documents.c.id
-        conditions = [match_condition(query, document_id, dialect)]
-        if project_ids is not None:
-            conditions.append(search_documents.c.project_id.in_(project_ids))
-        page = relevance_page(
-            select(document_id), document_id, conditions, query, dialect, offset=0, limit=limit
-        )
-        return [SearchMatch(row.id, float(row.score)) for row in self._db.execute(page)]
+        search = DocumentSearch(self._db, query)
+        documents_c = search_documents.c
+
+        def is_listed(document_id: ColumnElement[int]) -> ColumnElement[bool]:
+            if project_ids is None:
+                return true()
+            documents = search_documents.alias()
+            project_id = select(documents.c.project_id).where(documents.c.id == document_id)
+            return project_id.scalar_subquery().in_(project_ids)
+
+        if query.required:
+            ids = search.newest(is_listed, MAX_MATCHES)
+        else:
+            every = select(documents_c.id).where(is_listed(documents_c.id))
+            ids = search.newest_in_order(every, MAX_MATCHES)
+        return [SearchMatch(*each) for each in search.rank(ids)[:limit]]
 
     def _delete_where(self, condition: ColumnElement[bool]) -> None:
         self._remove_from_index(condition)

@@ -19,6 +19,8 @@ VECTOR = " || ".join(
     f"setweight(to_tsvector('pg_catalog.simple'::regconfig, {name}), '{weight}')"
     for name, weight in zip(FIELDS, "ABCD", strict=True)
 )
+BLOCK = "array_to_tsvector(ARRAY['n' || lpad((id / 100)::text, 17, '0')])"
+"""A token that 100 ids share: the index finds the matches among the newest documents."""
 
 
 def tables() -> list[Spec]:
@@ -28,7 +30,6 @@ def tables() -> list[Spec]:
             DOCUMENTS,
             sa.Column("id", Id, primary_key=True, autoincrement=False),
             *columns("project_id id, title long, labels long, body long, comments long"),
-            postgresql_with={"toast_tuple_target": 128},
         )
     ]
 
@@ -39,8 +40,15 @@ def create_indexes() -> None:
     if dialect == "sqlite":
         op.execute(FTS5_TABLE)
     elif dialect == "postgresql":
-        vector = sa.Column("vector", TSVECTOR, sa.Computed(VECTOR, persisted=True))
+        vector = sa.Column("vector", TSVECTOR, sa.Computed(f"{VECTOR} || {BLOCK}", persisted=True))
         op.add_column(DOCUMENTS, vector, schema=get_schema(op.get_bind()))
-        op.create_index(f"{DOCUMENTS}_vector_idx", DOCUMENTS, ["vector"], postgresql_using="gin")
+        op.create_index(
+            f"{DOCUMENTS}_vector_idx",
+            DOCUMENTS,
+            ["vector"],
+            postgresql_using="gin",
+            # every search reads the entries that are not yet in the index (4 MB by default)
+            postgresql_with={"gin_pending_list_limit": 256},
+        )
     else:
         op.create_index(f"{DOCUMENTS}_text_idx", DOCUMENTS, FIELDS, mysql_prefix="FULLTEXT")
