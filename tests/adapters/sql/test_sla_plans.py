@@ -1,4 +1,4 @@
-"""Queries of SLA clocks use their indexes for every number of clocks."""
+"""Queries of SLA clocks use their indexes."""
 
 import re
 from collections.abc import Iterator
