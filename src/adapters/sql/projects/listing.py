@@ -51,7 +51,7 @@ from workbell.ports.projects.repository import WorkItemFilter, WorkItemView
 
 Columns: TypeAlias = Sequence[ColumnElement[Any]]
 FEW = 2_000
-"""Up to so many items the documents are read instead of the search index."""
+"""Up to this number of items the documents are read instead of the search index."""
 items_c = work_items.c
 _EXISTS = items_c.deleted_at.is_(None)
 _ROWS = PreparedListStatement(lambda ids: select(work_items).where(items_c.id.in_(ids), _EXISTS))

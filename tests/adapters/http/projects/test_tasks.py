@@ -109,7 +109,9 @@ def test_a_wrong_field_of_a_task_is_named(
         {"estimated_hours": "2.50"}, {"estimated_hours": 0}, {"description": "x" * 50_000},
     ],
 )  # fmt: skip
-def test_unusual_values_are_kept(api: ApiFixture, work: Workspace, fields: dict[str, Any]) -> None:
+def test_unusual_values_are_stored(
+    api: ApiFixture, work: Workspace, fields: dict[str, Any]
+) -> None:
     made = api.post(TASKS, "ada", {"title": "T", "board": 1, **fields})
     assert made.status_code == 201, made.json
     [(name, value)] = fields.items()
