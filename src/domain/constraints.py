@@ -14,7 +14,12 @@ MAX_TEXT = 10_000
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 """The range of integers that every store supports (64 bits)."""
 
-NOT_BLANK = r"[\s\S]*\S[\s\S]*"
+_INVISIBLE = (
+    r"\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+)
+"""Characters without a glyph: spaces, controls, joiners, fillers, variation selectors."""
+NOT_BLANK = rf"[\s\S]*[^{_INVISIBLE}][\s\S]*"
 """The pattern of a text with at least one visible character."""
 
 COUNT_CAP = 10_000
@@ -34,7 +39,8 @@ class Constraints:
     Used as `Annotated[str, Constraints(max_length=200)]`. Lengths count the
     characters of a text, the items of a list or the names of an object. A
     pattern must match the whole text; `hint` replaces the generic message
-    ("must be an email address"). `description` and `example` only document.
+    ("must be an email address"). `description`, `example` and `partial_of` only
+    document; the latter is a class of which an object has some of the fields.
     """
 
     min_length: int | None = None
@@ -45,6 +51,7 @@ class Constraints:
     hint: str = ""
     description: str = ""
     example: Any = field(default=None, hash=False)  # may be a list or an object
+    partial_of: type | None = None
 
     def problems(self, value: object) -> Iterator[str]:
         """Yield what is wrong with a value of the right type: "must be ..."."""

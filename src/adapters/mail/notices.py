@@ -44,16 +44,13 @@ _SECTIONS: Final = (
 )
 
 
-@frozen(kw_only=True)
+@frozen
 class JinjaNoticeRenderer:
     """
     Renders the templates `<kind>.html` and `<kind>.txt`.
 
     HTML is escaped automatically. Control characters are removed from all values.
-    `public_url` precedes the paths of items.
     """
-
-    public_url: str
 
     def render(
         self,
@@ -77,7 +74,7 @@ class JinjaNoticeRenderer:
             "place": f" in {one_line(str(clean['project']))}" if clean.get("project") else "",
             "excerpt": _truncate(str(clean.get("excerpt") or "")),
             "deadline": _format_time(clean.get("deadline"), user.time_zone),
-            "sections": self._sections(clean),
+            "sections": [(heading, clean[name]) for heading, name in _SECTIONS if name in clean],
             "category": EmailCategory.of(notification.kind).label,
             "data": clean,
             "links": links,
@@ -88,18 +85,6 @@ class JinjaNoticeRenderer:
             text=environment.get_template(f"{notification.kind}.txt").render(values),
             html=environment.get_template(f"{notification.kind}.html").render(values),
         )
-
-    def _sections(self, data: Mapping[str, Any]) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Return the sections of a daily summary with their headings."""
-        return [
-            (heading, {**data[name], "items": [self._item(item) for item in data[name]["items"]]})
-            for heading, name in _SECTIONS
-            if name in data
-        ]
-
-    def _item(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
-        path = str(item.get("path") or "")
-        return {**item, "url": f"{self.public_url}{path}" if path.startswith("/") else ""}
 
 
 @cache

@@ -88,6 +88,11 @@ class _SchemaBuilder:
             schema["required"] = required
         return {**schema, "additionalProperties": False}
 
+    def partial_schema(self, cls: type) -> Schema:
+        """Return the schema of an object with some of the fields of a class."""
+        schema = self.class_schema(cls)
+        return {name: schema[name] for name in ("type", "properties", "additionalProperties")}
+
     def field_schema(self, attribute: "Attribute[Any]") -> Schema:
         """Return the schema of a field, with its default."""
         schema = self.type_schema(Any if attribute.type is None else attribute.type)
@@ -115,9 +120,12 @@ class _SchemaBuilder:
             items = self.type_schema((get_args(kind) or (Any,))[0])
             return {"type": "array", "items": items, **_keywords(kind, "array", constraints)}
         if (origin or kind) in OBJECTS:
+            keywords = _keywords(kind, "object", constraints)
+            if constraints and constraints.partial_of:
+                return {**self.partial_schema(constraints.partial_of), **keywords}
             values = self.type_schema((get_args(kind) or (str, Any))[1])
             more = {"additionalProperties": values} if values else {}
-            return {"type": "object", **more, **_keywords(kind, "object", constraints)}
+            return {"type": "object", **more, **keywords}
         if kind in SCALARS:
             return {**SCALARS[kind], **_keywords(kind, SCALARS[kind].get("type", ""), constraints)}
         return self.named_schema(kind)

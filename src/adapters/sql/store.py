@@ -50,15 +50,17 @@ from workbell.adapters.sql.notifications.notices import SqlNoticeRepository
 from workbell.adapters.sql.notifications.preferences import SqlNoticePreferenceRepository
 from workbell.adapters.sql.projects.boards import SqlBoardRepository
 from workbell.adapters.sql.projects.comments import SqlCommentRepository
+from workbell.adapters.sql.projects.listing import WorkItemLists
 from workbell.adapters.sql.projects.members import SqlProjectMemberRepository
 from workbell.adapters.sql.projects.projects import SqlProjectRepository
+from workbell.adapters.sql.projects.ranks import WorkItemRanks
 from workbell.adapters.sql.projects.sla.clocks import SqlSlaClockRepository
 from workbell.adapters.sql.projects.sla.policies import (
     SqlSlaCalendarRepository,
     SqlSlaPolicyRepository,
 )
 from workbell.adapters.sql.projects.watchers import SqlWatcherRepository
-from workbell.adapters.sql.projects.work_items import SqlWorkItemRepository
+from workbell.adapters.sql.projects.work_items import WorkItemWrites
 from workbell.adapters.sql.rate_limits import SqlQuotaRepository
 from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
 from workbell.adapters.sql.schema import upgrade as revisions
@@ -82,6 +84,11 @@ class _Repository:
 
 def _repository(make: Callable[["SqlTx"], Any]) -> Any:
     return _Repository(make)
+
+
+@frozen(slots=False)
+class SqlWorkItemRepository(WorkItemLists, WorkItemRanks, WorkItemWrites):
+    """Work items that are not deleted, on boards and in projects that are not deleted."""
 
 
 class SqlTx:
@@ -146,7 +153,9 @@ class SqlTx:
         lambda tx: SqlProjectMemberRepository(tx.db)
     )
     boards: SqlBoardRepository = _repository(lambda tx: SqlBoardRepository(tx.db))
-    work_items: SqlWorkItemRepository = _repository(lambda tx: SqlWorkItemRepository(tx.db))
+    work_items: SqlWorkItemRepository = _repository(
+        lambda tx: SqlWorkItemRepository(db=tx.db, search=tx.search)
+    )
     comments: SqlCommentRepository = _repository(lambda tx: SqlCommentRepository(tx.db))
     watchers: SqlWatcherRepository = _repository(lambda tx: SqlWatcherRepository(tx.db))
     sla_calendars: SqlSlaCalendarRepository = _repository(

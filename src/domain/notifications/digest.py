@@ -12,11 +12,10 @@ MAX_ITEMS: Final = 20
 
 @frozen(kw_only=True)
 class DigestItem:
-    """One line of a daily summary; `path` is a path below PUBLIC_URL, or empty."""
+    """One line of a daily summary."""
 
     title: str
     due: date | None = None
-    path: str = ""
 
 
 @frozen(kw_only=True)
@@ -46,7 +45,7 @@ class Digest:
 
 def _section(items: Sequence[DigestItem]) -> Mapping[str, Any]:
     shown = [
-        {"title": item.title, "due": item.due and item.due.isoformat(), "path": item.path}
+        {"title": item.title, "due": item.due and item.due.isoformat()}
         for item in items[:MAX_ITEMS]
     ]
     return {"items": shown, "more": len(items) - len(shown)}

@@ -28,6 +28,7 @@ MAX_BOARDS: Final = 100
 """How many boards a project may have."""
 MAX_DELETED: Final = 1_000
 """With how many tasks a board may be deleted."""
+_STATUSES: Final = tuple(status.value for status in WorkItemStatus)
 Transitions = Mapping[WorkItemStatus, Sequence[WorkItemStatus]]
 
 
@@ -115,11 +116,14 @@ class Board:
 
 
 def check_board(columns: Sequence[BoardColumn], transitions: Transitions | None) -> None:
-    """Raise Invalid if a status has two columns, or a transition is listed twice."""
+    """Raise Invalid if a status has two columns, is unknown, or is listed twice."""
     for status, count in Counter(column.status for column in columns).items():
         if count > 1:
             raise Invalid.field("columns", f"must have at most one column for {status}")
     for status, following in (transitions or {}).items():
+        if status not in _STATUSES:
+            names = ", ".join(_STATUSES)
+            raise Invalid.field(f"transitions.{status}", f"is not a status; they are {names}")
         if len(set(following)) < len(following):
             raise Invalid.field(f"transitions.{status}", "must not name a status twice")
 

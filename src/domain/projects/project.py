@@ -69,9 +69,9 @@ class Project:
             raise ProjectArchived(f"Project {self.id} is archived; restore it first.")
 
     def check_removable(self, user_id: UserId) -> None:
-        """Raise Invalid if the user is the owner, who stays a member."""
+        """Raise Invalid if the user is the owner: owners stay members."""
         if user_id == self.owner_id:
-            raise Invalid.field("user_id", "is the owner, who stays a member of the project")
+            raise Invalid.field("user_id", "is the owner; the owner of a project stays a member")
 
     def delete(self, now: datetime) -> Self:
         """Return the project as deleted."""

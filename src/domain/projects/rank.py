@@ -6,7 +6,7 @@ DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 WIDTH: Final = 9
 """The digits of a usual rank; longer ones only arise in crowded gaps."""
 TAIL: Final = 36**3
-"""How many random tails a rank has: the room that every insertion needs."""
+"""How many random tails a rank has: the smallest gap that an insertion needs."""
 NEAR: Final = 16
 """An insertion divides a gap by this ratio, the larger part away from the newer neighbour."""
 END_STEP: Final = 4 * NEAR * TAIL
@@ -22,7 +22,7 @@ def rank_between(lower: str | None, upper: str | None, tail: int) -> str:
 
     Ranks are fractions in base 36 without trailing zeros, so they sort as text
     in every binary collation. `tail` is a random number from 0 to `TAIL` - 1 by
-    which concurrent insertions into one gap differ. The new rank lies close to
+    which concurrent insertions into one gap differ. The new rank is close to
     the longer neighbour, which is the newer one: repeated insertions at one place
     then leave the rest of the gap free, and ranks stay short.
 

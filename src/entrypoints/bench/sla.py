@@ -30,14 +30,14 @@ from workbell.domain.projects.sla.clock import (
 )
 from workbell.domain.projects.sla.policy import (
     EscalationStep,
+    PriorityTarget,
     Recipient,
     SlaPolicy,
     SlaTerms,
-    Target,
 )
 from workbell.domain.projects.work_item import WorkItem, WorkItemId, WorkItemPriority
 from workbell.entrypoints.bench.rows import Row, report
-from workbell.entrypoints.bench.targets import Target as Database
+from workbell.entrypoints.bench.targets import Target
 from workbell.entrypoints.bootstrap.application import Application
 
 START: Final = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -47,7 +47,9 @@ KINDS: Final = (ClockKind.FIRST_RESPONSE, ClockKind.RESOLUTION)
 OFFICE: Final = {day: [["09:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
 TERMS: Final = SlaTerms(
     targets={
-        WorkItemPriority.MEDIUM: Target(first_response_minutes=60, resolution_minutes=2_400),
+        WorkItemPriority.MEDIUM: PriorityTarget(
+            first_response_minutes=60, resolution_minutes=2_400
+        ),
     },
     escalation=(EscalationStep(after_minutes=600, notify=(Recipient.MANAGER,)),),
 )
@@ -73,7 +75,7 @@ class _Fixture:
     rules: ClockRules
 
 
-def measure(target: Database, size: int, bursts: Sequence[int]) -> list[Row]:
+def measure(target: Target, size: int, bursts: Sequence[int]) -> list[Row]:
     """Return a row for the idle tick, and one for each number of clocks due at once."""
     clock = _ManualClock(START)
     with target.application((), clock) as application:

@@ -69,7 +69,7 @@ def make_notifications(
             store=store,
             clock=clock,
             mailer=backends.mailer,
-            renderer=JinjaNoticeRenderer(public_url=public_url),
+            renderer=JinjaNoticeRenderer(),
             tokens=tokens,
             public_url=public_url,
             quota=_email_policy(settings.email_quota),

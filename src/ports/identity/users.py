@@ -103,9 +103,6 @@ class UserRepository(Protocol):
     def find_many(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
         """Return users by id, active or not; unknown ids are omitted."""
 
-    def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
-        """Return the usernames of users by id, active or not; unknown ids are omitted."""
-
     def usernames(self) -> Sequence[str]:
         """Return the usernames of all active users, in order of id."""
 

@@ -14,11 +14,10 @@ class NoticeLinks:
     """
     URLs in an email.
 
-    `page` shows the object, or is empty. A POST to `unsubscribe` turns off emails
-    of this kind, to `unsubscribe_all` all of them.
+    A POST to `unsubscribe` turns off emails of this kind, to `unsubscribe_all` all
+    of them.
     """
 
-    page: str
     unsubscribe: str
     unsubscribe_all: str
 

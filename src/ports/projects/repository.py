@@ -1,6 +1,6 @@
 """Repositories of projects, boards, tasks and comments; the transaction."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -284,8 +284,10 @@ class WorkItemRepository(SearchSource, Protocol):
         "-" for descending; the id breaks ties, and missing times come last.
         """
 
-    def stream(self, scope: Scope, filters: WorkItemFilter) -> Iterator[WorkItemView]:
-        """Yield all items that match, by id, read in pages by keyset."""
+    def list_after(
+        self, scope: Scope, filters: WorkItemFilter, after: WorkItemId, *, limit: int
+    ) -> Sequence[WorkItemView]:
+        """Return the items that match with ids above `after`, by id, at most `limit`."""
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete items that were deleted before a time, with what belongs to them."""

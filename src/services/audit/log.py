@@ -10,7 +10,7 @@ from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.audit.query import AuditFilter, AuditScope
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check, get_scope
-from workbell.domain.identity.user import UserId
+from workbell.domain.identity.user import User, UserId
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -31,10 +31,10 @@ def no_projects(_: object, __: UserId) -> Sequence[int]:
 
 @frozen(kw_only=True)
 class ListedEntry:
-    """An entry with the username of its user; None for the system and unknown clients."""
+    """An entry with its user; None for the system, unknown clients and deleted users."""
 
     entry: AuditEntry
-    username: str | None
+    user: User | None
 
 
 @frozen(kw_only=True)
@@ -68,8 +68,8 @@ class AuditLog:
                 filters, scope=scope, before_id=before_id, offset=offset, limit=limit
             )
             total = 0 if before_id is not None else tx.audit.count(filters, scope=scope)
-            names = tx.users.names({each.user_id for each in page})
-        return [_listed(actor, each, names) for each in page], total
+            users = tx.users.find_many({each.user_id for each in page})
+        return [_listed(actor, each, users) for each in page], total
 
     def checkpoints(
         self, actor: Actor, *, before: int | None = None, limit: int = 20
@@ -114,7 +114,7 @@ class AuditLog:
         return AuditScope(user_id=actor.user_id, project_ids=tuple(projects))
 
 
-def _listed(actor: Actor, entry: AuditEntry, names: Mapping[UserId, str]) -> ListedEntry:
+def _listed(actor: Actor, entry: AuditEntry, users: Mapping[UserId, User]) -> ListedEntry:
     if entry.model_name in PRIVATE_MODELS and entry.user_id != actor.user_id:
         entry = evolve(entry, changes=mask_values(entry.changes))
-    return ListedEntry(entry=entry, username=names.get(entry.user_id))
+    return ListedEntry(entry=entry, user=users.get(entry.user_id))

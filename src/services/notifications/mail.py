@@ -112,9 +112,7 @@ class NoticeMailService(Generic[TxT]):
 
     def _compose(self, row: Notification, user: User, data: Mapping[str, Any]) -> Email:
         unsubscribe = self._unsubscribe_url(row, EmailCategory.of(row.kind))
-        path = str(data.get("path") or "")
         links = NoticeLinks(
-            page=f"{self.public_url}{path}" if path.startswith("/") else "",
             unsubscribe=unsubscribe,
             unsubscribe_all=self._unsubscribe_url(row, EmailCategory.ALL),
         )

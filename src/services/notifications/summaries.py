@@ -144,6 +144,6 @@ def _items(rows: Sequence[Notification], kind: NoticeKind) -> Sequence[DigestIte
         if row.kind is kind
     }
     return [
-        DigestItem(title=row.title, path=str(row.data.get("path") or ""))
+        DigestItem(title=row.title)
         for row in sorted(first.values(), key=lambda row: row.id, reverse=True)
     ]

@@ -2,8 +2,16 @@
 
 from collections.abc import Collection
 
+from workbell.domain.errors import NotAllowed
 from workbell.domain.identity.actor import Actor, Scope
-from workbell.domain.identity.permissions import Action, Relation, check, check_key, get_scope
+from workbell.domain.identity.permissions import (
+    Action,
+    Relation,
+    check,
+    check_key,
+    get_scope,
+    may,
+)
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.board import Board, BoardId
 from workbell.domain.projects.comment import Comment, CommentId
@@ -27,20 +35,22 @@ def get_relations_to(tx: ProjectsTx, actor: Actor, project_id: ProjectId) -> Col
 
 
 def check_relation(
-    tx: ProjectsTx, actor: Actor, project_id: ProjectId, action: Action, *, lock: bool = False
+    tx: ProjectsTx, actor: Actor, project_id: ProjectId, *actions: Action, lock: bool = False
 ) -> Project:
     """
-    Return a project, also an archived one, for which the actor has a permission.
+    Return a project, also an archived one, for which the actor has one of the permissions.
 
     Raises:
         NotFound: There is no such project, or the actor may not see it.
-        NotAllowed: The actor may see it, but not perform the action, or the
+        NotAllowed: The actor may see it, but perform none of the actions, or the
             API key lacks the scope.
     """
-    check_key(actor, action)
+    check_key(actor, actions[-1])
     read = tx.projects.get_for_update if lock else tx.projects.get
     project = read(get_reading_scope(actor), project_id)
-    check(actor, action, also=get_relations_to(tx, actor, project_id))
+    relations = get_relations_to(tx, actor, project_id)
+    if not any(may(actor, action, also=relations) for action in actions):
+        raise NotAllowed
     return project
 
 
@@ -91,12 +101,19 @@ def check_allowed(
 def get_board(
     tx: ProjectsTx, actor: Actor, board_id: BoardId, action: Action, *, lock: bool = False
 ) -> Board:
-    """Return a board on which the actor may perform an action; errors as `get_project`."""
+    """
+    Return a board on which the actor may perform an action; errors as `get_project`.
+
+    With `lock` the project's row is locked, too: writers of tasks share it, so
+    they do not add a task to a board, or to a column, that is being removed.
+    """
     check_key(actor, action)
     scope = get_reading_scope(actor)
     board = tx.boards.get(scope, board_id)
-    get_project(tx, actor, board.project_id, action)
-    return tx.boards.get_for_update(scope, board_id) if lock else board
+    get_project(tx, actor, board.project_id, action, lock=lock)
+    if lock:
+        return tx.boards.get_for_update(scope, board_id)
+    return board if action in READING else tx.boards.get(scope, board_id)
 
 
 def get_work_item(

@@ -1,6 +1,6 @@
 """Use cases of boards: create, list, change, delete."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
@@ -110,7 +110,6 @@ class BoardService:
             board = tx.boards.get(get_reading_scope(actor), board_id)
             check_relation(tx, actor, board.project_id, action)
 
-    @retry_on_contention
     def change(
         self,
         actor: Actor,
@@ -124,33 +123,21 @@ class BoardService:
 
         Raises:
             Invalid: A field is wrong, or the project another one.
-            Conflict: A column is missing for tasks that are on the board.
         """
-        now = self.clock.now()
-        with self.store.begin() as tx:
-            before = get_board(tx, actor, board_id, Action.MANAGE_BOARDS, lock=True)
-            check_version(tx, "board", board_id, current=before.version, expected=version)
-            updates = without_project(updates, before)
+
+        def merge(before: Board) -> BoardChange:
             old = self.serializer.unstructure(BoardChange.of(before))
-            change = self.serializer.structure({**old, **updates}, BoardChange)
-            check_board(change.columns, change.transitions)
-            view = tx.boards.view(get_reading_scope(actor), board_id)
-            check_columns_hold(change.columns, view.counts)
-            changes = changed_values(old, self.serializer.unstructure(change))
-            if not changes:
-                return view
-            after = evolve(
-                before,
-                name=change.name,
-                description=change.description,
-                position=before.position if change.position is None else change.position,
-                columns=change.columns,
-                transitions=change.transitions,
-            ).touched(now)
-            tx.boards.replace(after)
-            changes["version"] = [before.version, after.version]
-            self._audit(tx, actor, "UPDATE", after, changes)
-        return BoardView(board=after, counts=view.counts)
+            return self.serializer.structure(
+                {**old, **without_project(updates, before)}, BoardChange
+            )
+
+        return self._edit(actor, board_id, merge, version)
+
+    def replace(
+        self, actor: Actor, board_id: BoardId, change: BoardChange, *, version: int | None = None
+    ) -> BoardView:
+        """Replace all editable fields of a board; errors as `change`."""
+        return self._edit(actor, board_id, lambda _: change, version)
 
     @retry_on_contention
     def delete(self, actor: Actor, board_id: BoardId, *, version: int | None = None) -> None:
@@ -172,6 +159,33 @@ class BoardService:
             tx.boards.replace(evolve(board, deleted_at=now, updated_at=now))
             self._audit(tx, actor, "DELETE", board, {"name": [board.name, None]})
 
+    @retry_on_contention
+    def _edit(
+        self,
+        actor: Actor,
+        board_id: BoardId,
+        make_change: Callable[[Board], BoardChange],
+        version: int | None,
+    ) -> BoardView:
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            before = get_board(tx, actor, board_id, Action.MANAGE_BOARDS, lock=True)
+            check_version(tx, "board", board_id, current=before.version, expected=version)
+            change = make_change(before)
+            check_board(change.columns, change.transitions)
+            view = tx.boards.view(get_reading_scope(actor), board_id)
+            check_columns_hold(change.columns, view.counts)
+            old = self.serializer.unstructure(BoardChange.of(before))
+            after = apply_change(before, change)
+            changes = changed_values(old, self.serializer.unstructure(BoardChange.of(after)))
+            if not changes:
+                return view
+            after = after.touched(now)
+            tx.boards.replace(after)
+            changes["version"] = [before.version, after.version]
+            self._audit(tx, actor, "UPDATE", after, changes)
+        return BoardView(board=after, counts=view.counts)
+
     def _audit(
         self, tx: ProjectsTx, actor: Actor, action: str, board: Board, changes: Mapping[str, Any]
     ) -> None:
@@ -179,6 +193,18 @@ class BoardService:
         audit_command(
             tx.audit, actor, action, "board", board.id, now, changes, project_id=board.project_id
         )
+
+
+def apply_change(board: Board, change: BoardChange) -> Board:
+    """Return a board with other fields; without a position it stays where it is."""
+    return evolve(
+        board,
+        name=change.name,
+        description=change.description,
+        position=board.position if change.position is None else change.position,
+        columns=change.columns,
+        transitions=change.transitions,
+    )
 
 
 def without_project(updates: Mapping[str, Any], board: Board) -> dict[str, Any]:
@@ -190,7 +216,7 @@ def without_project(updates: Mapping[str, Any], board: Board) -> dict[str, Any]:
 
 
 def check_board_limit(count: int) -> None:
-    """Raise LimitReached if a project has no room for one more board."""
+    """Raise LimitReached if a project has the most boards."""
     if count >= MAX_BOARDS:
         raise LimitReached(
             f"A project has at most {MAX_BOARDS} boards.", used=count, limit=MAX_BOARDS

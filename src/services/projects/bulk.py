@@ -139,7 +139,7 @@ class BulkService:
             check_item_writable(tx, actor, before)
             old = self.serializer.unstructure(NewWorkItem.of(before))
             new = self.serializer.structure(merge(old, updates), NewWorkItem)
-            after = edit_item(tx, actor, before, new, now)
+            after = edit_item(tx, before, new, now)
         except WorkbellError as error:
             return error
         has_changes = bool(self.writer.find_changes(before, after))

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.permissions import Action
+from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.comment import Comment, CommentId, depth_below
 from workbell.domain.projects.history import shorten_changes
@@ -18,8 +18,17 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.audit.entries import audit_command
 from workbell.services.notifications.dispatch import Notifier
-from workbell.services.projects.access import get_comment, get_reading_scope, get_work_item
-from workbell.services.projects.notices import comment_notices, concerned_users
+from workbell.services.projects.access import (
+    get_comment,
+    get_reading_scope,
+    get_relations_to,
+    get_work_item,
+)
+from workbell.services.projects.notices import (
+    comment_notices,
+    concerned_users,
+    limit_to_readers,
+)
 from workbell.services.projects.requests import CommentChange, NewComment
 from workbell.services.projects.sla.clocks import SlaClocks
 from workbell.services.projects.work_item_writer import make_document
@@ -107,10 +116,12 @@ class CommentService:
             self._record(tx, actor, "DELETE", after, before)
             self._index(tx, actor, before.work_item_id)
 
-    def check_access(self, actor: Actor, comment_id: CommentId) -> None:
-        """Raise NotFound unless the actor may see the comment."""
+    def check_access(self, actor: Actor, comment_id: CommentId, action: Action) -> None:
+        """Raise NotFound or NotAllowed unless the actor may perform the action."""
         with self.store.view() as tx:
-            tx.comments.get(get_reading_scope(actor), comment_id)
+            comment = tx.comments.get(get_reading_scope(actor), comment_id)
+            relations = get_relations_to(tx, actor, comment.project_id)
+            check(actor, action, owner=comment.author_id, also=relations)
 
     def _notify(self, tx: ProjectsTx, actor: Actor, item: WorkItem, comment: Comment) -> None:
         """Notify members whom a comment mentions, and those whom the task concerns."""
@@ -119,7 +130,8 @@ class CommentService:
         concerned: Sequence[UserId] = ()
         if comment.edited_at is None:
             concerned = concerned_users(item, tx.watchers.list_of(item.id))
-        self.notifier.notify(tx, *comment_notices(actor, item, comment, mentioned, concerned))
+        notices = comment_notices(actor, item, comment, mentioned, concerned)
+        self.notifier.notify(tx, *limit_to_readers(tx, notices))
 
     def _index(self, tx: ProjectsTx, actor: Actor, item_id: WorkItemId) -> WorkItem:
         """Store the search document of a task whose comments have changed."""

@@ -1,13 +1,54 @@
 """Notices about tasks: whom an event concerns."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.permissions import Action, get_scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.notifications.notice import Notice, NoticeKind
 from workbell.domain.projects.comment import Comment
+from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.work_item import WorkItem
+from workbell.ports.projects.repository import ProjectsTx
+
+
+def limit_to_readers(tx: ProjectsTx, notices: Iterable[Notice]) -> Sequence[Notice]:
+    """Return notices without recipients who may not see the project, such as former members."""
+    found = list(notices)
+    readers: dict[int, set[UserId]] = {}
+    for project_id in {notice.project_id for notice in found if notice.project_id is not None}:
+        users = {
+            user for each in found if each.project_id == project_id for user in each.recipients
+        }
+        readers[project_id] = find_readers(tx, ProjectId(project_id), users)
+    return [
+        evolve(
+            notice,
+            recipients=[
+                user
+                for user in notice.recipients
+                if notice.project_id is None or user in readers[notice.project_id]
+            ],
+        )
+        for notice in found
+    ]
+
+
+def find_readers(
+    tx: ProjectsTx, project_id: ProjectId, user_ids: Collection[UserId]
+) -> set[UserId]:
+    """Return those of the users who may see a project."""
+    members = set(tx.project_members.roles(project_id, user_ids)) if user_ids else set[UserId]()
+    others = set(user_ids) - members
+    users = tx.users.find_many(others) if others else {}
+    return members | {
+        user_id
+        for user_id, user in users.items()
+        if get_scope(Actor.of(user), Action.READ_PROJECT).owner is None
+    }
 
 
 def concerned_users(item: WorkItem, watchers: Collection[UserId]) -> list[UserId]:

@@ -10,7 +10,7 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.notifications.digest import DigestItem
 from workbell.domain.notifications.notice import Notification
-from workbell.domain.projects.work_item import WorkItem, WorkItemId, WorkItemStatus
+from workbell.domain.projects.work_item import WorkItemId, WorkItemStatus
 from workbell.ports.projects.repository import ProjectsTx, WorkItemFilter
 from workbell.services.projects.access import get_reading_scope
 
@@ -35,7 +35,8 @@ def list_due_tasks(
     tx: ProjectsTx, user: User, today: date, now: datetime
 ) -> tuple[Sequence[DigestItem], Sequence[DigestItem]]:
     """Return the user's open tasks that are overdue, and those due today in their zone."""
-    end = datetime.combine(today + timedelta(days=1), time(), load_zone(user.time_zone))
+    zone = load_zone(user.time_zone)
+    end = datetime.combine(today + timedelta(days=1), time(), zone)
     filters = WorkItemFilter(
         assignee_id=user.id, statuses=OPEN, due_to=end.astimezone(UTC) - timedelta(microseconds=1)
     )
@@ -43,10 +44,13 @@ def list_due_tasks(
     views, _ = tx.work_items.list_page(
         scope, filters, ordering=("due_date",), limit=MAX_DIGEST_TASKS
     )
-    items = [view.item for view in views]
-    overdue = [_digest_item(item) for item in items if item.due_date and item.due_date < now]
-    return overdue, [_digest_item(item) for item in items if item.due_date and item.due_date >= now]
+    dated = [(view.item.title, view.item.due_date) for view in views if view.item.due_date]
 
+    def list_items(*, overdue: bool) -> Sequence[DigestItem]:
+        return [
+            DigestItem(title=title, due=at.astimezone(zone).date())
+            for title, at in dated
+            if (at < now) is overdue
+        ]
 
-def _digest_item(item: WorkItem) -> DigestItem:
-    return DigestItem(title=item.title, due=item.due_date and item.due_date.date())
+    return list_items(overdue=True), list_items(overdue=False)

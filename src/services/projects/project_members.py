@@ -2,7 +2,7 @@
 
 from attrs import evolve, frozen
 
-from workbell.domain.errors import Conflict, Invalid, LimitReached, NotFound
+from workbell.domain.errors import Conflict, Invalid, LimitReached
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action
 from workbell.domain.identity.user import UserId
@@ -48,10 +48,9 @@ class ProjectMemberService:
         with self.store.begin() as tx:
             project = get_project(tx, actor, project_id, Action.MANAGE_PROJECT, lock=True)
             user_id = UserId(new.user_id)
-            try:
-                user = tx.users.get(user_id)
-            except NotFound:
-                raise Invalid.field("user_id", "is not the id of a user") from None
+            user = tx.users.find_many([user_id]).get(user_id)
+            if user is None or not user.is_active:
+                raise Invalid.field("user_id", "is not the id of an active user")
             before = tx.project_members.find(project_id, user_id)
             member = ProjectMember(
                 project_id=project_id, user_id=user_id, role=new.role, joined_at=now
@@ -105,7 +104,7 @@ class ProjectMemberService:
 
 
 def check_member_limit(count: int) -> None:
-    """Raise LimitReached if a project has no room for one more member."""
+    """Raise LimitReached if a project has the most members."""
     if count >= MAX_MEMBERS:
         raise LimitReached(
             f"A project has at most {MAX_MEMBERS:,} members.", used=count, limit=MAX_MEMBERS

@@ -102,10 +102,10 @@ class ProjectService:
             get_project(tx, actor, project_id, Action.READ_PROJECT)
             return self._detail(tx, actor, project_id)
 
-    def check_access(self, actor: Actor, project_id: ProjectId, action: Action) -> None:
-        """Raise NotFound or NotAllowed unless the actor has the relation for the action."""
+    def check_access(self, actor: Actor, project_id: ProjectId, *actions: Action) -> None:
+        """Raise NotFound or NotAllowed unless the actor may perform one of the actions."""
         with self.store.view() as tx:
-            check_relation(tx, actor, project_id, action)
+            check_relation(tx, actor, project_id, *actions)
 
     @retry_on_contention
     def change(

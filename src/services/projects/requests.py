@@ -144,7 +144,7 @@ class NewWorkItem:
 
 @frozen(kw_only=True)
 class Assignment:
-    """The member who is to do a task; null for nobody."""
+    """The assignee of a task; null removes the assignee."""
 
     assignee_id: ObjectId | None
 
@@ -187,7 +187,12 @@ class BulkEdit:
     """
 
     ids: Annotated[Sequence[ObjectId], Constraints(min_length=1, max_length=MAX_BULK)]
-    set: Annotated[Mapping[str, Any], Constraints(min_length=1, max_length=8)]
+    set: Annotated[
+        Mapping[str, Any],
+        Constraints(
+            min_length=1, max_length=8, partial_of=BulkChange, example={"priority": "HIGH"}
+        ),
+    ]
     mode: Literal["atomic", "each"] = "atomic"
     dry_run: bool = False
 

@@ -17,7 +17,11 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.system import Randomness
 from workbell.services.audit.entries import audit_command, changed_values
 from workbell.services.notifications.dispatch import Notifier
-from workbell.services.projects.notices import assignment_notices, status_notices
+from workbell.services.projects.notices import (
+    assignment_notices,
+    limit_to_readers,
+    status_notices,
+)
 from workbell.services.projects.ranks import make_tail
 from workbell.services.projects.requests import NewWorkItem
 from workbell.services.projects.sla.clocks import SlaClocks
@@ -70,11 +74,11 @@ class WorkItemWriter:
             tx.search.put(make_document(tx, after))
         after = self.clocks.update(tx, before, after, actor, now)
         watchers = tx.watchers.list_of(after.id) if "status" in changes else ()
-        self.notifier.notify(
-            tx,
+        notices = [
             *assignment_notices(actor, before, after),
             *status_notices(actor, before, after, watchers),
-        )
+        ]
+        self.notifier.notify(tx, *limit_to_readers(tx, notices))
         return after
 
     def delete(self, tx: ProjectsTx, actor: Actor, item: WorkItem, now: datetime) -> None:

@@ -1,13 +1,13 @@
 """Use cases of tasks: create, list, change, assign, move, watch, delete."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
 
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.actor import ALL_OWNERS, Actor, Scope
 from workbell.domain.identity.permissions import Action
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.board import Board, BoardId
@@ -15,6 +15,7 @@ from workbell.domain.projects.work_item import WorkItem, WorkItemId, WorkItemSta
 from workbell.ports.projects.repository import (
     CommentView,
     ProjectsTx,
+    WorkItemFilter,
     WorkItemView,
 )
 from workbell.ports.serialization import Serializer
@@ -35,6 +36,7 @@ from workbell.services.projects.work_item_writer import WorkItemWriter
 from workbell.services.transaction_retry import retry_on_contention
 
 SHOWN_THREADS = 100
+EXPORT_PAGE = 500
 
 
 @frozen(kw_only=True)
@@ -105,10 +107,26 @@ class WorkItemService:
             return list_with_highlights(tx, views, filters.search), total
 
     def export(self, actor: Actor, conditions: WorkItemConditions) -> Iterator[WorkItemView]:
-        """Yield all tasks that the actor may see and that match, by id."""
+        """
+        Return all tasks that the actor may see and that match, by id.
+
+        They are read in pages while the caller iterates; no page holds a connection
+        any longer than it is read, so a slow client blocks nothing.
+
+        Raises:
+            Invalid: A condition is wrong; before the first task is read.
+        """
         filters = make_filter(conditions, self.serializer)
-        with self.store.view() as tx:
-            yield from tx.work_items.stream(get_reading_scope(actor), filters)
+        return self._read_pages(get_reading_scope(actor), filters)
+
+    def _read_pages(self, scope: Scope, filters: WorkItemFilter) -> Iterator[WorkItemView]:
+        last, page = WorkItemId(0), EXPORT_PAGE
+        while page == EXPORT_PAGE:
+            with self.store.view() as tx:
+                views = tx.work_items.list_after(scope, filters, last, limit=EXPORT_PAGE)
+            yield from views
+            page = len(views)
+            last = views[-1].item.id if views else last
 
     def version(self, actor: Actor, item_id: WorkItemId) -> int:
         """Return the version of a task."""
@@ -128,7 +146,6 @@ class WorkItemService:
         with self.store.view() as tx:
             check_item_relation(tx, actor, item_id, action)
 
-    @retry_on_contention
     def change(
         self,
         actor: Actor,
@@ -144,19 +161,39 @@ class WorkItemService:
             Invalid: A field is wrong.
             TransitionRefused: The board does not allow the change of status.
         """
+
+        def merge(before: WorkItem) -> NewWorkItem:
+            old = self.serializer.unstructure(NewWorkItem.of(before))
+            return self.serializer.structure({**old, **updates}, NewWorkItem)
+
+        return self._edit(actor, item_id, merge, version)
+
+    def replace(
+        self, actor: Actor, item_id: WorkItemId, new: NewWorkItem, *, version: int | None = None
+    ) -> WorkItemView:
+        """Replace all editable fields of a task but a missing status; errors as `change`."""
+        return self._edit(actor, item_id, lambda _: new, version)
+
+    @retry_on_contention
+    def _edit(
+        self,
+        actor: Actor,
+        item_id: WorkItemId,
+        make_change: Callable[[WorkItem], NewWorkItem],
+        version: int | None,
+    ) -> WorkItemView:
         now = self.clock.now()
         with self.store.begin() as tx:
             before = get_work_item(tx, actor, item_id, Action.WRITE_TASKS, lock=True)
             check_version(tx, "task", item_id, current=before.version, expected=version)
-            old = self.serializer.unstructure(NewWorkItem.of(before))
-            new = self.serializer.structure({**old, **updates}, NewWorkItem)
-            self.writer.save(tx, actor, before, edit_item(tx, actor, before, new, now), now)
+            after = edit_item(tx, before, make_change(before), now)
+            self.writer.save(tx, actor, before, after, now)
             return tx.work_items.view(get_reading_scope(actor), item_id)
 
     @retry_on_contention
     def assign(self, actor: Actor, item_id: WorkItemId, assignment: Assignment) -> WorkItemView:
         """
-        Assign a task to a member of its project, or to nobody.
+        Assign a task to a member of its project, or unassign it.
 
         Raises:
             Invalid: The user is not a member.
@@ -235,9 +272,15 @@ def find_board(tx: ProjectsTx, actor: Actor, board_id: int) -> Board:
         raise Invalid.field("board", "is not the id of a board") from None
 
 
-def edit_item(
-    tx: ProjectsTx, actor: Actor, before: WorkItem, new: NewWorkItem, now: datetime
-) -> WorkItem:
+def find_board_of(tx: ProjectsTx, item: WorkItem, board_id: int) -> Board:
+    """Return a board of a task's project; Invalid if it is no such board."""
+    for board in tx.boards.find_many(ALL_OWNERS, [BoardId(board_id)]):
+        if board.project_id == item.project_id:
+            return board
+    raise Invalid.field("board", "is not the id of a board of the same project")
+
+
+def edit_item(tx: ProjectsTx, before: WorkItem, new: NewWorkItem, now: datetime) -> WorkItem:
     """
     Return a task with the fields of a request, which obey its board.
 
@@ -249,9 +292,7 @@ def edit_item(
     after = before
     status = before.status if new.status is None else new.status
     if new.board != before.board_id or status is not before.status:
-        board = find_board(tx, actor, new.board)
-        if board.project_id != before.project_id:
-            raise Invalid.field("board", "is not the id of a board of the same project")
+        board = find_board_of(tx, before, new.board)
         if board.id != before.board_id:
             board.check_status(status)
             after = evolve(after, board_id=board.id)

@@ -10,6 +10,7 @@ import pytest
 from attrs import define, evolve, field, frozen
 from pyotp.totp import TOTP
 
+from tests.adapters.http.workspace import Workspace
 from tests.response_validation import JSON_TYPES, response_validator
 from tests.services.accounts import AccountServiceSet
 from tests.services.delivery_accounts import RecordingWebhookClient
@@ -431,6 +432,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> ApiFixture:
     api.member(1, "ada", caller="root")
     api.destination(1, "root")
     api.publish(1, "root")
+    Workspace(api, "root").fill()
     return api
 
 

@@ -172,7 +172,7 @@ COPIES = 16
 
 
 def fill(db: Connection) -> None:
-    """Insert rows into every table of delivery: so many that planners prefer indexes."""
+    """Insert rows into every table of delivery: enough that planners prefer indexes."""
     for table, rows in _rows():
         db.execute(insert(table), rows)
     _copy(db, events, EVENTS, id=events.c.id, event_key=events.c.event_key)

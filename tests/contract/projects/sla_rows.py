@@ -20,11 +20,11 @@ from workbell.domain.projects.sla.clock import (
 )
 from workbell.domain.projects.sla.policy import (
     EscalationStep,
+    PriorityTarget,
     Recipient,
     Reopen,
     SlaPolicy,
     SlaTerms,
-    Target,
 )
 from workbell.domain.projects.work_item import WorkItem, WorkItemPriority, WorkItemStatus
 
@@ -35,8 +35,8 @@ OFFICE = BusinessHours(
 )
 TERMS = SlaTerms(
     targets={
-        WorkItemPriority.HIGH: Target(first_response_minutes=30, resolution_minutes=480),
-        WorkItemPriority.LOW: Target(resolution_minutes=960),
+        WorkItemPriority.HIGH: PriorityTarget(first_response_minutes=30, resolution_minutes=480),
+        WorkItemPriority.LOW: PriorityTarget(resolution_minutes=960),
     },
     pausing_statuses=(WorkItemStatus.REVIEW,),
     reopen=Reopen.RESTART,

@@ -11,7 +11,7 @@ from tests.contract.projects.rows import NO_ONE, Team, a_board, add_item, an_ite
 from workbell.domain import constraints
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import User
-from workbell.domain.projects.work_item import WorkItemPriority, WorkItemStatus
+from workbell.domain.projects.work_item import WorkItemId, WorkItemPriority, WorkItemStatus
 from workbell.domain.search.document import SearchDocument
 from workbell.domain.search.query import parse_query
 from workbell.ports.projects.repository import WorkItemFilter
@@ -174,23 +174,26 @@ def test_the_number_of_tasks_is_counted_up_to_the_cap(
                 assert len(found) == max(0, min(limit, count - offset))
 
 
-def test_a_stream_has_all_tasks_that_match_by_id(
-    store: AnyStore, ann: Team, ben: Team, eve: User, monkeypatch: pytest.MonkeyPatch
+def test_pages_by_id_hold_all_tasks_that_match(
+    store: AnyStore, ann: Team, ben: Team, eve: User
 ) -> None:
-    monkeypatch.setattr("workbell.adapters.sql.projects.listing.STREAMED", 2)
     fill(store, ann, ben, eve)
     with store.view() as tx:
 
         def found(**filters: Any) -> str:
-            views = tx.work_items.stream(ann.scope, WorkItemFilter(**filters))
+            views = tx.work_items.list_after(
+                ann.scope, WorkItemFilter(**filters), WorkItemId(0), limit=1_000
+            )
             return "".join(view.item.rank for view in views)
 
         assert found() == "abcde"
         assert found(statuses=[TODO]) == "bc"
         assert found(label="x", board_id=ann.board.id) == "ab"
         assert found(statuses=[]) == ""
-        first = next(iter(tx.work_items.stream(ann.scope, WorkItemFilter())))
+        first = tx.work_items.list_after(ann.scope, WorkItemFilter(), WorkItemId(0), limit=1)[0]
         assert (first.reporter, first.assignee) == (ann.user, eve)
+        rest = tx.work_items.list_after(ann.scope, WorkItemFilter(), first.item.id, limit=1_000)
+        assert "".join(view.item.rank for view in rest) == "bcde"
 
 
 def searched(
@@ -202,9 +205,10 @@ def searched(
     with store.view() as tx:
         views, total = tx.work_items.list_page(team.scope, query, ordering=order)
         assert total == len(views)
-        assert {view.item.rank for view in tx.work_items.stream(team.scope, query)} == {
-            view.item.rank for view in views
-        }
+        assert {
+            view.item.rank
+            for view in tx.work_items.list_after(team.scope, query, WorkItemId(0), limit=1_000)
+        } == {view.item.rank for view in views}
     return [(view.item.rank, view.score > 0) for view in views]
 
 

@@ -17,7 +17,7 @@ tails = st.integers(0, TAIL - 1)
 
 
 @given(st.lists(st.tuples(st.integers(0, 200), tails), min_size=1, max_size=200))
-def test_a_rank_lies_strictly_between_its_neighbours(
+def test_a_rank_is_strictly_between_its_neighbours(
     insertions: list[tuple[int, int]],
 ) -> None:
     ranks: list[str] = []

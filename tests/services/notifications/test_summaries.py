@@ -35,7 +35,7 @@ def asked() -> Asked:
 @pytest.fixture
 def tasks() -> list[DigestItem]:
     """The tasks due today, of every user."""
-    return [DigestItem(title="Pay the bill", path="/tasks/1")]
+    return [DigestItem(title="Pay the bill")]
 
 
 @pytest.fixture
@@ -123,17 +123,17 @@ def test_a_summary_has_the_tasks_and_what_is_new_within_a_day(
     env.prefer(ann, WANTED)
     env.notify(ann, key="old", title="Old")
     env.clock.at += timedelta(days=1, seconds=1)
-    env.notify(ann, key="new", title="New", data={"path": "/tasks/2"})
-    env.notify(ann, key="again", title="New", data={"path": "/tasks/2"})
+    env.notify(ann, key="new", title="New")
+    env.notify(ann, key="again", title="New")
     env.notify(ann, key="mention", kind=NoticeKind.MENTION, title="Mentioned")
     env.notify(ann, key="status", kind=NoticeKind.STATUS, title="Moved")
     service.run(ignore)
     (row,) = summaries(env)
     assert content(env, service, row) == {
         "day": "2030-01-02",
-        "due": {"items": [{"title": "Pay the bill", "due": None, "path": "/tasks/1"}], "more": 0},
-        "assigned": {"items": [{"title": "New", "due": None, "path": "/tasks/2"}], "more": 0},
-        "mentioned": {"items": [{"title": "Mentioned", "due": None, "path": ""}], "more": 0},
+        "due": {"items": [{"title": "Pay the bill", "due": None}], "more": 0},
+        "assigned": {"items": [{"title": "New", "due": None}], "more": 0},
+        "mentioned": {"items": [{"title": "Mentioned", "due": None}], "more": 0},
     }
 
 

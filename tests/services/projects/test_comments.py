@@ -4,6 +4,7 @@ import pytest
 
 from tests.services.projects.environment import ProjectFixture
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
+from workbell.domain.identity.permissions import Action
 from workbell.domain.identity.user import Role
 from workbell.domain.notifications.notice import NoticeKind
 from workbell.domain.projects.board import Board
@@ -125,7 +126,7 @@ def test_a_deleted_comment_leaves_its_replies(env: ProjectFixture, task: WorkIte
     assert [view.comment.content for view in found] == ["", "reply"]
     with pytest.raises(NotFound):
         env.comments.delete(env.actor("mia"), comment.id)
-    env.comments.check_access(env.actor("ann"), found[1].comment.id)
+    env.comments.check_access(env.actor("ann"), found[1].comment.id, Action.DELETE_COMMENT)
 
 
 def test_outsiders_find_neither_comments_nor_tasks(env: ProjectFixture, task: WorkItem) -> None:
@@ -135,7 +136,7 @@ def test_outsiders_find_neither_comments_nor_tasks(env: ProjectFixture, task: Wo
     with pytest.raises(NotFound):
         env.comments.edit(eve, comment.id, CommentChange(content="x"))
     with pytest.raises(NotFound):
-        env.comments.check_access(eve, comment.id)
+        env.comments.check_access(eve, comment.id, Action.DELETE_COMMENT)
 
 
 def test_comments_are_found_by_a_search(env: ProjectFixture, task: WorkItem) -> None:

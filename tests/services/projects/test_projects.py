@@ -200,7 +200,7 @@ def test_a_removed_member_no_longer_sees_or_watches_anything(
         env.members.remove(env.actor("ann"), project.id, FormerProjectMember(user_id=mia.user_id))
 
 
-def test_members_leave_by_themselves_but_remove_nobody_else(
+def test_members_leave_by_themselves_but_remove_no_other_member(
     env: ProjectFixture, project: Project
 ) -> None:
     mia, former = env.actor("mia"), env.actor("max")

@@ -376,9 +376,15 @@ def test_a_search_highlights_what_it_found(env: ProjectFixture, board: Board) ->
     assert found.highlights.comments == ["see <mark>login</mark>"]
 
 
-def test_an_export_holds_what_the_actor_may_see(env: ProjectFixture, board: Board) -> None:
-    env.task(board)
-    assert len(list(env.work_items.export(env.actor("mia"), WorkItemConditions()))) == 1
+def test_an_export_holds_what_the_actor_may_see(
+    env: ProjectFixture, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbell.services.projects.work_items.EXPORT_PAGE", 2)
+    tasks = [env.task(board) for _ in range(5)]
+    exported = env.work_items.export(env.actor("mia"), WorkItemConditions())
+    assert [view.item.id for view in exported] == [task.id for task in tasks]
+    with pytest.raises(Invalid):  # before the first task is read
+        env.work_items.export(env.actor("mia"), WorkItemConditions(search="status:LOST"))
     assert list(env.work_items.export(env.actor("eve"), WorkItemConditions(board=board.id))) == []
 
 
@@ -402,7 +408,7 @@ def test_activity_is_listed_newest_first_with_its_users(
         env.activity.list_of_project(env.actor("eve"), project.id, before_id=None, limit=1)
 
 
-def test_a_version_conflict_and_an_unknown_id_are_told_apart(
+def test_a_version_conflict_and_an_unknown_id_are_different_errors(
     env: ProjectFixture, board: Board
 ) -> None:
     task = env.task(board)

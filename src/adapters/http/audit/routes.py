@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
+from workbell.adapters.http.identity.people import PersonBody, person_body
 from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import (
     Access,
@@ -61,14 +62,6 @@ class CheckpointQuery:
 
 
 @frozen(kw_only=True, slots=False)
-class AuditUserBody:
-    """The user of an entry."""
-
-    id: int
-    username: str
-
-
-@frozen(kw_only=True, slots=False)
 class AuditEntryBody:
     """
     An entry of the audit log; `changes` are values before and after, by field.
@@ -79,7 +72,7 @@ class AuditEntryBody:
 
     id: int
     user: int | None
-    user_detail: AuditUserBody | None
+    user_detail: PersonBody | None
     action: str
     model_name: str
     object_id: str
@@ -197,13 +190,12 @@ def report_body(report: AuditReport) -> AuditReportBody:
 
 
 def _entry_body(listed: ListedEntry) -> AuditEntryBody:
-    entry, username = listed.entry, listed.username
-    user = None if username is None else AuditUserBody(id=entry.user_id, username=username)
+    entry = listed.entry
     return copy_fields(
         AuditEntryBody,
         entry,
         user=None if entry.user_id == SYSTEM_ID else entry.user_id,
-        user_detail=user,
+        user_detail=listed.user and person_body(listed.user),
         project=entry.project_id,
         ip_address=entry.address,
         timestamp=entry.at,

@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import frozen
 
+from workbell.adapters.http.identity.people import PersonBody, person_body
 from workbell.adapters.http.projects.projects import ONE as PROJECT
 from workbell.adapters.http.projects.projects import project_id
-from workbell.adapters.http.projects.views import PersonBody, person_body
 from workbell.adapters.http.projects.work_items import ONE as TASK
 from workbell.adapters.http.projects.work_items import task_id
 from workbell.adapters.http.web.mapping import copy_fields
@@ -39,7 +39,7 @@ class ActivityQuery:
 
 @frozen(kw_only=True, slots=False)
 class ActivityBody:
-    """What a user did; `changes` are values before and after, by field."""
+    """A user's action; `changes` are values before and after, by field."""
 
     id: int
     user: int
@@ -53,7 +53,7 @@ class ActivityBody:
 
 @frozen(kw_only=True)
 class ActivityRoutes:
-    """What was done in projects and to tasks, newest first."""
+    """The activity of projects and tasks, newest first."""
 
     activity: ActivityService
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import frozen
 
 from workbell.adapters.http.projects.views import BoardBody, board_body
 from workbell.adapters.http.web.operations import (
@@ -55,34 +55,32 @@ class BoardRoutes:
 
     def get(self, request: ApiRequest) -> ApiResponse:
         """Return one board."""
-        return _response(self.get_view(request))
+        return _response(self.boards.get(request.actor, board_id(request)))
 
     def replace(self, request: ApiRequest[BoardChange]) -> ApiResponse:
         """Replace the editable fields of a board."""
-        return self._change(request, asdict(request.body, recurse=False))
+        version = self._version(request)
+        view = self.boards.replace(request.actor, board_id(request), request.body, version=version)
+        return _response(view)
 
     def change(self, request: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
         """Change the given fields of a board."""
-        return self._change(request, request.body)
+        version = self._version(request)
+        view = self.boards.change(request.actor, board_id(request), request.body, version=version)
+        return _response(view)
 
     def delete(self, request: ApiRequest) -> ApiResponse:
         """Delete a board with its tasks."""
-        version = request.expected_version(self.get_view(request).board.version)
-        self.boards.delete(request.actor, board_id(request), version=version)
+        self.boards.delete(request.actor, board_id(request), version=self._version(request))
         return ApiResponse(status=204)
 
     def check_managed(self, request: ApiRequest) -> None:
         """Raise unless the caller may manage the board in the path."""
         self.boards.check_access(request.actor, board_id(request), Action.MANAGE_BOARDS)
 
-    def get_view(self, request: ApiRequest) -> BoardView:
-        """Return the board in the path; raise NotFound without one."""
-        return self.boards.get(request.actor, board_id(request))
-
-    def _change(self, request: ApiRequest[Any], updates: Mapping[str, Any]) -> ApiResponse:
-        version = request.expected_version(self.get_view(request).board.version)
-        view = self.boards.change(request.actor, board_id(request), updates, version=version)
-        return _response(view)
+    def _version(self, request: ApiRequest[Any]) -> int | None:
+        view = self.boards.get(request.actor, board_id(request))
+        return request.expected_version(view.board.version)
 
 
 def board_id(request: ApiRequest) -> BoardId:

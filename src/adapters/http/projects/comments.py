@@ -6,8 +6,8 @@ from typing import Any
 from attrs import frozen
 
 from workbell.adapters.http.projects.views import CommentBody, comment_body, thread_bodies
+from workbell.adapters.http.projects.work_items import BASE, task_id
 from workbell.adapters.http.projects.work_items import ONE as TASK
-from workbell.adapters.http.projects.work_items import task_id
 from workbell.adapters.http.web.operations import (
     AnyOperation,
     ApiRequest,
@@ -43,7 +43,8 @@ class CommentRoutes:
     def add(self, request: ApiRequest[NewComment]) -> ApiResponse:
         """Add a comment to a task."""
         view = self.comments.add(request.actor, task_id(request), request.body)
-        return ApiResponse(status=201, body=comment_body(view, self.markdown))
+        headers = {"Location": f"{BASE}/{task_id(request)}/comments"}
+        return ApiResponse(status=201, body=comment_body(view, self.markdown), headers=headers)
 
     def edit(self, request: ApiRequest[CommentChange]) -> ApiResponse:
         """Replace the content of one of the caller's comments."""
@@ -59,9 +60,11 @@ class CommentRoutes:
         """Raise unless the caller may comment on the task in the path."""
         self.work_items.check_access(request.actor, task_id(request), Action.COMMENT)
 
-    def check_visible(self, request: ApiRequest) -> None:
-        """Raise unless the caller may see the comment in the path."""
-        self.comments.check_access(request.actor, comment_id(request))
+    def make_check(self, action: Action) -> Any:
+        """Return a check that the caller may perform an action on the comment in the path."""
+        return lambda request: self.comments.check_access(
+            request.actor, comment_id(request), action
+        )
 
 
 def comment_id(request: ApiRequest) -> CommentId:
@@ -88,11 +91,12 @@ def operations(routes: CommentRoutes) -> Sequence[AnyOperation]:
             method="PATCH", path=ONE, name="edit_comment",
             summary="Edit one of the current user's comments.", handler=routes.edit,
             request=CommentChange, responses={200: CommentBody}, errors=(409,),
-            exists=routes.check_visible, **style,
+            exists=routes.make_check(Action.EDIT_COMMENT), **style,
         ),
         Operation(
             method="DELETE", path=ONE, name="delete_comment",
             summary="Delete a comment; its replies stay.", handler=routes.delete,
-            responses={204: None}, errors=(409,), exists=routes.check_visible, **style,
+            responses={204: None}, errors=(409,),
+            exists=routes.make_check(Action.DELETE_COMMENT), **style,
         ),
     )  # fmt: skip

@@ -93,16 +93,18 @@ class ProjectRoutes:
     def add_member(self, request: ApiRequest[NewProjectMember]) -> ApiResponse:
         """Add a member, or change the role of one."""
         view = self.members.add(request.actor, project_id(request), request.body)
-        return ApiResponse(status=201, body=member_body(view))
+        headers = {"Location": f"{BASE}/{project_id(request)}"}
+        return ApiResponse(status=201, body=member_body(view), headers=headers)
 
     def remove_member(self, request: ApiRequest[FormerProjectMember]) -> ApiResponse:
         """Remove a member."""
         self.members.remove(request.actor, project_id(request), request.body)
         return ApiResponse(status=204)
 
-    def check_visible(self, request: ApiRequest) -> None:
-        """Raise unless the caller may see the project in the path."""
-        self.projects.check_access(request.actor, project_id(request), Action.READ_PROJECT)
+    def check_leaving(self, request: ApiRequest) -> None:
+        """Raise unless the caller may leave or manage the project in the path."""
+        actions = (Action.MANAGE_PROJECT, Action.LEAVE_PROJECT)
+        self.projects.check_access(request.actor, project_id(request), *actions)
 
     def check_managed(self, request: ApiRequest) -> None:
         """Raise unless the caller may manage the project in the path."""
@@ -164,6 +166,6 @@ def operations(routes: ProjectRoutes) -> Sequence[AnyOperation]:
             method="DELETE", path=f"{ONE}/remove_member", name="remove_project_member",
             summary="Remove a member and end their watches; members may also leave.",
             handler=routes.remove_member, request=FormerProjectMember, responses={204: None},
-            exists=routes.check_visible, errors=(409,), **style,
+            exists=routes.check_leaving, errors=(409,), **style,
         ),
     )  # fmt: skip

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Annotated
 
 from attrs import frozen
 
+from workbell.adapters.http.identity.people import PersonBody, person_body
 from workbell.adapters.http.web.mapping import copy_fields
-from workbell.domain.identity.user import User
+from workbell.domain.constraints import Constraints
 from workbell.domain.projects.board import BoardColumn
 from workbell.domain.projects.comment import Comment
 from workbell.domain.projects.project import ProjectRole
-from workbell.domain.projects.work_item import WorkItemPriority, WorkItemStatus
+from workbell.domain.projects.work_item import Description, WorkItemPriority, WorkItemStatus
 from workbell.ports.markdown import Markdown
 from workbell.ports.projects.repository import (
     BoardView,
@@ -21,15 +23,7 @@ from workbell.ports.projects.repository import (
 from workbell.services.projects.projects import ProjectDetail
 from workbell.services.projects.work_items import WorkItemDetail
 
-
-@frozen(kw_only=True, slots=False)
-class PersonBody:
-    """A user as other members of a project see them."""
-
-    id: int
-    username: str
-    email: str
-    full_name: str
+Html = Annotated[str, Constraints(max_length=1_000_000, description="Inert HTML.")]
 
 
 @frozen(kw_only=True, slots=False)
@@ -47,7 +41,7 @@ class ProjectBody:
 
     id: int
     name: str
-    description: str
+    description: Description
     owner: PersonBody
     members: Sequence[ProjectMemberBody]
     is_archived: bool
@@ -68,7 +62,7 @@ class BoardBody:
 
     id: int
     name: str
-    description: str
+    description: Description
     project: int
     position: int
     columns: Sequence[BoardColumn]
@@ -100,7 +94,7 @@ class TaskBody:
 
     id: int
     title: str
-    description: str
+    description: Description
     board: int
     project: int
     status: WorkItemStatus
@@ -136,7 +130,7 @@ class CommentBody:
     id: int
     author: PersonBody
     content: str
-    content_html: str
+    content_html: Html
     parent: int | None
     deleted: bool
     created_at: datetime
@@ -149,11 +143,6 @@ class TaskDetailBody(TaskBody):
     """A task with its first 100 threads of comments."""
 
     comments: Sequence[CommentBody] = ()
-
-
-def person_body(user: User) -> PersonBody:
-    """Return the body of a user."""
-    return copy_fields(PersonBody, user)
 
 
 def member_body(view: ProjectMemberView) -> ProjectMemberBody:

@@ -22,6 +22,7 @@ from workbell.adapters.http.web.request import (
     matches_tag,
     parse_bearer_token,
     parse_if_match,
+    parse_if_none_match,
     parse_path_id,
 )
 from workbell.adapters.observability.tracing import span
@@ -117,6 +118,7 @@ class Dispatcher:
                 headers=req.get_header,
                 idempotency_key=req.get_header("Idempotency-Key") if operation.idempotent else None,
                 versions=parse_if_match(req.get_header("If-Match")) if operation.etag else None,
+                excluded=parse_if_none_match(req.get_header("If-None-Match")),
             )
 
         if operation.exists is not None:

@@ -29,7 +29,8 @@ TAGS: Mapping[str, str] = {
     "identity": "Registration, sign-in and account settings; user administration for superusers.",
     "schedules": "Schedules run a task at the times of a cron expression.",
     "jobs": "A job is one execution of a task, with its attempts, logs, files and result.",
-    "tasks": "Task definitions: the tasks that schedules and jobs can run.",
+    "tasks": "Task definitions, which schedules and jobs run; tasks of boards and their comments.",
+    "projects": "Projects, their members and boards, service levels and calendars.",
     "queues": "Queues of waiting jobs, and the worker processes that run them.",
     "goals": "Goals, the time logged towards them, timers and summaries.",
     "notifications": "Notifications, preferences and unsubscribe links.",
@@ -51,7 +52,7 @@ HEADERS: Mapping[str, tuple[str, str]] = {
         '"v3"',
     ),
     "If-None-Match": (
-        "The ETag of a stored response. If it is still current, the response is 304.",
+        "The ETag of a stored response. If it is current, GET returns 304, other methods 412.",
         '"v3-6f1ed002ab559585"',
     ),
 }
@@ -266,7 +267,7 @@ def _parameters(operation: AnyOperation, components: Components) -> list[Schema]
     for name, is_used in (
         ("Idempotency-Key", operation.idempotent),
         ("If-Match", operation.etag and operation.method != "GET"),
-        ("If-None-Match", operation.etag and operation.method == "GET"),
+        ("If-None-Match", operation.etag),
     ):
         if is_used:
             description, example = HEADERS[name]

@@ -8,7 +8,7 @@ from typing import Any, Generic
 from attrs import Factory, field, frozen
 from typing_extensions import TypeVar
 
-from workbell.domain.errors import WorkbellError
+from workbell.domain.errors import StaleVersion, WorkbellError
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import KeyScope
 from workbell.domain.rate_limits.policy import Route
@@ -48,6 +48,17 @@ class Style(StrEnum):
     JOB_PROCESSING = "Job Processing"
 
 
+class VersionExcluded(StaleVersion):
+    """The object has a version that `If-None-Match` excludes."""
+
+    code = "version_excluded"
+
+    @property
+    def detail(self) -> str:
+        """The message for the user."""
+        return f"If-None-Match excludes version {self.version}, which the object has."
+
+
 @frozen(kw_only=True)
 class ApiRequest(Generic[BodyT_co, QueryT_co]):
     """
@@ -64,6 +75,7 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
         content: The body as received; empty if the operation takes none.
         headers: Returns the value of a header by name, or None.
         versions: Versions that `If-Match` accepts; None accepts any.
+        excluded: Versions that `If-None-Match` excludes; None excludes any.
     """
 
     actor: Actor
@@ -81,9 +93,17 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
     content: bytes = b""
     idempotency_key: str | None = None
     versions: frozenset[int] | None = None
+    excluded: frozenset[int] | None = frozenset()
 
     def expected_version(self, current: int) -> int | None:
-        """Return the version to require, given the stored one; None requires none."""
+        """
+        Return the version to require, given the stored one; None requires none.
+
+        Raises:
+            VersionExcluded: `If-None-Match` excludes the stored version.
+        """
+        if self.excluded is None or current in self.excluded:
+            raise VersionExcluded(current)
         if self.versions is None or current in self.versions:
             return None if self.versions is None else current
         return max(self.versions, default=0)

@@ -65,7 +65,7 @@ class Problem:
 
 @frozen(kw_only=True)
 class StaleVersionProblem(Problem):
-    """A stale If-Match, with the current version and the changed fields."""
+    """A failed If-Match or If-None-Match, with the current version and the changed fields."""
 
     version: int
     changed: Sequence[str]

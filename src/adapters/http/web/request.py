@@ -123,7 +123,20 @@ def parse_if_match(header: str | None) -> frozenset[int] | None:
 
     None means any version: no header, or `*`. Foreign tags match no version.
     """
-    if header is None or header.strip() == "*":
+    return None if header is None else _parse_versions(header)
+
+
+def parse_if_none_match(header: str | None) -> frozenset[int] | None:
+    """
+    Return the versions that an If-None-Match header excludes (RFC 9110, 13.1.2).
+
+    None means any version: `*`. Without a header no version is excluded.
+    """
+    return frozenset() if header is None else _parse_versions(header)
+
+
+def _parse_versions(header: str) -> frozenset[int] | None:
+    if header.strip() == "*":
         return None
     tags = (_TAG.fullmatch(part) for part in header.split(","))
     numbers = (_VERSION.fullmatch(tag[2]) for tag in tags if tag)

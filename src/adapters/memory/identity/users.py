@@ -84,11 +84,6 @@ class MemoryUserRepository:
         users = (self._tables.users.get(user_id) for user_id in user_ids)
         return {user.id: user for user in users if user is not None}
 
-    def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
-        """Return the usernames of users by id."""
-        users = (self._tables.users.get(user_id) for user_id in user_ids)
-        return {user.id: user.username for user in users if user is not None}
-
     def usernames(self) -> Sequence[str]:
         """Return the usernames of active users, by id."""
         return [user.username for user in self._tables.users if user.is_active]

@@ -1,6 +1,6 @@
 """Work items in memory."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -156,10 +156,12 @@ class MemoryWorkItemRepository:
         count = count_rows(found)
         return page, count if filters.search is None else min(count, MAX_MATCHES + 1)
 
-    def stream(self, scope: Scope, filters: WorkItemFilter) -> Iterator[WorkItemView]:
-        """Yield all items that match, by id."""
-        for item_id in sorted(self._matching(scope, filters)):
-            yield self._view(self._tables.work_items.rows[item_id])
+    def list_after(
+        self, scope: Scope, filters: WorkItemFilter, after: WorkItemId, *, limit: int
+    ) -> Sequence[WorkItemView]:
+        """Return the items that match with ids above `after`, by id."""
+        ids = sorted(id_ for id_ in self._matching(scope, filters) if id_ > after)
+        return [self._view(self._tables.work_items.rows[item_id]) for item_id in ids[:limit]]
 
     def list_search_documents(self, *, after: int, limit: int) -> Sequence[SearchDocument]:
         """Return the documents of items with ids above `after`, in order of their ids."""

@@ -57,9 +57,6 @@ _SUPER_USER: Select[Any] = (
     .limit(1)
 )
 _MANY = select(users).where(users_c.id.in_(bindparam("ids", expanding=True)))
-_NAMES = select(users_c.id, users_c.username).where(
-    users_c.id.in_(bindparam("ids", expanding=True))
-)
 _USERNAMES = select(users_c.username).where(users_c.is_active.is_(True)).order_by(users_c.id)
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
     **{name: users_c[name] for name in ("id", "created_at")},
@@ -138,11 +135,6 @@ class SqlUserRepository:
         """Return users by id."""
         rows = self._db.execute(_MANY, {"ids": list(user_ids)}) if user_ids else ()
         return {user.id: user for user in map(_user, rows)}
-
-    def names(self, user_ids: Collection[UserId]) -> Mapping[UserId, str]:
-        """Return the usernames of users by id."""
-        rows = self._db.execute(_NAMES, {"ids": list(user_ids)}) if user_ids else ()
-        return {UserId(user_id): username for user_id, username in rows}
 
     def usernames(self) -> Sequence[str]:
         """Return the usernames of active users, by id."""

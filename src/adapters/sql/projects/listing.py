@@ -26,15 +26,20 @@ from workbell.adapters.sql.database.filters import (
     force_index,
     in_range,
 )
-from workbell.adapters.sql.database.statements import PreparedListStatement
-from workbell.adapters.sql.projects.ranks import WorkItemRanks
+from workbell.adapters.sql.database.statements import PreparedListStatement, prepare
 from workbell.adapters.sql.projects.rows import (
     PRIORITY_NUMBERS,
     STATUS_NUMBERS,
     find_users,
     item_from_row,
+    read_visible,
 )
-from workbell.adapters.sql.projects.scopes import visible_boards
+from workbell.adapters.sql.projects.scopes import (
+    MEMBER,
+    is_visible_board,
+    member_of,
+    visible_boards,
+)
 from workbell.adapters.sql.schema.projects import watchers, work_item_labels, work_items
 from workbell.adapters.sql.search.match import DocumentSearch
 from workbell.domain import constraints
@@ -47,11 +52,16 @@ from workbell.ports.projects.repository import WorkItemFilter, WorkItemView
 Columns: TypeAlias = Sequence[ColumnElement[Any]]
 FEW = 2_000
 """Up to so many items the documents are read instead of the search index."""
-STREAMED = 500
-"""How many items `stream` reads at a time."""
 items_c = work_items.c
 _EXISTS = items_c.deleted_at.is_(None)
 _ROWS = PreparedListStatement(lambda ids: select(work_items).where(items_c.id.in_(ids), _EXISTS))
+_ITEM = prepare(
+    select(work_items).where(
+        _EXISTS, is_visible_board(items_c.board_id), items_c.id == bindparam("item_id")
+    ),
+    "item_id",
+    MEMBER,
+)
 _WATCHERS = PreparedListStatement(
     lambda ids: (
         select(watchers.c.work_item_id, watchers.c.user_id)
@@ -292,9 +302,20 @@ def _columns(name: str) -> Columns:
     return [items_c.board_id, items_c.rank] if name == "position" else [items_c[name]]
 
 
-@frozen
-class WorkItemLists(WorkItemRanks):
-    """Queries for items with their people."""
+@frozen(slots=False)
+class WorkItemLists:
+    """Queries for items, and for items with their people."""
+
+    _db: Connection
+
+    def get(self, scope: Scope, item_id: WorkItemId) -> WorkItem:
+        """Return an item in the scope."""
+        return read_visible(self._db, _ITEM, item_id, member_of(scope))
+
+    def view(self, scope: Scope, item_id: WorkItemId) -> WorkItemView:
+        """Return one item with its people."""
+        (view,) = self._views([self.get(scope, item_id)], {})
+        return view
 
     def list_page(
         self,
@@ -367,17 +388,13 @@ class WorkItemLists(WorkItemRanks):
     def _ids(self, query: Select[Any]) -> Sequence[int]:
         return self._db.execute(query).scalars().all()
 
-    def stream(self, scope: Scope, filters: WorkItemFilter) -> Iterator[WorkItemView]:
-        """Yield all items that match, by id, read in pages by keyset."""
-        found, last = _Search(self._db, scope, filters), 0
-        while True:
-            query = found.in_order(items_c.id, index=None).where(items_c.id > last)
-            page = query.order_by(items_c.id).limit(STREAMED)
-            ids = self._ids(page)
-            yield from self._read(ids)
-            if len(ids) < STREAMED:
-                return
-            last = ids[-1]
+    def list_after(
+        self, scope: Scope, filters: WorkItemFilter, after: WorkItemId, *, limit: int
+    ) -> Sequence[WorkItemView]:
+        """Return the items that match with ids above `after`, by id."""
+        found = _Search(self._db, scope, filters)
+        query = found.in_order(items_c.id, index=None).where(items_c.id > after)
+        return self._read(self._ids(query.order_by(items_c.id).limit(limit)))
 
     def _read(
         self, ids: Sequence[int], scores: Mapping[int, float] | None = None

@@ -1,7 +1,6 @@
 """The order of the items of a board, in SQL."""
 
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 from attrs import frozen
 from sqlalchemy import (
@@ -15,14 +14,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
 from workbell.adapters.sql.database.statements import chunks, prepare
+from workbell.adapters.sql.projects.errors import checking_rank
 from workbell.adapters.sql.schema.projects import work_items
 from workbell.domain.errors import NotFound
 from workbell.domain.projects.board import BoardId
 from workbell.domain.projects.work_item import WorkItemId
-from workbell.ports.projects.repository import RankTaken
 
 items_c = work_items.c
 _on_board = items_c.board_id == bindparam("on_board", type_=BigInteger)
@@ -48,7 +46,7 @@ _MOVE_ON_BOARD = prepare(
 )
 
 
-@frozen
+@frozen(slots=False)
 class WorkItemRanks:
     """Statements on ranks; deleted items have ranks, too."""
 
@@ -56,10 +54,8 @@ class WorkItemRanks:
 
     def move(self, item_id: WorkItemId, rank: str) -> None:
         """Update the rank of an item, and nothing else."""
-        try:
+        with checking_rank(rank):
             count = _MOVE.execute(self._db, (rank, item_id)).rowcount
-        except IntegrityError as error:
-            raise_rank_taken(error, rank)
         if count == 0:
             raise NotFound(f"There is no task {item_id}.")
 
@@ -88,14 +84,5 @@ class WorkItemRanks:
             self._db.execute(rows).all()
             self._db.execute(update(work_items).where(locked).values(rank=temporary))
         changes = [(rank, item_id, board_id) for item_id, rank in sorted(ranks.items())]
-        try:
+        with checking_rank():  # another transaction may have added an item
             _MOVE_ON_BOARD.execute_many(self._db, changes)
-        except IntegrityError as error:  # another transaction added an item
-            raise_rank_taken(error)
-
-
-def raise_rank_taken(error: IntegrityError, rank: str = "") -> NoReturn:
-    """Raise RankTaken if the board has the rank already, else the error."""
-    if "rank" not in str(error.orig):
-        raise error
-    raise RankTaken(f"Another task of the board has the rank {rank!r}.") from error

@@ -8,7 +8,7 @@ from attrs import asdict
 from sqlalchemy import Connection, select
 
 from workbell.adapters.sql.database.rows import RowReader
-from workbell.adapters.sql.database.statements import PreparedListStatement
+from workbell.adapters.sql.database.statements import PreparedListStatement, PreparedStatement
 from workbell.adapters.sql.identity.users import user_from_row
 from workbell.adapters.sql.schema.projects import (
     boards,
@@ -18,6 +18,7 @@ from workbell.adapters.sql.schema.projects import (
     work_items,
 )
 from workbell.adapters.sql.schema.tables import users
+from workbell.domain.errors import NotFound
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.projects.board import Board, BoardColumn
 from workbell.domain.projects.comment import Comment
@@ -95,6 +96,16 @@ def board_values(board: Board) -> dict[str, Any]:
     return _without_id(asdict(board, recurse=False)) | {
         "columns": [asdict(column) for column in board.columns]
     }
+
+
+def read_visible(
+    db: Connection, query: PreparedStatement, item_id: WorkItemId, member: int
+) -> WorkItem:
+    """Return the work item that a query finds for an id and a member, or raise NotFound."""
+    rows = query.fetch_all(db, (item_id, member))
+    if not rows:
+        raise NotFound(f"There is no task {item_id}.")
+    return item_from_row(db, rows[0])
 
 
 def item_from_row(db: Connection, row: Sequence[Any]) -> WorkItem:

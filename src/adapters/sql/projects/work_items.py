@@ -1,13 +1,11 @@
 """Work items in SQL: rows and locks."""
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import BigInteger, Integer, bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, delete, insert, select, update
 
 from workbell.adapters.sql.database.column_types import instant_writer
 from workbell.adapters.sql.database.statements import (
@@ -17,31 +15,28 @@ from workbell.adapters.sql.database.statements import (
     prepare,
     row_to_dict,
 )
-from workbell.adapters.sql.projects.listing import WorkItemLists
-from workbell.adapters.sql.projects.ranks import raise_rank_taken
+from workbell.adapters.sql.projects.errors import checking_rank
 from workbell.adapters.sql.projects.rows import (
     STATUS_NUMBERS,
     find_contents,
     item_from_row,
     item_from_values,
     item_values,
+    read_visible,
 )
 from workbell.adapters.sql.projects.scopes import MEMBER, is_visible_board, member_of
 from workbell.adapters.sql.schema.projects import work_item_labels, work_items
-from workbell.adapters.sql.search.repository import SqlSearchRepository
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.domain.search.document import SearchDocument
-from workbell.ports.projects.repository import WorkItemView
+from workbell.ports.search import SearchRepository
 
 items_c, labels_c = work_items.c, work_item_labels.c
 _EXISTS = items_c.deleted_at.is_(None)
 _by_id = items_c.id == bindparam("item_id", type_=BigInteger)
 _visible = select(work_items).where(_EXISTS, is_visible_board(items_c.board_id))
-_ONE = _visible.where(_by_id)
-_ITEM = prepare(_ONE, "item_id", MEMBER)
-_ITEM_LOCKED = prepare(_ONE.with_for_update(), "item_id", MEMBER)
+_ITEM_LOCKED = prepare(_visible.where(_by_id).with_for_update(), "item_id", MEMBER)
 _SET_SLA = prepare(
     update(work_items)
     .where(_by_id)
@@ -81,25 +76,24 @@ _NEXT = prepare(
 _SLA_AND_COMMENTS = ("comment_count", "is_sla_breached", "sla_due_at")
 
 
-@frozen
-class SqlWorkItemRepository(WorkItemLists):
-    """Work items that are not deleted, on boards and in projects that are not deleted."""
+@frozen(slots=False)
+class WorkItemWrites:
+    """Statements that write and lock items."""
+
+    _db: Connection
+    _search: SearchRepository
 
     def add(self, item: WorkItem) -> WorkItem:
         """Insert an item and return it with its id."""
-        with _checking_rank(item):
+        with checking_rank(item.rank):
             result = self._db.execute(insert(work_items), item_values(item))
         stored = evolve(item, id=WorkItemId(inserted_id(result)))
         self._write_labels(stored)
         return stored
 
-    def get(self, scope: Scope, item_id: WorkItemId) -> WorkItem:
-        """Return an item in the scope."""
-        return self._one(_ITEM, scope, item_id)
-
     def get_for_update(self, scope: Scope, item_id: WorkItemId) -> WorkItem:
         """Lock and return an item in the scope."""
-        return self._one(_ITEM_LOCKED, scope, item_id)
+        return read_visible(self._db, _ITEM_LOCKED, item_id, member_of(scope))
 
     def lock_many(self, scope: Scope, item_ids: Collection[WorkItemId]) -> Sequence[WorkItem]:
         """Lock those of the items that are in the scope, in the order of their ids."""
@@ -116,16 +110,11 @@ class SqlWorkItemRepository(WorkItemLists):
         for name in _SLA_AND_COMMENTS:
             del values[name]
         change = update(work_items).where(items_c.id == item.id)
-        with _checking_rank(item):
+        with checking_rank(item.rank):
             count = self._db.execute(change, values).rowcount
         if count == 0:
             raise NotFound(f"There is no task {item.id}.")
         self._write_labels(item, _LABELS.fetch_all(self._db, (item.id,)))
-
-    def view(self, scope: Scope, item_id: WorkItemId) -> WorkItemView:
-        """Return one item with its people."""
-        (view,) = self._views([self.get(scope, item_id)], {})
-        return view
 
     def set_sla(self, item_id: WorkItemId, due_at: datetime | None, *, is_breached: bool) -> None:
         """Update the SLA columns of an item, and nothing else."""
@@ -162,18 +151,11 @@ class SqlWorkItemRepository(WorkItemLists):
         """Delete items that were deleted before a time, with what belongs to them."""
         moment = instant_writer(self._db.dialect)(before)
         ids = [item_id for (item_id,) in _DELETED.fetch_all(self._db, (moment, limit))]
-        search = SqlSearchRepository(self._db)
         for part in chunks(ids):
             for item_id in part:
-                search.delete(item_id)
+                self._search.delete(item_id)
             self._db.execute(delete(work_items).where(items_c.id.in_(part)))
         return len(ids)
-
-    def _one(self, query: PreparedStatement, scope: Scope, item_id: WorkItemId) -> WorkItem:
-        rows = query.fetch_all(self._db, (item_id, member_of(scope)))
-        if not rows:
-            raise NotFound(f"There is no task {item_id}.")
-        return item_from_row(self._db, rows[0])
 
     def _execute_for_one(self, query: PreparedStatement, *values: Any) -> None:
         if query.execute(self._db, values).rowcount == 0:
@@ -192,11 +174,3 @@ class SqlWorkItemRepository(WorkItemLists):
         rows = [{"work_item_id": item.id, **dict(zip(names, row, strict=True))} for row in after]
         if rows:
             self._db.execute(insert(work_item_labels), rows)
-
-
-@contextmanager
-def _checking_rank(item: WorkItem) -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        raise_rank_taken(error, item.rank)

@@ -21,7 +21,7 @@ NO_TARGET: Final = "no target"
 
 
 class ClockKind(StrEnum):
-    """What a clock measures."""
+    """Kind of time that a clock measures."""
 
     DUE = "due"
     FIRST_RESPONSE = "first_response"
@@ -53,7 +53,7 @@ class ClockState(StrEnum):
 
 
 class SlaEventKind(StrEnum):
-    """What a clock reports, each once per cycle and step."""
+    """Kind of event that a clock reports, each once per cycle and step."""
 
     WARNING = "warning"
     BREACH = "breach"
@@ -65,7 +65,7 @@ class SlaEvent:
     """
     A warning, a breach or an escalation step of a clock.
 
-    `at` is when it was due, not when it was detected. `step` is 0 but for
+    `at` is when it was due, not when it was detected. `step` is 0 except for
     escalations, which count from 0 in the order of the policy.
     """
 
@@ -87,7 +87,7 @@ class Segment:
 @frozen(kw_only=True)
 class ClockRules:
     """
-    What a clock counts and when it reports: its pinned calendar and policy.
+    Rules by which a clock counts and reports: its pinned calendar and policy.
 
     `hours` is None if all time counts. Escalation steps are delays after the
     target, in the same hours.
@@ -159,11 +159,7 @@ Advanced = tuple[SlaClock, tuple[SlaEvent, ...]]
 
 
 def start_clock(clock: SlaClock, rules: ClockRules, now: datetime) -> Advanced:
-    """
-    Return a new clock as it starts in its phase.
-
-    A due date that has passed already is breached at once.
-    """
+    """Return a new clock; a due date that has passed already is breached at once."""
     return _report(clock, rules, clock.started_at, now, is_change=True)
 
 

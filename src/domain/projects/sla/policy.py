@@ -31,7 +31,7 @@ MAX_POLICIES: Final = 100
 
 
 class Reopen(StrEnum):
-    """What the resolution clock does when a done task is reopened."""
+    """Action of the resolution clock when a done task is reopened."""
 
     RESUME = "resume"
     RESTART = "restart"
@@ -50,7 +50,7 @@ class Recipient(StrEnum):
 
 
 @frozen(kw_only=True)
-class Target:
+class PriorityTarget:
     """The targets of a priority, in minutes of the calendar; None: no clock."""
 
     first_response_minutes: TargetMinutes | None = None
@@ -71,9 +71,11 @@ class EscalationStep:
 
 @frozen(kw_only=True)
 class SlaTerms:
-    """What a policy promises. Each version of it is stored, for the clocks that use it."""
+    """The terms of a policy. Each version of them is stored, for the clocks that use it."""
 
-    targets: Mapping[WorkItemPriority, Target] = Factory(dict[WorkItemPriority, Target])
+    targets: Mapping[WorkItemPriority, PriorityTarget] = Factory(
+        dict[WorkItemPriority, PriorityTarget]
+    )
     pausing_statuses: Collection[WorkItemStatus] = ()
     reopen: Reopen = Reopen.RESUME
     warn_percent: int = 80
@@ -81,7 +83,7 @@ class SlaTerms:
 
     def target(self, kind: ClockKind, priority: WorkItemPriority) -> timedelta | None:
         """Return the target of a kind of clock for a priority, or None."""
-        target = self.targets.get(priority, Target())
+        target = self.targets.get(priority, PriorityTarget())
         minutes = (
             target.first_response_minutes
             if kind is ClockKind.FIRST_RESPONSE
@@ -121,7 +123,7 @@ class SlaTerms:
         """Return the terms that `to_json` has returned."""
         return cls(
             targets={
-                WorkItemPriority(name): Target(**target)
+                WorkItemPriority(name): PriorityTarget(**target)
                 for name, target in value["targets"].items()
             },
             pausing_statuses=tuple(map(WorkItemStatus, value["pausing_statuses"])),
@@ -174,7 +176,7 @@ class CalendarInUse(Conflict):
     code = "calendar_in_use"
 
 
-def make_targets(targets: Mapping[str, Target]) -> dict[WorkItemPriority, Target]:
+def make_targets(targets: Mapping[str, PriorityTarget]) -> dict[WorkItemPriority, PriorityTarget]:
     """Return the targets by priority; Invalid if a name is not a priority."""
     for name in targets:
         if name not in set(WorkItemPriority):

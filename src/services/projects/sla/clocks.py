@@ -14,7 +14,7 @@ from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.ports.projects.repository import ProjectsTx
 from workbell.services.projects.sla.recording import ClockRecorder
 from workbell.services.projects.sla.transitions import (
-    ClockChange,
+    ClockUpdate,
     answer,
     follow_due,
     follow_item,
@@ -127,7 +127,7 @@ class SlaClocks:
         tx: ProjectsTx,
         item: WorkItem,
         clocks: Sequence[SlaClock],
-        changes: Sequence[ClockChange],
+        changes: Sequence[ClockUpdate],
         versions: PinnedVersions,
         now: datetime,
     ) -> WorkItem:
@@ -138,7 +138,7 @@ class SlaClocks:
 
 def cancel_clocks(
     clocks: Sequence[SlaClock], versions: PinnedVersions, now: datetime
-) -> list[ClockChange]:
+) -> list[ClockUpdate]:
     """Return the open clocks as cancelled."""
     return [
         change

@@ -19,7 +19,8 @@ from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.ports.projects.repository import ProjectsTx
 from workbell.ports.projects.sla import StoredEvent
 from workbell.services.notifications.dispatch import Notifier
-from workbell.services.projects.sla.transitions import ClockChange
+from workbell.services.projects.notices import limit_to_readers
+from workbell.services.projects.sla.transitions import ClockUpdate
 from workbell.services.projects.sla.versions import PinnedVersions
 
 _KINDS = {
@@ -40,7 +41,7 @@ class ClockRecorder:
         tx: ProjectsTx,
         items: Mapping[WorkItemId, WorkItem],
         clocks: Sequence[SlaClock],
-        changes: Sequence[ClockChange],
+        changes: Sequence[ClockUpdate],
         versions: PinnedVersions,
         now: datetime,
     ) -> Mapping[WorkItemId, WorkItem]:
@@ -76,7 +77,7 @@ class ClockRecorder:
         self,
         tx: ProjectsTx,
         items: Mapping[WorkItemId, WorkItem],
-        stored: Iterable[ClockChange],
+        stored: Iterable[ClockUpdate],
         versions: PinnedVersions,
     ) -> None:
         members: dict[ProjectId, Mapping[UserId, ProjectRole]] = {}
@@ -89,7 +90,7 @@ class ClockRecorder:
             people = _People(tx, item, members)
             notices += _make_notices(item, change, steps, people)
         if notices:
-            self.notifier.notify(tx, *notices)
+            self.notifier.notify(tx, *limit_to_readers(tx, notices))
 
 
 @frozen
@@ -129,7 +130,7 @@ _CONCERNED = (Recipient.ASSIGNEE, Recipient.REPORTER, Recipient.WATCHERS)
 
 
 def _make_notices(
-    item: WorkItem, change: ClockChange, steps: Sequence[EscalationStep], people: _People
+    item: WorkItem, change: ClockUpdate, steps: Sequence[EscalationStep], people: _People
 ) -> Iterable[Notice]:
     """
     Yield the notices of events that are reported at once.
@@ -137,15 +138,15 @@ def _make_notices(
     A breach replaces the warning, and each user gets one notice: that of the breach,
     or else that of the last escalation step.
     """
-    told: Collection[UserId] = ()
+    notified: Collection[UserId] = ()
     by_kind = {event.kind: event for event in change.events}
     if (first := by_kind.get(SlaEventKind.BREACH) or by_kind.get(SlaEventKind.WARNING)) is not None:
-        told = people.find(_CONCERNED)
-        yield _notice(item, change.clock, first, told)
+        notified = people.find(_CONCERNED)
+        yield _notice(item, change.clock, first, notified)
     last = by_kind.get(SlaEventKind.ESCALATION)
     if last is not None and last.step < len(steps):
         step = steps[last.step]
-        others = [user for user in people.find(step.notify) if user not in told]
+        others = [user for user in people.find(step.notify) if user not in notified]
         if others:
             yield _notice(item, change.clock, last, others, minutes=step.after_minutes)
 
@@ -178,7 +179,7 @@ def _update_items(
     tx: ProjectsTx,
     items: Mapping[WorkItemId, WorkItem],
     clocks: Sequence[SlaClock],
-    stored: Iterable[ClockChange],
+    stored: Iterable[ClockUpdate],
 ) -> Mapping[WorkItemId, WorkItem]:
     """Store the SLA columns of items whose clocks have changed; return all items."""
     by_item: dict[int, dict[tuple[str, int], SlaClock]] = {}

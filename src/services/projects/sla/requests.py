@@ -19,10 +19,10 @@ from workbell.domain.projects.sla.policy import (
     MAX_STEPS,
     EscalationStep,
     PolicyName,
+    PriorityTarget,
     Reopen,
     SlaPolicy,
     SlaTerms,
-    Target,
     WarnPercent,
     make_targets,
 )
@@ -46,7 +46,7 @@ Exceptions = Annotated[
     ),
 ]
 Targets = Annotated[
-    Mapping[str, Target],
+    Mapping[str, PriorityTarget],
     Constraints(
         max_length=4,
         description="By priority; a priority or kind without a target has no clock.",
@@ -91,7 +91,7 @@ class NewPolicy:
     name: PolicyName
     project: NullableId
     is_active: bool = True
-    targets: Targets = field(factory=dict[str, Target])
+    targets: Targets = field(factory=dict[str, PriorityTarget])
     calendar: NullableId | None = None
     pausing_statuses: PausingStatuses = ()
     reopen: Reopen = Reopen.RESUME

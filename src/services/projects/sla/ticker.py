@@ -12,7 +12,7 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.projects.sla.clocks import cancel_clocks, present_of
 from workbell.services.projects.sla.recording import ClockRecorder
-from workbell.services.projects.sla.transitions import ClockChange
+from workbell.services.projects.sla.transitions import ClockUpdate
 from workbell.services.projects.sla.versions import PinnedVersions
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -64,7 +64,7 @@ class SlaTicker:
             changes = [
                 *cancel_clocks(deleted, versions, now),
                 *(
-                    ClockChange(*advance(clock, versions.rules(clock.pins), now))
+                    ClockUpdate(*advance(clock, versions.rules(clock.pins), now))
                     for clock in clocks
                     if clock.work_item_id in items and _is_due(clock, now)
                 ),

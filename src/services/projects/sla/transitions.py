@@ -1,4 +1,4 @@
-"""What a work item's state makes of its clocks."""
+"""Changes of a work item's clocks by its state."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -35,7 +35,7 @@ Present = Mapping[ClockKind, SlaClock]
 
 
 @frozen
-class ClockChange:
+class ClockUpdate:
     """A new or changed clock, and the events that it reports."""
 
     clock: SlaClock
@@ -44,7 +44,7 @@ class ClockChange:
 
 def start_clocks(
     item: WorkItem, pins: Pins, versions: PinnedVersions, now: datetime
-) -> Iterator[ClockChange]:
+) -> Iterator[ClockUpdate]:
     """
     Yield the clocks of a new item.
 
@@ -65,7 +65,7 @@ def follow_item(
     now: datetime,
     *,
     is_answered: bool = False,
-) -> Iterator[ClockChange]:
+) -> Iterator[ClockUpdate]:
     """Yield the changes that an item's status, priority and due date make to its clocks."""
     yield from follow_due(item, present.get(ClockKind.DUE), now)
     for kind in POLICY_KINDS:
@@ -78,7 +78,7 @@ def follow_item(
             yield from _follow_policy(item, clock, versions, now)
 
 
-def answer(clock: SlaClock, versions: PinnedVersions, now: datetime) -> Iterator[ClockChange]:
+def answer(clock: SlaClock, versions: PinnedVersions, now: datetime) -> Iterator[ClockUpdate]:
     """Yield the first-response clock as answered, unless it was before."""
     if clock.phase is ClockPhase.STOPPED:
         return
@@ -88,7 +88,7 @@ def answer(clock: SlaClock, versions: PinnedVersions, now: datetime) -> Iterator
 
 def set_phase(
     clock: SlaClock, versions: PinnedVersions, want: Phase, now: datetime
-) -> Iterator[ClockChange]:
+) -> Iterator[ClockUpdate]:
     """Yield a clock in another phase, if that changes it."""
     rules = versions.rules(clock.pins)
     yield from _changed(clock, change_phase(clock, rules, want.phase, want.reason, now))
@@ -96,7 +96,7 @@ def set_phase(
 
 def move_to_policy(
     item: WorkItem, clock: SlaClock, pins: Pins, versions: PinnedVersions, now: datetime
-) -> Iterator[ClockChange]:
+) -> Iterator[ClockUpdate]:
     """Yield a clock that has not ended under other versions of a policy and calendar."""
     if clock.phase is ClockPhase.STOPPED:
         return
@@ -111,7 +111,7 @@ def move_to_policy(
     yield from _changed(clock, (moved, (*events, *more)))
 
 
-def follow_due(item: WorkItem, clock: SlaClock | None, now: datetime) -> Iterator[ClockChange]:
+def follow_due(item: WorkItem, clock: SlaClock | None, now: datetime) -> Iterator[ClockUpdate]:
     """Yield the changes that an item makes to its due-date clock; another date, another cycle."""
     is_same = clock is not None and clock.due_date == item.due_date
     if clock is not None and (item.due_date is None or not is_same):
@@ -128,7 +128,7 @@ def follow_due(item: WorkItem, clock: SlaClock | None, now: datetime) -> Iterato
 
 def _follow_policy(
     item: WorkItem, clock: SlaClock, versions: PinnedVersions, now: datetime
-) -> Iterator[ClockChange]:
+) -> Iterator[ClockUpdate]:
     terms, rules = versions.terms(clock.pins), versions.rules(clock.pins)
     if stays_ended(clock, item, terms):
         return
@@ -149,7 +149,7 @@ def _follow_policy(
     yield from _changed(clock, (changed, events))
 
 
-def _start_due(item: WorkItem, cycle: int, now: datetime) -> ClockChange:
+def _start_due(item: WorkItem, cycle: int, now: datetime) -> ClockUpdate:
     want = due_phase(item)
     clock = SlaClock(
         work_item_id=item.id,
@@ -162,7 +162,7 @@ def _start_due(item: WorkItem, cycle: int, now: datetime) -> ClockChange:
         stopped_at=None if want.phase.is_open else now,
         segments=new_segments(want.phase, want.reason, now),
     )
-    return ClockChange(*start_clock(clock, DUE_RULES, now))
+    return ClockUpdate(*start_clock(clock, DUE_RULES, now))
 
 
 def _start(
@@ -172,7 +172,7 @@ def _start(
     pins: Pins,
     versions: PinnedVersions,
     now: datetime,
-) -> ClockChange:
+) -> ClockUpdate:
     terms = versions.terms(pins)
     target = terms.target(kind, item.priority)
     want = policy_phase(kind, item, terms, target)
@@ -188,10 +188,10 @@ def _start(
         stopped_at=None if want.phase.is_open else now,
         segments=new_segments(want.phase, want.reason, now),
     )
-    return ClockChange(*start_clock(clock, versions.rules(pins), now))
+    return ClockUpdate(*start_clock(clock, versions.rules(pins), now))
 
 
-def _changed(before: SlaClock, advanced: Advanced) -> Iterator[ClockChange]:
+def _changed(before: SlaClock, advanced: Advanced) -> Iterator[ClockUpdate]:
     """Yield a change, unless it changes nothing."""
     if advanced[0] != before:
-        yield ClockChange(*advanced)
+        yield ClockUpdate(*advanced)

@@ -27,7 +27,12 @@ def test_an_entry_shows_who_did_what_from_where(api: ApiFixture) -> None:
     [entry] = api.get(f"{LOGS}?model_name=schedule").json["results"]
     ada = api.users["ada"].id
     assert entry["user"] == ada
-    assert entry["user_detail"] == {"id": ada, "username": "ada"}
+    assert entry["user_detail"] == {
+        "id": ada,
+        "username": "ada",
+        "email": "ada@example.org",
+        "full_name": "ada",
+    }
     assert (entry["action"], entry["object_id"]) == ("CREATE", str(schedule["id"]))
     assert entry["changes"]["cron_expression"] == [None, "0 9 * * *"]
     assert (entry["ip_address"], entry["is_erased"], entry["project"]) == ("127.0.0.1", False, None)

@@ -4,31 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.adapters.http.conftest import ApiFixture
-from tests.adapters.http.web.mutations import Mutation, Names, given
+from tests.adapters.http.web.mutations import Mutation, Names, given, no_body
+from tests.adapters.http.workspace import WEEK, Workspace
 
-HOURS = {"mon": [["09:00", "17:00"]]}
 TARGETS = {"MEDIUM": {"first_response_minutes": 60, "resolution_minutes": 480}}
 
 
-COLUMNS = [{"name": "To do", "status": "TODO"}, {"name": "Done", "status": "DONE"}]
-
-
-def created(api: ApiFixture, path: str, **body: Any) -> int:
-    answer = api.post(f"/api/v1/{path}", "ada", body)
-    assert answer.status_code == 201, answer.json
-    return int(answer.json["id"])
-
-
-def project_names(api: ApiFixture, names: Names) -> Names:
+def project_names(api: ApiFixture, _: Names) -> Names:
     """Create a project of ada with an object of each kind."""
-    project = created(api, "projects", name="Website")
-    board = created(api, "projects/boards", name="Sprint", project=project)
-    task = created(api, "tasks", title="Write", board=board)
-    comment = created(api, f"tasks/{task}/add_comment", content="Nice")
-    calendar = created(api, "calendars", name="Office", project=project, intervals=HOURS)
-    policy = created(api, "sla-policies", name="Gold", project=project, targets=TARGETS)
-    made = {"project_id": project, "board_id": board, "task_id": task, "comment_id": comment}
-    return {**made, "calendar_id": calendar, "policy_id": policy}
+    return Workspace(api).fill()
 
 
 def with_member(api: ApiFixture, names: Names) -> Names:
@@ -65,10 +49,6 @@ def change(action: str, model_name: str, body: Any = None, **how: Any) -> Mutati
     return Mutation(action, model_name, given(**body) if isinstance(body, dict) else body, **how)
 
 
-def no_body(_: ApiFixture, __: Names) -> None:
-    """Send no body."""
-
-
 PROJECT_MUTATIONS: Mapping[str, Mutation] = {
     "create_project": change("CREATE", "project", {"name": "Shop"}),
     "change_project": change("UPDATE", "project", {"name": "Shop"}),
@@ -98,7 +78,7 @@ PROJECT_MUTATIONS: Mapping[str, Mutation] = {
     "delete_comment": change("DELETE", "comment", no_body),
     "create_calendar": change(
         "CREATE", "calendar",
-        lambda _, n: {"name": "Night", "project": n["project_id"], "intervals": HOURS},
+        lambda _, n: {"name": "Night", "project": n["project_id"], "intervals": WEEK},
     ),
     "change_calendar": change("UPDATE", "calendar", {"name": "Night"}),
     "delete_calendar": change("DELETE", "calendar", no_body),

@@ -1,4 +1,4 @@
-"""Conditional requests: If-None-Match on GET."""
+"""Conditional requests: If-None-Match."""
 
 import pytest
 from attrs import evolve
@@ -66,3 +66,28 @@ def test_the_tag_of_a_response_is_a_version_for_if_match(api: ApiFixture, path: 
 def test_if_none_match_does_not_hide_errors(api: ApiFixture) -> None:
     for path in ("/api/v1/goals/9", "/api/v1/nowhere"):
         assert api.call("GET", path, "ada", headers={"If-None-Match": "*"}).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("path", CHANGES)
+def test_an_excluded_version_is_not_changed(api: ApiFixture, method: str, path: str) -> None:
+    before = api.get(path)
+    body = CHANGES[path] if method == "PATCH" else None
+    for header in (before.headers["etag"], '"v1"', 'W/"v1"', '"other", "v1"', "*"):
+        refused = api.call(method, path, "ada", body, headers={"If-None-Match": header})
+        assert (refused.status_code, refused.json["code"]) == (412, "version_excluded")
+        assert (refused.json["version"], refused.headers["etag"]) == (1, '"v1"')
+        assert "version 1" in refused.json["detail"]
+    assert api.get(path).json == before.json
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_a_version_that_is_not_excluded_is_changed(api: ApiFixture, path: str) -> None:
+    headers = {"If-None-Match": '"v7", "other"'}
+    assert api.call("PATCH", path, "ada", CHANGES[path], headers=headers).status_code == 200
+
+
+def test_an_excluded_version_needs_an_object(api: ApiFixture) -> None:
+    for method in ("PATCH", "DELETE"):
+        missing = api.call(method, "/api/v1/goals/9", "ada", {}, headers={"If-None-Match": "*"})
+        assert missing.status_code == 404

@@ -89,7 +89,8 @@ def a_body(operation: AnyOperation) -> dict[str, Any]:
         "is_active": True, "name": "n", "scheduled_time": "2027-01-01T00:00:00Z",
         "start": "2026-05-01T00:00:00Z", "end": "2026-05-02T00:00:00Z", "dry_run": True,
         "goal_name": "n", "category": "Minor", "progress": "p", "logged_hours": "01:00:00",
-        "url": "https://example.com/",
+        "url": "https://example.com/", "title": "t", "board": 1, "project": 1, "content": "c",
+        "ids": [1], "set": {"priority": "LOW"}, "user_id": 1, "assignee_id": 1, "intervals": {},
     }  # fmt: skip
     if operation.name in {"create_job", "jobprocessing_create_job"}:
         whole |= {"task_definition": "echo", "parameters": {}}

@@ -4,6 +4,7 @@ import pytest
 
 from tests.adapters.http.conftest import NOON, PASSWORD, ApiFixture, add_users, build_api
 from tests.adapters.http.web.test_conventions import ALL, make_path
+from tests.adapters.http.workspace import Workspace
 from workbell.adapters.http.web.operations import AnyOperation, ListOf
 from workbell.domain import constraints
 from workbell.domain.jobs.attempt import LogLine
@@ -36,6 +37,7 @@ def a_worker(id: str) -> WorkerInfo:
 def twofold(tmp_path_factory: pytest.TempPathFactory) -> ApiFixture:
     """An application with at least two entries in each list of the superuser."""
     api = add_users(build_api(tmp_path_factory.mktemp("twofold")))
+    work = Workspace(api, "root")
     for number in (1, 2):
         api.deps.login.login("root", PASSWORD)
         api.post("/api/v1/auth/api-keys", "root", {"name": f"key{number}", "scopes": ["read"]})
@@ -48,6 +50,8 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> ApiFixture:
         api.account("root")
         api.destination(1, "root")
         api.publish(1, "root")
+        work.fill()
+        work.comment(1)
         api.store_artifact(1, f"{number}.txt", b"text", "text/plain")
         with api.store.begin() as tx:
             tx.workers.heartbeat(a_worker(f"worker{number}"))

@@ -62,7 +62,7 @@ def test_headers_that_an_operation_reads_are_described(documented: ApiFixture) -
     create = document["paths"]["/api/v1/jobs"]["post"]
     assert [p["name"] for p in create["parameters"]] == ["Idempotency-Key"]
     change = document["paths"]["/api/v1/schedules/{schedule_id}"]["patch"]
-    assert [p["name"] for p in change["parameters"]] == ["schedule_id", "If-Match"]
+    assert [p["name"] for p in change["parameters"]] == ["schedule_id", "If-Match", "If-None-Match"]
     assert "required" not in change["requestBody"]["content"]["application/json"]["schema"]
 
 

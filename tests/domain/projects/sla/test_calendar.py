@@ -57,7 +57,7 @@ def business_hours(draw: st.DrawFn) -> BusinessHours:
 
 
 @given(business_hours(), INSTANTS, DURATIONS)
-def test_what_is_added_is_found_between(
+def test_an_added_duration_is_found_between_start_and_end(
     hours: BusinessHours, start: datetime, duration: timedelta
 ) -> None:
     end = business_add(hours, start, duration)

@@ -8,10 +8,10 @@ from workbell.domain.errors import Invalid
 from workbell.domain.projects.sla.clock import ClockKind
 from workbell.domain.projects.sla.policy import (
     EscalationStep,
+    PriorityTarget,
     Recipient,
     Reopen,
     SlaTerms,
-    Target,
     check_terms,
     make_targets,
 )
@@ -21,8 +21,10 @@ pytestmark = pytest.mark.unit
 
 TERMS = SlaTerms(
     targets={
-        WorkItemPriority.CRITICAL: Target(first_response_minutes=15, resolution_minutes=240),
-        WorkItemPriority.LOW: Target(resolution_minutes=2_400),
+        WorkItemPriority.CRITICAL: PriorityTarget(
+            first_response_minutes=15, resolution_minutes=240
+        ),
+        WorkItemPriority.LOW: PriorityTarget(resolution_minutes=2_400),
     },
     pausing_statuses=(WorkItemStatus.REVIEW,),
     reopen=Reopen.RESTART,
@@ -46,7 +48,7 @@ def test_a_priority_or_kind_without_a_target_has_none() -> None:
 
 def test_a_target_of_an_unknown_priority_is_refused() -> None:
     with pytest.raises(Invalid) as caught:
-        make_targets({"URGENT": Target(resolution_minutes=1)})
+        make_targets({"URGENT": PriorityTarget(resolution_minutes=1)})
     assert caught.value.field_errors == {
         "targets.URGENT": ["must be one of CRITICAL, HIGH, MEDIUM, LOW"]
     }

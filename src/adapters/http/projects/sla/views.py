@@ -15,7 +15,7 @@ from workbell.domain.projects.sla.calendar import (
 )
 from workbell.domain.projects.sla.clock import ClockKind, ClockState
 from workbell.domain.projects.sla.explanation import ClockExplanation
-from workbell.domain.projects.sla.policy import EscalationStep, Reopen, SlaPolicy, Target
+from workbell.domain.projects.sla.policy import EscalationStep, PriorityTarget, Reopen, SlaPolicy
 from workbell.domain.projects.work_item import WorkItemStatus
 
 Ranges = Sequence[Sequence[str]]
@@ -54,7 +54,7 @@ class SlaPolicyBody:
     name: str
     project: int
     is_active: bool
-    targets: Mapping[str, Target]
+    targets: Mapping[str, PriorityTarget]
     calendar: int | None
     pausing_statuses: Sequence[WorkItemStatus]
     reopen: Reopen
