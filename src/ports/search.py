@@ -37,7 +37,7 @@ class SearchRepository(Protocol):
         self, query: SearchQuery, *, project_ids: Collection[int] | None, limit: int
     ) -> Sequence[SearchMatch]:
         """
-        Return the documents that match, best first, then the newest.
+        Return the newest `MAX_MATCHES` documents that match, best first, then the newest.
 
         `project_ids` are the projects that the caller may read; None is all.
         Filters of the query are conditions of lists and have no effect here.

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from tests.contract.factories import AnyStore
 from workbell.domain.search.document import SearchDocument
-from workbell.domain.search.query import parse_query
+from workbell.domain.search.query import MAX_MATCHES, parse_query
 
 DOCUMENTS = (
     SearchDocument(1, 1, "Fix the login page", "bug urgent", "The button is red.", "Done?"),
@@ -179,3 +179,22 @@ def test_a_phrase_of_words_that_occur_thousands_of_times_is_found(store: AnyStor
         tx.search.put(SearchDocument(1, 1, "x", "", "a b " * 2_000 + "b a a c"))
     assert find(store, '"a a c"') == [1]
     assert find(store, '"a c c"') == []
+
+
+def test_old_documents_are_found_among_ids_far_apart(store: AnyStore) -> None:
+    """PostgreSQL looks for the newest documents in growing ranges of ids."""
+    ids = [1, 99, 100, 3_999, 4_100, 50_000, 123_456, 5_000_000, 5_000_001]
+    with store.begin() as tx:
+        tx.search.put_all([SearchDocument(number, 1, "old words") for number in ids])
+    assert find(store, "words") == ids[::-1]
+    assert find(store, "old -new") == ids[::-1]
+
+
+def test_only_the_newest_matches_are_found(store: AnyStore) -> None:
+    with store.begin() as tx:
+        tx.search.put_all([SearchDocument(1, 1, "word"), SearchDocument(2, 1, "x", "", "word")])
+        many = (SearchDocument(number, 1, "x", "", "word") for number in range(3, MAX_MATCHES + 3))
+        tx.search.put_all([*many])
+    with store.view() as tx:
+        found = tx.search.find(parse_query("word"), project_ids=None, limit=2 * MAX_MATCHES)
+    assert [match.id for match in found] == [*range(MAX_MATCHES + 2, 2, -1)]

@@ -6,7 +6,7 @@ from attrs import define
 
 from workbell.adapters.memory.tables import Tables
 from workbell.domain.search.document import WEIGHTS, IndexedDocument, SearchDocument
-from workbell.domain.search.query import SearchQuery, SearchTerm
+from workbell.domain.search.query import MAX_MATCHES, SearchQuery, SearchTerm
 from workbell.domain.search.tokens import encode_token
 from workbell.ports.search import SearchMatch
 
@@ -75,5 +75,5 @@ class MemorySearchRepository:
             if project_ids is None or document.project_id in project_ids
             if (score := score_match(query, document)) is not None
         ]
-        found.sort(key=lambda match: (-match.score, -match.id))
-        return found[:limit]
+        found.sort(key=lambda match: -match.id)
+        return sorted(found[:MAX_MATCHES], key=lambda match: -match.score)[:limit]

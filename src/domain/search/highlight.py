@@ -5,6 +5,7 @@ Everything but `<mark>` and `</mark>` is escaped. The work is bounded: only the
 first MAX_MARKED characters of a text are compared with the query.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -19,6 +20,8 @@ MAX_MARKED = 10_000
 """Characters of a text in which matches are marked."""
 MARK = "<mark>"
 """What begins a match; a highlight without it has none."""
+MAX_WHOLE = 11
+"""Length of tokens that are certainly indexed whole: each character takes at most 5 of 62."""
 _ELLIPSIS = "…"
 _SEPARATOR = "\0"
 _JAMO = range(0x1160, 0x1200)
@@ -63,6 +66,10 @@ def _find_matches(text: str, query: SearchQuery) -> Iterator[Range]:
     if not query.required:
         return
     normalized, places = _normalize_with_places(text)
+    if normalized.isascii() and (pattern := _make_pattern(query.required)):
+        for match in pattern.finditer(normalized):
+            yield _find_places(match.start(), match.end(), places)
+        return
     spans = list(find_tokens(normalized))
     tokens = _SEPARATOR + "".join(token + _SEPARATOR for token, _, _ in spans)
     starts = list(accumulate((len(token) + 1 for token, _, _ in spans), initial=1))
@@ -71,7 +78,34 @@ def _find_matches(text: str, query: SearchQuery) -> Iterator[Range]:
             start, end = spans[first][1], spans[last][2]
             if term.is_prefix and is_unspaced(term.tokens[-1][-1]):  # not the whole pair
                 end = spans[last][1] + len(term.tokens[-1])
-            yield (start, end) if places is None else (places[start][0], places[end - 1][1])
+            yield _find_places(start, end, places)
+
+
+def _find_places(start: int, end: int, places: Sequence[Range] | None) -> Range:
+    """Return the range in the text of a range in the normalized text."""
+    return (start, end) if places is None else (places[start][0], places[end - 1][1])
+
+
+@lru_cache(maxsize=256)
+def _make_pattern(terms: Sequence[SearchTerm]) -> re.Pattern[str] | None:
+    """
+    Return the pattern of terms in ASCII texts, which is faster than to split them.
+
+    None if a term has other characters, a token that may be cut (`shorten`), or if a
+    match of one may hide another that overlaps it.
+    """
+    if len(terms) > 1 and any(len(term.tokens) > 1 for term in terms):
+        return None
+    words = [token for term in terms for token in term.tokens]
+    if not all(word.isascii() and len(word) <= MAX_WHOLE for word in words):
+        return None
+    parts = "|".join(map(_make_part, terms))
+    return re.compile(rf"(?<![^\W_])(?:{parts})", re.ASCII)
+
+
+def _make_part(term: SearchTerm) -> str:
+    words = r"[\W_]+".join(map(re.escape, term.tokens))
+    return words + (r"[^\W_]*" if term.is_prefix else r"(?![^\W_])")
 
 
 def _match_term(term: SearchTerm, tokens: str, starts: Sequence[int]) -> Iterator[Range]:
@@ -92,7 +126,9 @@ def _normalize_with_places(text: str) -> tuple[str, list[Range] | None]:
     one before them are normalized together with it.
     """
     normalized = normalize_text(text)
-    if text.isascii() or (len(normalized) == len(text) and _is_aligned(text, normalized)):
+    # case folding does not shorten a text: each character has become one
+    is_folded = len(normalized) == len(text) and normalized == text.casefold()
+    if is_folded or (len(normalized) == len(text) and _is_aligned(text, normalized)):
         return normalized, None
     parts, places = list[str](), list[Range]()
     for start, end in _clusters(text):

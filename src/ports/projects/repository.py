@@ -277,6 +277,8 @@ class WorkItemRepository(SearchSource, Protocol):
         """
         Return a page of items, and their number up to `COUNT_CAP` + 1.
 
+        The number of matches of a search stops at `MAX_MATCHES` + 1. By relevance the
+        newest `MAX_MATCHES` come first; older ones follow by id, with the score 0.
         `ordering` holds `position`, `created_at`, `updated_at`, `due_date`,
         `priority`, `status`, `title`, `sla_due_at` or `relevance` (with a search),
         "-" for descending; the id breaks ties, and missing times come last.

@@ -1,6 +1,7 @@
 """Highlights of a search: excerpts of tasks in which its words are marked."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from attrs import frozen
@@ -12,6 +13,8 @@ from workbell.ports.projects.repository import ProjectsTx, WorkItemView
 MARK: Final = "<mark>"
 EXCERPT_LENGTH: Final = 200
 MAX_COMMENTS: Final = 3
+MAX_COMPARED: Final = 100
+"""How many comments of a task are compared with the query, the oldest."""
 
 
 @frozen(kw_only=True)
@@ -49,9 +52,11 @@ def list_with_highlights(
 def make_highlights(view: WorkItemView, comments: Sequence[str], query: SearchQuery) -> Highlights:
     """Return the highlights of one task."""
     item = view.item
-    excerpts = (highlight(text, query, max_length=EXCERPT_LENGTH) for text in comments)
+    excerpts = (
+        highlight(text, query, max_length=EXCERPT_LENGTH) for text in comments[:MAX_COMPARED]
+    )
     return Highlights(
         title=highlight(item.title, query),
         description=highlight(item.description, query, max_length=EXCERPT_LENGTH),
-        comments=[excerpt for excerpt in excerpts if MARK in excerpt][:MAX_COMMENTS],
+        comments=[*islice((each for each in excerpts if MARK in each), MAX_COMMENTS)],
     )

@@ -92,3 +92,14 @@ def test_the_work_is_bounded(text: str, query: str) -> None:
     start = process_time()
     highlight(text, parsed)
     assert process_time() - start < 0.5
+
+
+@given(
+    st.text("aAbzZ q_-1.", max_size=60),
+    st.lists(st.text("abzq1", min_size=1, max_size=3), min_size=1, max_size=3),
+    st.sampled_from(["{} {}", "{}*", '"{} {}"', "{}-{}*", "{}"]),
+)
+def test_the_pattern_marks_what_the_tokens_mark(text: str, words: list[str], form: str) -> None:
+    query = parse_query(form.format(*[*words, *words]))
+    # a character that is no ASCII lets the text be split into tokens
+    assert highlight(text + " é", query) == highlight(text + " e", query)[:-1] + "é"

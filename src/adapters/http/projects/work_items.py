@@ -31,9 +31,11 @@ from workbell.adapters.http.web.pagination import (
     numbered_page,
 )
 from workbell.adapters.http.web.request import etag_header
+from workbell.domain import constraints
 from workbell.domain.identity.permissions import Action
 from workbell.domain.list_filters import parse_ordering
 from workbell.domain.projects.work_item import WorkItemId
+from workbell.domain.search.query import MAX_MATCHES
 from workbell.ports.markdown import Markdown
 from workbell.ports.projects.repository import WorkItemView
 from workbell.services.projects.bulk import BulkRefused, BulkResult, BulkService
@@ -105,7 +107,9 @@ class TaskRoutes:
         part = make_slice(request, query.page, query.page_size)
         order = _ordering(query)
         found, total = self.work_items.list(request.actor, query, order, part.offset, part.size)
-        return numbered_page(request, part, [*map(_listed, found)], total)
+        has_terms = bool(found) and found[0].highlights is not None
+        cap = min(MAX_MATCHES, constraints.COUNT_CAP) if has_terms else None
+        return numbered_page(request, part, [*map(_listed, found)], total, cap)
 
     def create(self, request: ApiRequest[NewWorkItem]) -> ApiResponse:
         """Create a task; the caller is its reporter."""

@@ -20,6 +20,7 @@ from workbell.adapters.http.web.operations import (
 from workbell.adapters.http.web.problems import Problem, StaleVersionProblem
 from workbell.adapters.http.web.request import MAX_ID
 from workbell.domain.constraints import COUNT_CAP
+from workbell.domain.search.query import MAX_MATCHES
 from workbell.ports.serialization import Serializer
 
 Schema = dict[str, Any]
@@ -67,7 +68,10 @@ INSIGHTHUB_PROBLEM = "InsightHubProblem"
 """A problem document that also has a member with messages for each invalid field."""
 COMPATIBLE = ("/api/", "/users", "/accounts", "/destinations", "/server")
 """Prefixes of compatibility APIs; those below /api/v1/ are canonical."""
-CAPPED = f"True if the list has more than {COUNT_CAP:,} entries, the maximum of `count`."
+CAPPED = (
+    f"True if the list has more than {COUNT_CAP:,} entries ({MAX_MATCHES:,} in a search), "
+    "the maximum of `count`."
+)
 DISCLOSES_ACCOUNTS = " The response discloses whether an account has a username or email address."
 
 

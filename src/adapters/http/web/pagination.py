@@ -91,32 +91,32 @@ class CursorQuery(PageQuery):
 
 
 def numbered_page(
-    request: ApiRequest, part: Slice, results: Sequence[Any], total: int
+    request: ApiRequest, part: Slice, results: Sequence[Any], total: int, cap: int | None = None
 ) -> ApiResponse:
     """
-    Return a page of a list; `count` is capped at COUNT_CAP.
+    Return a page of a list; `count` is capped, at COUNT_CAP by default.
 
     Raises:
         NotFound: The page is beyond the last one.
     """
     if part.page > 1 and not results:
         raise NotFound(f"Page {part.page} is beyond the last page.")
-    capped = total > constraints.COUNT_CAP
+    cap = constraints.COUNT_CAP if cap is None else cap
+    capped = total > cap
     more = len(results) == part.size if capped else part.offset + len(results) < total
     next_ = _link(request, page=part.page + 1) if more else None
     previous = _link(request, page=part.page - 1) if part.page > 1 else None
-    return _list_response(results, total, next_, previous)
+    return _list_response(results, total, next_, previous, cap)
 
 
 def unpaged(results: Sequence[Any]) -> ApiResponse:
     """Return a complete list as a single page."""
-    return _list_response(results, len(results), None, None)
+    return _list_response(results, len(results), None, None, len(results))
 
 
 def _list_response(
-    results: Sequence[Any], total: int, next_: str | None, previous: str | None
+    results: Sequence[Any], total: int, next_: str | None, previous: str | None, cap: int
 ) -> ApiResponse:
-    cap = constraints.COUNT_CAP
     body: dict[str, Any] = {
         "count": min(total, cap),
         "next": next_,

@@ -26,6 +26,7 @@ from workbell.domain.projects.work_item import (
     WorkItemStatus,
 )
 from workbell.domain.search.document import SearchDocument
+from workbell.domain.search.query import MAX_MATCHES
 from workbell.ports.projects.repository import RankTaken, WorkItemFilter, WorkItemView
 
 _STATUSES, _PRIORITIES = tuple(WorkItemStatus), tuple(WorkItemPriority)
@@ -144,12 +145,16 @@ class MemoryWorkItemRepository:
         scores = self._matching(scope, filters)
         found = [self._tables.work_items.rows[item_id] for item_id in scores]
         if "relevance" in {name.removeprefix("-") for name in ordering}:
-            found.sort(key=lambda item: (-scores[item.id], -item.id))
+            found.sort(key=lambda item: -item.id)
+            for older in found[MAX_MATCHES:]:
+                scores[older.id] = 0.0
+            found[:MAX_MATCHES] = sorted(found[:MAX_MATCHES], key=lambda item: -scores[item.id])
             page = [self._view(each, scores[each.id]) for each in found[offset : offset + limit]]
         else:
             found = sort_rows(found, ordering, _KEYS)
             page = [self._view(each) for each in found[offset : offset + limit]]
-        return page, count_rows(found)
+        count = count_rows(found)
+        return page, count if filters.search is None else min(count, MAX_MATCHES + 1)
 
     def list_after(
         self, scope: Scope, filters: WorkItemFilter, after: WorkItemId, *, limit: int
@@ -192,7 +197,7 @@ class MemoryWorkItemRepository:
             self._tables.watchers.delete(key)
         return len(ids)
 
-    def _matching(self, scope: Scope, filters: WorkItemFilter) -> Mapping[WorkItemId, float]:
+    def _matching(self, scope: Scope, filters: WorkItemFilter) -> dict[WorkItemId, float]:
         """Return the scores of the items that match; 0 without a search."""
         found = {
             item.id: self._score(filters, item)

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import asdict, evolve, frozen
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
@@ -40,6 +41,9 @@ _ONE = select(projects).where(
 _PROJECT = prepare(_ONE, "project_id", MEMBER)
 _PROJECT_LOCKED = prepare(_ONE.with_for_update(), "project_id", MEMBER)
 _PROJECT_SHARED = prepare(_ONE.with_for_update(read=True), "project_id", MEMBER)
+_key = bindparam("key", type_=BigInteger)
+_EXCLUSIVELY = prepare(select(func.pg_advisory_xact_lock(_key)), "key")
+_SHARED = prepare(select(func.pg_advisory_xact_lock_shared(_key)), "key")
 _board_count = (
     select(func.count())
     .select_from(boards)
@@ -77,10 +81,12 @@ class SqlProjectRepository:
 
     def get_for_update(self, scope: Scope, project_id: ProjectId) -> Project:
         """Lock and return a project in the scope."""
+        self._queue(_EXCLUSIVELY, project_id)
         return self._one(_PROJECT_LOCKED, scope, project_id)
 
     def get_for_write(self, scope: Scope, project_id: ProjectId) -> Project:
         """Return a project in the scope; on servers, hold a shared lock on its row."""
+        self._queue(_SHARED, project_id)
         return self._one(_PROJECT_SHARED, scope, project_id)
 
     def replace(self, project: Project) -> None:
@@ -124,6 +130,16 @@ class SqlProjectRepository:
                 member_count=row[-1],
             )
         return [found[each] for each in ids if each in found]
+
+    def _queue(self, lock: PreparedStatement, project_id: ProjectId) -> None:
+        """
+        Wait for earlier requests for the project's row, on PostgreSQL.
+
+        There, transactions that share a row's lock overtake one that waits to lock
+        it alone, which might never get it; advisory locks are granted in order.
+        """
+        if self._db.dialect.name == "postgresql":
+            lock.fetch_all(self._db, (-project_id,))
 
     def _one(self, query: PreparedStatement, scope: Scope, project_id: ProjectId) -> Project:
         rows = query.fetch_all(self._db, (project_id, member_of(scope)))

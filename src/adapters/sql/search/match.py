@@ -48,7 +48,8 @@ Condition: TypeAlias = Callable[[ColumnElement[int]], ColumnElement[bool]]
 
 FIRST_RANGE = 4_000
 """How many of the newest documents PostgreSQL compares first."""
-MAX_GROWTH = 8
+MAX_GROWTH = 32
+_NEWEST = select(func.max(vector_documents.c.id))
 _RANKS = "{{{comments}, {body}, {labels}, {title}}}".format(
     **{name: weight / max(WEIGHTS.values()) for name, weight in WEIGHTS.items()}
 )
@@ -120,20 +121,20 @@ class DocumentSearch:
         PostgreSQL's index has no order: it finds all matches, whose rows are read. The
         index also has tokens of ids, so that it finds those of a range by itself.
         """
-        newest = self._db.execute(select(func.max(vector_documents.c.id))).scalar() or 0
-        size = FIRST_RANGE
+        newest = self._db.execute(_NEWEST).scalar() or 0
+        words, size = tsquery(self._query.required), FIRST_RANGE
+        matches = (
+            select(vector_documents.c.id)
+            .where(_has_vector(bindparam("words")), *self._text_conditions(has_tokens=True))
+            .cte("matches")
+            .prefix_with("MATERIALIZED")
+        )
+        found = select(matches.c.id).order_by(matches.c.id.desc()).offset(0).subquery("found")
+        page = select(found.c.id).where(is_listed(found.c.id)).order_by(found.c.id.desc())
         while True:
             first = newest - size
-            words = tsquery(self._query.required)
             text = f"{words} & ({tsquery_of_range(first, newest)})" if first > 0 else words
-            found = select(vector_documents.c.id).where(
-                vector_documents.c.vector.bool_op("@@")(cast(literal(text), TSQUERY)),
-                *self._text_conditions(has_tokens=True),
-            )
-            matches = found.cte("matches").prefix_with("MATERIALIZED")
-            in_order = select(matches.c.id).order_by(matches.c.id.desc()).offset(0)
-            found_c = in_order.subquery("found").c
-            ids = self._newest(select(found_c.id).where(is_listed(found_c.id)), limit)
+            ids = [*self._db.execute(page.limit(limit), {"words": text}).scalars()]
             if len(ids) == limit or first <= 0:
                 return ids
             growth = 1.3 * limit / len(ids) if ids else MAX_GROWTH
@@ -155,14 +156,14 @@ class DocumentSearch:
 
     def _has_tokens(self, terms: Sequence[SearchTerm]) -> ColumnElement[bool]:
         if self._dialect == "postgresql":
-            return vector_documents.c.vector.bool_op("@@")(_tsquery(terms))
+            return _has_vector(literal(tsquery(terms)))
         return _fulltext(terms)
 
     def _score(self) -> ColumnElement[float]:
         required = self._query.required
         if self._dialect == "postgresql":
             ranks: ColumnElement[Any] = literal_column(f"'{_RANKS}'::float4[]")
-            return func.ts_rank(ranks, vector_documents.c.vector, _tsquery(required))
+            return func.ts_rank(ranks, vector_documents.c.vector, cast(tsquery(required), TSQUERY))
         scores = [_field_score(term) for term in required]
         if self._dialect != "sqlite":
             scores.append(_fulltext(required))
@@ -189,8 +190,8 @@ def _fts5_match(query: SearchQuery) -> ColumnElement[bool]:
     return fts5_index.c[fts5_index.name].bool_op("MATCH")(fts5_query(query))
 
 
-def _tsquery(terms: Sequence[SearchTerm]) -> ColumnElement[Any]:
-    return cast(literal(tsquery(terms)), TSQUERY)
+def _has_vector(text: ColumnElement[str]) -> ColumnElement[bool]:
+    return vector_documents.c.vector.bool_op("@@")(cast(text, TSQUERY))
 
 
 def _fulltext(terms: Sequence[SearchTerm]) -> ColumnElement[Any]:
