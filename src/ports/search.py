@@ -7,6 +7,7 @@ from attrs import frozen
 
 from workbell.domain.search.document import SearchDocument
 from workbell.domain.search.query import SearchQuery
+from workbell.ports.store import StoreMetadata
 
 
 @frozen
@@ -57,3 +58,15 @@ class SearchSource(Protocol):
 
     def list_search_documents(self, *, after: int, limit: int) -> Sequence[SearchDocument]:
         """Return the documents of work items with ids above `after`, in order of their ids."""
+
+
+class SearchRebuildTx(SearchTx, Protocol):
+    """A transaction over the search index, the texts and the store's metadata."""
+
+    @property
+    def metadata(self) -> StoreMetadata:
+        """The metadata."""
+
+    @property
+    def work_items(self) -> SearchSource:
+        """The work items, which have the texts."""

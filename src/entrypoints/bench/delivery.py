@@ -27,7 +27,7 @@ from workbell.entrypoints.bench.rows import FigureRows, Row
 from workbell.entrypoints.bench.sink import HANG_PATH, SLOW_PATH, SinkClient, sink_process
 from workbell.entrypoints.bench.targets import Target, open_application
 from workbell.entrypoints.bench.workers import (
-    Rate,
+    Measurement,
     is_finished,
     other_process,
     percentiles,
@@ -89,7 +89,7 @@ def _compare_rates(bench: "_Bench", figures: FigureRows, deliveries: int, path: 
     """Compare a worker process with urllib3 alone in as many threads, which stores nothing."""
     receiver = "a receiver that takes 5 ms" if path else "an instant receiver"
     for threads in WORKER_THREADS:
-        bare, delivering = Rate(), Rate()
+        bare, delivering = Measurement(), Measurement()
         for _ in range(ROUNDS):
             bare += bench.bare(deliveries, threads, path)
             delivering += bench.deliver(deliveries // ROUNDS, threads, path)
@@ -160,7 +160,7 @@ class _Bench:
                 sender.wait_until_sent()
         return cuts
 
-    def bare(self, requests: int, threads: int, path: str) -> Rate:
+    def bare(self, requests: int, threads: int, path: str) -> Measurement:
         """Measure urllib3, on as many connections as threads."""
         body, each = _payload(0), requests // threads
         headers = {"Content-Type": "application/json", "webhook-id": "bare"}
@@ -174,9 +174,9 @@ class _Bench:
             elapsed = run_threads(threads, send)
             cpu = time.process_time() - cpu
         self.sink.arrivals()
-        return Rate(each * threads, elapsed, cpu)
+        return Measurement(each * threads, elapsed, cpu)
 
-    def deliver(self, deliveries: int, threads: int, path: str) -> Rate:
+    def deliver(self, deliveries: int, threads: int, path: str) -> Measurement:
         """Measure one process that works off a backlog."""
         with self._sender(DESTINATIONS, path, worker_threads=threads) as sender:
             for _ in range(max(1, deliveries // DESTINATIONS // 100)):
@@ -185,7 +185,7 @@ class _Bench:
             with running(sender.application):
                 sender.wait_until_sent()
                 elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu
-            return Rate(sender.published * DESTINATIONS, elapsed, cpu)
+            return Measurement(sender.published * DESTINATIONS, elapsed, cpu)
 
     def latency(self, seconds: int, *, hanging: bool) -> float:
         """Return the p95 in ms from publishing to arrival at the nine healthy destinations."""

@@ -47,16 +47,16 @@ class StartTimes:
 
 
 @frozen
-class Rate:
+class Measurement:
     """A number of requests, and the seconds and processor seconds that they took."""
 
     count: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
-    def __add__(self, other: "Rate") -> "Rate":
+    def __add__(self, other: "Measurement") -> "Measurement":
         """Return the sum of two measurements."""
-        return Rate(
+        return Measurement(
             self.count + other.count,
             self.seconds + other.seconds,
             self.cpu_seconds + other.cpu_seconds,

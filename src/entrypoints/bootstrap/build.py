@@ -76,8 +76,14 @@ def build(
         Unavailable: The store cannot be opened.
     """
     backends = open_backends(settings, clock, echo)
-    store, clock = backends.store, backends.clock
     keys = signing_keys(settings, required=issues_tokens)
+    return _make_application(backends, keys, tasks)
+
+
+def _make_application(
+    backends: Backends, keys: Sequence[bytes], tasks: Iterable[Task]
+) -> Application:
+    settings, store, clock = backends.settings, backends.store, backends.clock
     notices = make_notifications(backends, keys)
     identity = _make_registration(backends)
     login = _make_login(backends, identity, keys)

@@ -10,7 +10,7 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.transaction_retry import retry_on_contention
 
-KEPT_AFTER_DELETION: Final = timedelta(days=30)
+RETENTION: Final = timedelta(days=30)
 """How long a deleted task marks its place on the board."""
 PURGE_BATCH: Final = 500
 """Tasks per transaction."""
@@ -25,7 +25,7 @@ class WorkItemRetention:
 
     def prune(self) -> int:
         """Delete what was deleted long enough ago; return the number of tasks."""
-        before = self.clock.now() - KEPT_AFTER_DELETION
+        before = self.clock.now() - RETENTION
         purged, batch = 0, PURGE_BATCH
         while batch == PURGE_BATCH:
             batch = self._purge(before)

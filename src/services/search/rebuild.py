@@ -1,29 +1,16 @@
 """Rebuild of the search index from the texts of its owner."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from attrs import frozen
 
-from workbell.ports.search import SearchSource, SearchTx
-from workbell.ports.store import Store, StoreMetadata
+from workbell.ports.search import SearchRebuildTx
+from workbell.ports.store import Store
 from workbell.services.transaction_retry import retry_on_contention
 
 BATCH = 500
 POSITION = "search_rebuild_after"
 """Name of the metadata with the last id of an unfinished rebuild."""
-
-
-class SearchRebuildTx(SearchTx, Protocol):
-    """A transaction over the search index, the texts and the store's metadata."""
-
-    @property
-    def metadata(self) -> StoreMetadata:
-        """The metadata."""
-
-    @property
-    def work_items(self) -> SearchSource:
-        """The work items, which have the texts."""
 
 
 @frozen

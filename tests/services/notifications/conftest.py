@@ -50,7 +50,7 @@ class PlainRenderer:
     ) -> RenderedNotice:
         return RenderedNotice(
             subject=notification.title,
-            text=f"{dict(data)} {links.unsubscribe}",
+            text=str(dict(data)),
             html=links.unsubscribe_all,
         )
 

@@ -1,4 +1,4 @@
-"""Tasks over HTTP: create, list, change, assign, move, watch, bulk edit, export."""
+"""Tasks over HTTP: create, list, change, move, bulk edit, export."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -209,74 +209,89 @@ def _bulk_body(result: BulkResult) -> BulkBody:
 
 def operations(routes: TaskRoutes) -> Sequence[AnyOperation]:
     """Return the operations on tasks."""
-    style: dict[str, Any] = {"tag": "tasks"}
-    written: dict[str, Any] = {
-        "exists": routes.make_check(Action.WRITE_TASKS), "errors": (409,), **style,
-    }  # fmt: skip
-    watched: dict[str, Any] = {
-        "path": f"{ONE}/watch", "exists": routes.make_check(Action.WATCH_TASK), "errors": (409,),
-        **style,
-    }  # fmt: skip
-    body = {200: TaskBody}
+    return (*_list_operations(routes), *_item_operations(routes), *_action_operations(routes))
+
+
+def _list_operations(routes: TaskRoutes) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path=BASE, name="list_tasks",
             summary="List and search the tasks of the current user's projects.",
             handler=routes.list, query=TaskQuery, responses={200: ListOf(TaskBody)},
-            errors=(404,), **style,
+            errors=(404,), tag="tasks",
         ),
         Operation(
             method="POST", path=BASE, name="create_task",
             summary="Create a task at the end of a board; the current user reports it.",
             handler=routes.create, request=NewWorkItem, responses={201: TaskBody}, errors=(409,),
-            **style,
+            tag="tasks",
         ),
         Operation(
             method="POST", path=f"{BASE}/bulk", name="edit_tasks",
             summary="Change up to 500 tasks, all or each for itself, or only say what would change.",
             handler=routes.edit_many, request=BulkEdit, responses={200: BulkBody, 409: BulkBody},
-            **style,
+            tag="tasks",
         ),
         Operation(
             method="GET", path=f"{BASE}/export", name="export_tasks",
             summary="Download all tasks that match, as CSV or JSON.", handler=routes.export,
-            query=TaskExportQuery, media_types=(CSV, JSON), **style,
+            query=TaskExportQuery, media_types=(CSV, JSON), tag="tasks",
         ),
+    )  # fmt: skip
+
+
+def _item_operations(routes: TaskRoutes) -> Sequence[AnyOperation]:
+    style: dict[str, Any] = {"tag": "tasks", "etag": True}
+    written: dict[str, Any] = {
+        "exists": routes.make_check(Action.WRITE_TASKS), "errors": (409,), **style,
+    }  # fmt: skip
+    body = {200: TaskBody}
+    return (
         Operation(
             method="GET", path=ONE, name="get_task", summary="Get a task with its comments.",
-            handler=routes.get, responses={200: TaskDetailBody}, etag=True, **style,
+            handler=routes.get, responses={200: TaskDetailBody}, **style,
         ),
         Operation(
             method="PUT", path=ONE, name="replace_task",
             summary="Replace the editable fields of a task.", handler=routes.replace,
-            request=NewWorkItem, responses=body, etag=True, **written,
+            request=NewWorkItem, responses=body, **written,
         ),
         PartialOperation(
             method="PATCH", path=ONE, name="change_task", summary="Change fields of a task.",
-            handler=routes.change, request=NewWorkItem, responses=body, etag=True, **written,
+            handler=routes.change, request=NewWorkItem, responses=body, **written,
         ),
         Operation(
             method="DELETE", path=ONE, name="delete_task",
             summary="Delete a task: any as a manager, one that one has reported as a member.",
-            handler=routes.delete, responses={204: None}, etag=True,
+            handler=routes.delete, responses={204: None},
             exists=routes.make_check(Action.DELETE_TASK), errors=(409,), **style,
         ),
+    )  # fmt: skip
+
+
+def _action_operations(routes: TaskRoutes) -> Sequence[AnyOperation]:
+    style: dict[str, Any] = {"tag": "tasks", "errors": (409,), "responses": {200: TaskBody}}
+    written: dict[str, Any] = {"exists": routes.make_check(Action.WRITE_TASKS), **style}
+    watched: dict[str, Any] = {
+        "path": f"{ONE}/watch", "exists": routes.make_check(Action.WATCH_TASK), **style,
+    }  # fmt: skip
+    return (
         Operation(
             method="POST", path=f"{ONE}/assign", name="assign_task",
             summary="Assign a task to a member of its project, or unassign it.",
-            handler=routes.assign, request=Assignment, responses=body, **written,
+            handler=routes.assign, request=Assignment, **written,
         ),
         Operation(
             method="POST", path=f"{ONE}/move", name="move_task",
             summary="Move a task to another column, or next to another task of its board.",
-            handler=routes.move, request=Move, responses=body, **written,
+            handler=routes.move, request=Move, **written,
         ),
         Operation(
             method="POST", name="watch_task", summary="Watch a task.", handler=routes.watch,
-            responses=body, **watched,
+            **watched,
         ),
         Operation(
             method="DELETE", name="unwatch_task", summary="Stop watching a task.",
-            handler=routes.unwatch, responses={204: None}, **watched,
+            handler=routes.unwatch, **(watched | {"responses": {204: None}}),
         ),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from falcon.inspect import inspect_routes
 
 from tests.adapters.http.conftest import PASSWORD, ApiFixture, add_users, build_api
 from tests.adapters.http.identity.test_browser_sessions import HTTP, make_page
+from tests.adapters.http.web.test_project_permissions import PROJECT_ROUTES
 from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.docs_pages import DocsRoutes
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
@@ -130,17 +131,13 @@ WITHIN = {
 }  # fmt: skip
 """Actions checked within routes of other actions; tested with the services."""
 
-LATER = {one for one in Action if one.split(".")[0] in {
-    "projects", "boards", "tasks", "comments",
-}}  # fmt: skip
-"""Actions without a route."""
-
 ALSO = {"datamanager_change_user": Action.ADMINISTER_PEOPLE}
 """Alternative permissions: superusers may change other users."""
 
 WITH_DOCS = HttpSettings(docs=True)
 DOCS = {one.name: one for one in docs_operations(DocsRoutes.from_schema(b"", ""))}
 ALL = {one.name: one for one in make_operations(build_api(Path()).deps)} | DOCS
+PUBLIC_NAMES = {n for n in ALL if n.startswith("redirect_from_")} | set(PUBLIC.split())
 ACTIONS = {name: action for action, names in ROUTES.items() for name in names.split()}
 OWN_IDS = {"schedule_id", "job_id", "goal_num", "progress_num", "key_id", "session"}
 MEMBERS = {Relation.ACCOUNT_ADMIN, Relation.ACCOUNT_NORMAL}
@@ -370,13 +367,13 @@ def each_on_the_same_rows(api: ApiFixture) -> Iterator[None]:
 
 
 def test_every_route_has_an_entry_and_every_action_has_routes() -> None:
-    public = {name for name in ALL if name.startswith("redirect_from_")} | set(PUBLIC.split())
     named = [name for names in ROUTES.values() for name in names.split()]
     assert len(named) == len(set(named))
-    assert set(named).isdisjoint(public)
-    assert set(named) | public == set(ALL)
-    assert set(ROUTES) | WITHIN | LATER == set(Action)
-    assert set(ROUTES).isdisjoint(WITHIN | LATER)
+    assert set(named).isdisjoint(PUBLIC_NAMES)
+    of_projects = {name for names in PROJECT_ROUTES.values() for name in names.split()}
+    assert set(named) | of_projects | PUBLIC_NAMES == set(ALL)
+    assert set(ROUTES) | set(PROJECT_ROUTES) | WITHIN == set(Action)
+    assert set(ROUTES).isdisjoint(WITHIN)
 
 
 def test_the_application_has_no_other_routes(tmp_path: Path) -> None:
@@ -431,7 +428,7 @@ def test_a_cookie_has_its_users_permissions_on_canonical_routes(tmp_path: Path, 
         assert forged.status_code in {401, 403}, username
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if n not in ACTIONS or ACTIONS[n] in OPEN])
+@pytest.mark.parametrize("name", [n for n in ALL if n in PUBLIC_NAMES or ACTIONS.get(n) in OPEN])
 def test_public_routes_are_open_to_every_caller(tmp_path: Path, name: str) -> None:
     """With any credential; without a body the response is at worst 400."""
     api, operation = a_world(tmp_path, WITH_DOCS if name in DOCS else None), ALL[name]
