@@ -107,10 +107,10 @@ class SlaClockRepository(Protocol):
     Clocks change only while the row of their work item is locked.
     """
 
-    def add(self, clocks: Sequence[SlaClock]) -> Sequence[SlaClock]:
+    def add(self, new: Sequence[SlaClock]) -> Sequence[SlaClock]:
         """Insert clocks and return them with their ids in order; Conflict if a cycle exists."""
 
-    def replace(self, clocks: Sequence[SlaClock]) -> None:
+    def replace(self, changed: Sequence[SlaClock]) -> None:
         """Update clocks; the caller holds the rows of their work items."""
 
     def of_items(self, item_ids: Collection[WorkItemId]) -> Sequence[SlaClock]:

@@ -151,9 +151,9 @@ class MemorySlaClockRepository:
 
     _tables: Tables
 
-    def add(self, clocks: Sequence[SlaClock]) -> Sequence[SlaClock]:
+    def add(self, new: Sequence[SlaClock]) -> Sequence[SlaClock]:
         """Insert clocks and return them with their ids, in the same order."""
-        added = [evolve(one, id=ClockId(self._tables.sla_clocks.next_id())) for one in clocks]
+        added = [evolve(one, id=ClockId(self._tables.sla_clocks.next_id())) for one in new]
         for clock in added:
             cycles = self.of_items([clock.work_item_id])
             if any((one.kind, one.cycle) == (clock.kind, clock.cycle) for one in cycles):
@@ -161,9 +161,9 @@ class MemorySlaClockRepository:
             self._put(clock)
         return added
 
-    def replace(self, clocks: Sequence[SlaClock]) -> None:
+    def replace(self, changed: Sequence[SlaClock]) -> None:
         """Update clocks."""
-        for clock in clocks:
+        for clock in changed:
             if (old := self._tables.sla_clocks.get(clock.id)) is None:
                 continue
             if old.next_event_at is not None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from workbell.adapters.sql.database.column_types import instant_reader, to_db_values
@@ -50,11 +51,10 @@ _OF_ITEMS = PreparedListStatement(
         .order_by(clocks_c.work_item_id, clocks_c.kind, clocks_c.cycle)
     )
 )
-_due = force_index(
-    select(clocks_c.next_event_at, clocks_c.work_item_id).where(IS_PENDING),
-    clocks,
-    "workbell_sla_clocks_due_idx_plain",
-).order_by(clocks_c.next_event_at, clocks_c.work_item_id)
+_pending: Select[Any] = select(clocks_c.next_event_at, clocks_c.work_item_id).where(IS_PENDING)
+_due = force_index(_pending, clocks, "workbell_sla_clocks_due_idx_plain").order_by(
+    clocks_c.next_event_at, clocks_c.work_item_id
+)
 _NEXT_DUE = prepare(_due.limit(1))
 _DUE = prepare(
     _due.where(clocks_c.next_event_at <= bindparam("now")).limit(bindparam("limit")),
