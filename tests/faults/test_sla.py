@@ -9,6 +9,6 @@ pytestmark = pytest.mark.integration
 
 
 def test_each_event_is_reported_once_although_tickers_are_killed(cluster: Cluster) -> None:
-    row = sla_tickers_killed(cluster, 5)
+    row = sla_tickers_killed(cluster, 2)
     assert row.clean, row
     assert row.jobs == 1_500
