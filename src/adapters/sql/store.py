@@ -90,6 +90,9 @@ def _repository(make: Callable[["SqlTx"], Any]) -> Any:
 class SqlWorkItemRepository(WorkItemLists, WorkItemRanks, WorkItemWrites):
     """Work items that are not deleted, on boards and in projects that are not deleted."""
 
+    _db: Connection
+    _search: SqlSearchRepository
+
 
 class SqlTx:
     """Every repository, over one connection."""
