@@ -31,22 +31,42 @@ class ActivityService:
     store: Store[ProjectsTx]
 
     def list_of_project(
-        self, actor: Actor, project_id: ProjectId, *, before_id: int | None, limit: int
-    ) -> Sequence[ActivityEntry]:
-        """Return a page of entries of a project; NotFound if the actor may not see it."""
+        self,
+        actor: Actor,
+        project_id: ProjectId,
+        *,
+        before_id: int | None = None,
+        offset: int = 0,
+        limit: int = 20,
+    ) -> tuple[Sequence[ActivityEntry], int]:
+        """Return a page of entries of a project and their number, 0 for a page by id."""
         with self.store.view() as tx:
             get_project(tx, actor, project_id, Action.READ_PROJECT)
             filters = AuditFilter(project_id=project_id)
-            return _with_users(tx, tx.audit.list_page(filters, before_id=before_id, limit=limit))
+            return _page(tx, filters, before_id, offset, limit)
 
     def list_of_task(
-        self, actor: Actor, item_id: WorkItemId, *, before_id: int | None, limit: int
-    ) -> Sequence[ActivityEntry]:
-        """Return a page of entries of a task; NotFound if the actor may not see it."""
+        self,
+        actor: Actor,
+        item_id: WorkItemId,
+        *,
+        before_id: int | None = None,
+        offset: int = 0,
+        limit: int = 20,
+    ) -> tuple[Sequence[ActivityEntry], int]:
+        """Return a page of entries of a task and their number, 0 for a page by id."""
         with self.store.view() as tx:
             get_work_item(tx, actor, item_id, Action.READ_PROJECT)
             filters = AuditFilter(model_name="task", object_id=str(item_id))
-            return _with_users(tx, tx.audit.list_page(filters, before_id=before_id, limit=limit))
+            return _page(tx, filters, before_id, offset, limit)
+
+
+def _page(
+    tx: ProjectsTx, filters: AuditFilter, before_id: int | None, offset: int, limit: int
+) -> tuple[Sequence[ActivityEntry], int]:
+    total = tx.audit.count(filters) if before_id is None else 0
+    found = tx.audit.list_page(filters, before_id=before_id, offset=offset, limit=limit)
+    return _with_users(tx, found), total
 
 
 def _with_users(tx: ProjectsTx, entries: Sequence[AuditEntry]) -> Sequence[ActivityEntry]:

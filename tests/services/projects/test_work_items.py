@@ -393,19 +393,20 @@ def test_activity_is_listed_newest_first_with_its_users(
 ) -> None:
     mia, task = env.actor("mia"), env.task(board)
     env.work_items.change(mia, task.id, {"title": "New"})
-    entries = env.activity.list_of_task(mia, task.id, before_id=None, limit=10)
+    entries, total = env.activity.list_of_task(mia, task.id)
+    assert total == 2
     assert [(each.entry.action, each.user and each.user.username) for each in entries] == [
         ("UPDATE", "mia"),
         ("CREATE", "ann"),
     ]
-    of_project = env.activity.list_of_project(mia, project.id, before_id=None, limit=100)
+    of_project, _ = env.activity.list_of_project(mia, project.id)
     assert len(of_project) == 6
-    older = env.activity.list_of_project(
+    older, _ = env.activity.list_of_project(
         mia, project.id, before_id=of_project[0].entry.id, limit=100
     )
     assert older == of_project[1:]
     with pytest.raises(NotFound):
-        env.activity.list_of_project(env.actor("eve"), project.id, before_id=None, limit=1)
+        env.activity.list_of_project(env.actor("eve"), project.id)
 
 
 def test_a_version_conflict_and_an_unknown_id_are_different_errors(

@@ -1,6 +1,6 @@
 """The activity of projects and tasks over HTTP."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,22 +19,10 @@ from workbell.adapters.http.web.operations import (
     ListOf,
     Operation,
 )
-from workbell.adapters.http.web.pagination import (
-    Cursor,
-    PageSize,
-    cursor_page,
-    decode_cursor,
-    make_slice,
-)
+from workbell.adapters.http.web.pagination import CursorQuery, history_page
 from workbell.services.projects.activity import ActivityEntry, ActivityService
 
-
-@frozen(kw_only=True)
-class ActivityQuery:
-    """The requested page of an activity."""
-
-    cursor: Cursor = None
-    page_size: PageSize = None
+Found = tuple[Sequence[ActivityEntry], int]
 
 
 @frozen(kw_only=True, slots=False)
@@ -57,33 +45,29 @@ class ActivityRoutes:
 
     activity: ActivityService
 
-    def list_of_project(self, request: ApiRequest[object, ActivityQuery]) -> ApiResponse:
+    def list_of_project(self, request: ApiRequest[object, CursorQuery]) -> ApiResponse:
         """Return a page of what was done in a project."""
-        return _page(
-            request,
-            lambda before_id, limit: self.activity.list_of_project(
-                request.actor, project_id(request), before_id=before_id, limit=limit
-            ),
-        )
 
-    def list_of_task(self, request: ApiRequest[object, ActivityQuery]) -> ApiResponse:
+        def find(before_id: int | None, offset: int, limit: int) -> Found:
+            return self.activity.list_of_project(
+                request.actor, project_id(request), before_id=before_id, offset=offset, limit=limit
+            )
+
+        return history_page(request, find, _body, _entry_id)
+
+    def list_of_task(self, request: ApiRequest[object, CursorQuery]) -> ApiResponse:
         """Return a page of what was done to a task."""
-        return _page(
-            request,
-            lambda before_id, limit: self.activity.list_of_task(
-                request.actor, task_id(request), before_id=before_id, limit=limit
-            ),
-        )
+
+        def find(before_id: int | None, offset: int, limit: int) -> Found:
+            return self.activity.list_of_task(
+                request.actor, task_id(request), before_id=before_id, offset=offset, limit=limit
+            )
+
+        return history_page(request, find, _body, _entry_id)
 
 
-def _page(
-    request: ApiRequest[object, ActivityQuery],
-    find: Callable[[int | None, int], Sequence[ActivityEntry]],
-) -> ApiResponse:
-    part = make_slice(request, 1, request.query.page_size)
-    found = find(decode_cursor(request.query.cursor or ""), part.size)
-    last_id = found[-1].entry.id if found else None
-    return cursor_page(request, part.size, [*map(_body, found)], last_id)
+def _entry_id(found: ActivityEntry) -> int:
+    return found.entry.id
 
 
 def _body(found: ActivityEntry) -> ActivityBody:
@@ -100,7 +84,7 @@ def _body(found: ActivityEntry) -> ActivityBody:
 def operations(routes: ActivityRoutes) -> Sequence[AnyOperation]:
     """Return the operations on activities."""
     style: dict[str, Any] = {
-        "method": "GET", "query": ActivityQuery,
+        "method": "GET", "query": CursorQuery,
         "responses": {200: ListOf(ActivityBody, history=True)},
     }  # fmt: skip
     return (

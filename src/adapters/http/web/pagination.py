@@ -111,7 +111,7 @@ def numbered_page(
 
 def unpaged(results: Sequence[Any]) -> ApiResponse:
     """Return a complete list as a single page."""
-    return _list_response(results, len(results), None, None, len(results))
+    return _list_response(results, len(results), None, None, constraints.COUNT_CAP)
 
 
 def _list_response(

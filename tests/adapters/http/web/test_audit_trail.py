@@ -17,7 +17,15 @@ from workbell.domain.notifications.notice import Notice, NoticeKind
 from workbell.services.notifications.dispatch import Notifier
 
 NEW = "another good one, 7"
-IDENTITY = ("people", "profile", "password", "second_factor", "sessions", "keys")
+IDENTITY = (
+    "people",
+    "profile",
+    "password",
+    "second_factor",
+    "sessions",
+    "keys",
+    "notifications",
+)
 WRITING = [
     one.name
     for one in make_operations(build_api(Path()).deps)

@@ -68,8 +68,9 @@ GRANTED: dict[str, set[str]] = {
     "register": {"role", "tier", "is_super_user"},
     "learnflow_register": {"tier"},
     "change_user": {"role", "tier", "is_super_user"},
+    "add_project_member": {"role"},
 }
-"""Routes with privileged fields: registration and user administration."""
+"""Routes with privileged fields: registration, user administration, roles in projects."""
 
 
 @pytest.mark.parametrize(

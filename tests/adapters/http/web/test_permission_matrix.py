@@ -11,6 +11,7 @@ from falcon.inspect import inspect_routes
 from tests.adapters.http.conftest import PASSWORD, ApiFixture, add_users, build_api
 from tests.adapters.http.identity.test_browser_sessions import HTTP, make_page
 from tests.adapters.http.web.test_project_permissions import PROJECT_ROUTES
+from tests.adapters.http.workspace import Workspace
 from workbell.adapters.http.app import build_app, make_operations
 from workbell.adapters.http.web.docs_pages import DocsRoutes
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
@@ -260,6 +261,8 @@ def names_for(api: ApiFixture, operation: AnyOperation) -> Mapping[str, Any]:
     if {"account_id", "user_id"} <= names:
         made["user_id"] = api.join(f"member{len(api.users)}").id
         api.member(made["account_id"], f"member{len(api.users) - 1}")
+    if names & {"project_id", "board_id", "task_id", "comment_id", "calendar_id", "policy_id"}:
+        made |= Workspace(api).fill()
     ada = api.actor("ada")
     if "key_id" in names:
         made["key_id"] = api.deps.api_keys.create(ada, "one", [KeyScope.READ]).key.id
