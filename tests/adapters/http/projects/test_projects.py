@@ -303,11 +303,11 @@ def test_an_archived_project_refuses_every_write_and_answers_reads(api: ApiFixtu
     assert api.call("PATCH", task, "ada", {"title": "T"}).status_code == 200
 
 
-def test_activity_is_newest_first_with_a_cursor(api: ApiFixture, work: Workspace) -> None:
+def test_activity_is_counted_and_newest_first(api: ApiFixture, work: Workspace) -> None:
     work.task(work.board(1))
     path = f"{PROJECTS}/1/activity"
     first = api.get(f"{path}?page_size=2").json
-    assert set(first) == {"next", "previous", "results"}
+    assert first["count"] > 2
     assert [each["model_name"] for each in first["results"]] == ["task", "board"]
     assert set(first["results"][0]) == {
         "id", "user", "user_detail", "action", "model_name", "object_id", "changes", "timestamp",

@@ -57,6 +57,7 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> ApiFixture:
         api.publish(1, "root")
         work.fill()
         work.comment(1)
+        api.call("PATCH", "/api/v1/tasks/1", "root", {"title": f"Title {number}"})
         notice = Notice(
             kind=NoticeKind.STATUS,
             key=str(number),
