@@ -151,7 +151,9 @@ class SqlTx:
         lambda tx: SqlDeliveryRepository(tx.db, tx.strategy)
     )
     search: SqlSearchRepository = _repository(lambda tx: SqlSearchRepository(tx.db))
-    projects: SqlProjectRepository = _repository(lambda tx: SqlProjectRepository(tx.db))
+    projects: SqlProjectRepository = _repository(
+        lambda tx: SqlProjectRepository(tx.db, tx.strategy)
+    )
     project_members: SqlProjectMemberRepository = _repository(
         lambda tx: SqlProjectMemberRepository(tx.db)
     )

@@ -43,6 +43,7 @@ STRATEGIES: Mapping[str, Strategy] = {
         is_among=is_in_list,
     ),
     "postgresql": Strategy(
+        queues_row_locks=True,
         insert_jobs=insert_postgresql.insert_jobs,
         insert_job=insert_postgresql.insert_job,
         write_settlements=settle_and_claim_postgresql.write_settlements,

@@ -98,6 +98,8 @@ def test_a_query_uses_its_indexes(store: SqlStore, kind: str, question: str) -> 
     ask, indexes = (MANY | FEW)[question]
     plans = explain(store, kind, ask)
     assert missing(indexes, "".join(plans), kind) == set(), plans
+    if kind == "postgresql" and question in MANY:
+        plans = plans[1:]  # the count: it stops at the cap, which the table reaches soon
     assert not [plan for plan in plans if SCANS[kind].search(plan)]
 
 

@@ -15,6 +15,7 @@ from workbell.domain.errors import Contended
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.projects.work_item import WorkItemId
 from workbell.ports.projects.repository import RankTaken
+from workbell.services.transaction_retry import retry_on_contention
 
 CROWD = 8
 
@@ -185,16 +186,20 @@ def test_ranks_are_replaced_while_tasks_move(
 ) -> None:
     items = [add_item(store, ann, f"a{number:02}z") for number in range(1, 41)]
 
+    @retry_on_contention
+    def write(number: int, turn: int) -> None:
+        with store.begin() as tx:
+            if number == 0:
+                tx.boards.get_for_update(ALL_OWNERS, ann.board.id)
+                ids = tx.work_items.ids_by_rank(ann.board.id)
+                ranks = {each: f"r{turn}{place:03}z" for place, each in enumerate(ids)}
+                tx.work_items.replace_ranks(ann.board.id, ranks)
+            else:
+                tx.work_items.move(items[number].id, f"m{number}{turn}z")
+
     def work(number: int) -> None:
         for turn in range(5):
-            with store.begin() as tx:
-                if number == 0:
-                    tx.boards.get_for_update(ALL_OWNERS, ann.board.id)
-                    ids = tx.work_items.ids_by_rank(ann.board.id)
-                    ranks = {each: f"r{turn}{place:03}z" for place, each in enumerate(ids)}
-                    tx.work_items.replace_ranks(ann.board.id, ranks)
-                else:
-                    tx.work_items.move(items[number].id, f"m{number}{turn}z")
+            write(number, turn)
 
     results = at_once(pool, work)
     assert [each for each in results if each is not None] == []

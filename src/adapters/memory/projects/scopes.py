@@ -1,4 +1,4 @@
-"""Rows of projects that are in a scope, and around which nothing is deleted."""
+"""Rows of projects that are in a scope, with nothing around them deleted."""
 
 from workbell.adapters.memory.tables import Tables
 from workbell.domain.identity.actor import Scope

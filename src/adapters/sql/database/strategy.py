@@ -66,6 +66,8 @@ class Strategy:
         settle_and_claim: Write outcomes and claim in one statement; the last
             argument says whether the statement commits by itself.
         fire_ticks: Insert the jobs of due ticks; return the steps that were handled.
+        queues_row_locks: Whether shared row locks overtake an exclusive one, so that
+            requests for a lock must wait in a queue of their own.
     """
 
     insert_jobs: InsertJobs
@@ -80,3 +82,4 @@ class Strategy:
     insert_job: InsertJob | None = None
     settle_and_claim: SettleAndClaim | None = None
     fire_ticks: FireTicks | None = None
+    queues_row_locks: bool = False

@@ -23,6 +23,7 @@ from workbell.adapters.sql.database.statements import (
     inserted_id,
     prepare,
 )
+from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.identity.users import user_from_row
 from workbell.adapters.sql.projects.rows import PROJECT_READER, project_from_row
 from workbell.adapters.sql.projects.scopes import MEMBER, is_member, member_of
@@ -69,6 +70,7 @@ class SqlProjectRepository:
     """Projects that are not deleted."""
 
     _db: Connection
+    _strategy: Strategy
 
     def add(self, project: Project) -> Project:
         """Insert a project and return it with its id."""
@@ -138,7 +140,7 @@ class SqlProjectRepository:
         There, transactions that share a row's lock overtake one that waits to lock
         it alone, which might never get it; advisory locks are granted in order.
         """
-        if self._db.dialect.name == "postgresql":
+        if self._strategy.queues_row_locks:
             lock.fetch_all(self._db, (-project_id,))
 
     def _one(self, query: PreparedStatement, scope: Scope, project_id: ProjectId) -> Project:

@@ -43,7 +43,7 @@ def remove(api: ApiFixture, name: str) -> None:
     assert api.call("DELETE", f"{PROJECTS}/1/remove_member", "ada", body).status_code == 204
 
 
-def test_a_removed_reporter_assignee_and_watcher_is_told_nothing_more(
+def test_a_removed_reporter_assignee_and_watcher_gets_no_more_notices(
     api: ApiFixture, work: Workspace
 ) -> None:
     task = Workspace(api, "bob").task(1, title="Plan")
