@@ -1,4 +1,4 @@
-"""A user's preferences for notifications and goal reminders, as one resource."""
+"""Preferences for notifications and goal reminders, as one resource."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Emails of notifications: permission and preference are checked when they are sent."""
+"""Emails of notifications; permission is checked when they are sent."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeVar

@@ -1,4 +1,4 @@
-"""Access to projects and what is in them: visibility first, then permission."""
+"""Access to projects and their contents: visibility, then permission."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""The activity of projects and tasks: their audit entries, as members see them."""
+"""The activity of projects and tasks: their audit entries."""
 
 from collections.abc import Mapping, Sequence
 

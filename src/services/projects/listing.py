@@ -1,4 +1,4 @@
-"""Conditions of task lists: parameters, and field filters within the search text."""
+"""Conditions of task lists: parameters, and filters in the search text."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

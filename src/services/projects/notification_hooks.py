@@ -1,4 +1,4 @@
-"""What projects contribute to notifications: permissions, and tasks that are due."""
+"""Permissions of notifications about tasks, and tasks that are due."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta

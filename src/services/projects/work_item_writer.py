@@ -1,4 +1,4 @@
-"""Writes of tasks, with all that follows from them in the same transaction."""
+"""Writes of tasks, with all that follows from them."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Lists of audit entries; a page is read by ranges of indexes, newest first."""
+"""Lists of audit entries, by ranges of indexes, newest first."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Conditions on rows of projects: in a scope, and nothing around them deleted."""
+"""Conditions on rows of projects: in a scope, and not deleted."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 """
-The search index: encoded tokens by document, and what each database adds to it.
+The search index: encoded tokens, and what each database adds to them.
 
 SQLite has an FTS5 table over the documents, PostgreSQL a generated `tsvector`
 column with a GIN index, MySQL and MariaDB a FULLTEXT index. The vector also has a

@@ -1,4 +1,4 @@
-"""Clocks of work items: they follow the items in the transactions that change them."""
+"""Clocks of work items, which follow the changes of the items."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime

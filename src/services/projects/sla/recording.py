@@ -1,4 +1,4 @@
-"""Storing what clocks do: rows, events, notices and the columns of work items."""
+"""Storage of changed clocks: rows, events, notices, columns of tasks."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
