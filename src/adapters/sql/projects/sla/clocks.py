@@ -103,15 +103,15 @@ class SqlSlaClockRepository:
 
     _db: Connection
 
-    def add(self, clocks: Sequence[SlaClock]) -> Sequence[SlaClock]:
+    def add(self, new: Sequence[SlaClock]) -> Sequence[SlaClock]:
         """Insert clocks and return them with their ids, in the same order."""
-        return [self._add(clock) for clock in clocks]
+        return [self._add(clock) for clock in new]
 
-    def replace(self, clocks: Sequence[SlaClock]) -> None:
+    def replace(self, changed: Sequence[SlaClock]) -> None:
         """Update clocks, whose work items are locked."""
         rows = [
             (*to_db_values([values[name] for name in _CHANGED], self._db.dialect), clock.id)
-            for clock in clocks
+            for clock in changed
             for values in (clock_values(clock),)
         ]
         _REPLACE.execute_many(self._db, rows)
