@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from workbell.adapters.sql.database.column_types import instant_reader, to_db_values
@@ -51,7 +50,7 @@ _OF_ITEMS = PreparedListStatement(
         .order_by(clocks_c.work_item_id, clocks_c.kind, clocks_c.cycle)
     )
 )
-_pending: Select[Any] = select(clocks_c.next_event_at, clocks_c.work_item_id).where(IS_PENDING)
+_pending = select(clocks_c.next_event_at, clocks_c.work_item_id).where(IS_PENDING)
 _due = force_index(_pending, clocks, "workbell_sla_clocks_due_idx_plain").order_by(
     clocks_c.next_event_at, clocks_c.work_item_id
 )
