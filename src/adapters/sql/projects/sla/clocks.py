@@ -132,8 +132,11 @@ class SqlSlaClockRepository:
         due = dict.fromkeys(row[1] for row in _DUE.fetch_all(self._db, (at, limit)))
         if not due:
             return []
-        locked = {row[0] for row in _LOCK_FREE.fetch_all(self._db, sorted(due))}
-        return [WorkItemId(item_id) for item_id in due if item_id in locked]
+        locked = [row[0] for row in _LOCK_FREE.fetch_all(self._db, sorted(due))]
+        # another ticker may have reported them between the two statements
+        clocks = self.of_items(locked)
+        still = {each.work_item_id for each in clocks if is_due(each, now)}
+        return [WorkItemId(item_id) for item_id in due if item_id in still]
 
     def lock_items_of_project(
         self, project_id: ProjectId, *, after: WorkItemId, limit: int
@@ -163,3 +166,8 @@ class SqlSlaClockRepository:
         except IntegrityError as error:
             raise Conflict("The clock has this cycle already.") from error
         return evolve(clock, id=ClockId(inserted_id(result)))
+
+
+def is_due(clock: SlaClock, now: datetime) -> bool:
+    """Whether a clock has something to report."""
+    return clock.next_event_at is not None and clock.next_event_at <= now
