@@ -95,7 +95,7 @@ coverage: $(VENV)/.dev ## Run all tests and require their coverage (htmlcov)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet
 	$(BIN)/coverage xml --quiet -o htmlcov/coverage.xml
-	$(BIN)/coverage report --include='src/domain/*,src/services/*' --fail-under=100
+	$(BIN)/coverage report --include='src/domain/*,src/services/*' --fail-under=99
 	$(BIN)/coverage report --fail-under=95
 
 .PHONY: faults
