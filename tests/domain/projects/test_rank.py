@@ -78,3 +78,10 @@ def test_a_rebalance_spreads_ranks_in_order(count: int) -> None:
     assert ranks == sorted(set(ranks))
     assert len(ranks) == count
     assert all(len(rank) <= 10 for rank in ranks)
+
+
+def test_the_ranks_of_a_very_large_board_are_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbell.domain.projects.rank.WIDTH", 4)
+    ranks = spread(10_000)
+    assert ranks == sorted(set(ranks))
+    assert max(len(rank) for rank in ranks) > 4

@@ -6,7 +6,14 @@ from decimal import Decimal
 import pytest
 
 from tests.services.projects.environment import ProjectFixture
-from workbell.domain.errors import Conflict, Invalid, NotAllowed, NotFound, StaleVersion
+from workbell.domain.errors import (
+    Conflict,
+    Invalid,
+    LimitReached,
+    NotAllowed,
+    NotFound,
+    StaleVersion,
+)
 from workbell.domain.notifications.notice import NoticeKind
 from workbell.domain.projects import rank as ranks
 from workbell.domain.projects.board import Board, BoardColumn, TransitionRefused
@@ -240,10 +247,14 @@ def test_a_rank_that_would_not_fit_rebalances_the_board_at_once(
     env: ProjectFixture, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workbell.services.projects.ranks.MAX_RANK_LENGTH", 10)
-    ann, tasks = env.actor("ann"), [env.task(board, title=title) for title in "abcd"]
-    for number in range(30):
-        env.work_items.move(ann, tasks[number % 4].id, Move(after=tasks[(number + 1) % 4].id))
-    assert sorted(env.titles(board)) == ["a", "b", "c", "d"]
+    ann, tasks = env.actor("ann"), [env.task(board, title=title) for title in "abc"]
+    longest = 0
+    for number in range(200):  # always into the gap after the first
+        moved = env.work_items.move(ann, tasks[1 + number % 2].id, Move(after=tasks[0].id))
+        longest = max(longest, len(moved.item.rank))
+        assert env.titles(board)[:2] == ["a", moved.item.title]
+    assert longest == 10
+    assert {env.stored(task.id).version for task in tasks} == {1}
 
 
 def test_rebalancing_a_deleted_board_does_nothing(env: ProjectFixture, board: Board) -> None:
@@ -306,6 +317,27 @@ def test_limits_of_columns_warn(env: ProjectFixture, board: Board) -> None:
     view = env.boards.get(ann, board.id)
     assert view.task_count == 2
     assert view.board.exceeded_limits(view.counts) == [WorkItemStatus.BACKLOG]
+
+
+def test_the_number_of_boards_is_limited(
+    env: ProjectFixture, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbell.services.projects.boards.MAX_BOARDS", 1)
+    env.board(project)
+    with pytest.raises(LimitReached, match="at most 1 boards"):
+        env.board(project)
+
+
+def test_deleted_tasks_are_purged_after_30_days(env: ProjectFixture, board: Board) -> None:
+    retention = env.services.retention
+    gone, kept = env.task(board), env.task(board)
+    env.work_items.delete(env.actor("ann"), gone.id)
+    assert retention.prune() == 0
+    env.people.clock.wait(30 * 86_400 + 1)
+    assert retention.prune() == 1
+    with env.people.store.view() as tx:
+        assert tx.work_items.find_on_board(board.id, gone.id) is None
+        assert tx.work_items.find_on_board(board.id, kept.id) is not None
 
 
 def test_boards_follow_one_another_and_keep_their_project(

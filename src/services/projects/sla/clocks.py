@@ -9,16 +9,14 @@ from attrs import frozen
 from workbell.domain.identity.actor import ALL_OWNERS, Actor
 from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.sla.clock import ClockKind, ClockPhase, Pins, SlaClock
-from workbell.domain.projects.sla.item_clocks import ARCHIVED, POLICY_KINDS, Phase, present_clocks
+from workbell.domain.projects.sla.item_clocks import ARCHIVED, Phase, present_clocks
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.ports.projects.repository import ProjectsTx
 from workbell.services.projects.sla.recording import ClockRecorder
 from workbell.services.projects.sla.transitions import (
     ClockUpdate,
     answer,
-    follow_due,
     follow_item,
-    move_to_policy,
     set_phase,
     start_clocks,
 )
@@ -57,8 +55,6 @@ class SlaClocks:
         if _state(before) == _state(after):
             return after
         clocks = tx.sla_clocks.of_items([after.id])
-        if before.project_id != after.project_id:
-            return self._move(tx, after, clocks, now)
         versions = PinnedVersions.load(tx, _pins(clocks))
         is_answered = before.status is not after.status and actor.user_id != after.reporter_id
         changes = list(follow_item(after, _by_kind(clocks), versions, now, is_answered=is_answered))
@@ -70,7 +66,7 @@ class SlaClocks:
             return item
         clocks = tx.sla_clocks.of_items([item.id])
         clock = _by_kind(clocks).get(ClockKind.FIRST_RESPONSE)
-        if clock is None or clock.phase is ClockPhase.STOPPED:
+        if clock is None:
             return item
         versions = PinnedVersions.load(tx, [clock.pins])
         changes = list(answer(clock, versions, now))
@@ -105,22 +101,6 @@ class SlaClocks:
         versions = PinnedVersions.load(tx, _pins(clocks))
         changes = cancel_clocks(clocks, versions, now)
         self.recorder.record(tx, {}, clocks, changes, versions, now)
-
-    def _move(
-        self, tx: ProjectsTx, item: WorkItem, clocks: Sequence[SlaClock], now: datetime
-    ) -> WorkItem:
-        """Move the clocks of an item to the policy of the project that it is now in."""
-        pins = pin_policy(tx, tx.sla_policies.find_active(item.project_id))
-        versions = PinnedVersions.load(tx, [pins, *_pins(clocks)])
-        present = _by_kind(clocks)
-        changes = [
-            change
-            for kind in POLICY_KINDS
-            if (clock := present.get(kind)) is not None
-            for change in move_to_policy(item, clock, pins, versions, now)
-        ]
-        changes += follow_due(item, present.get(ClockKind.DUE), now)
-        return self._record(tx, item, clocks, changes, versions, now)
 
     def _record(
         self,
@@ -176,4 +156,4 @@ def _pins(clocks: Iterable[SlaClock]) -> set[Pins]:
 
 def _state(item: WorkItem) -> tuple[object, ...]:
     """Return the fields that clocks depend on."""
-    return item.status, item.priority, item.due_date, item.project_id
+    return item.status, item.priority, item.due_date
