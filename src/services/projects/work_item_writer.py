@@ -68,6 +68,8 @@ class WorkItemWriter:
             after = evolve(after, rank=self.last_rank(tx, after.board_id))
         after = after.touched(now)
         tx.work_items.replace(after)
+        if after.rank != before.rank:
+            changes["position"] = [before.rank, after.rank]
         changes["version"] = [before.version, after.version]
         self.audit(tx, actor, action, after, now, changes)
         if not TEXT_FIELDS.isdisjoint(changes):

@@ -228,14 +228,12 @@ class WorkItemService:
                 board = tx.boards.get(get_reading_scope(actor), BoardId(before.board_id))
                 after = change_status(board, before, move.status, now)
             rank = self.ranks.rank_beside(tx, before, move, now)
-            if rank != before.rank:
+            if after is not before:
+                self.writer.save(tx, actor, before, evolve(after, rank=rank), now, "MOVE")
+            elif rank != before.rank:
                 tx.work_items.move(item_id, rank)
-            if after is before and rank != before.rank:
                 changes = {"position": [before.rank, rank]}
                 self.writer.audit(tx, actor, "MOVE", before, now, changes)
-            self.writer.save(
-                tx, actor, evolve(before, rank=rank), evolve(after, rank=rank), now, "MOVE"
-            )
             return tx.work_items.view(get_reading_scope(actor), item_id)
 
     @retry_on_contention

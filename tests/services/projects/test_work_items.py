@@ -225,6 +225,10 @@ def test_a_move_is_in_the_history(env: ProjectFixture, board: Board) -> None:
     env.work_items.move(ann, first.id, Move(status=DONE))
     entry = env.audit("task")[-1]
     assert (entry.action, list(entry.changes)) == ("MOVE", ["status", "version"])
+    moved = env.work_items.move(ann, first.id, Move(status=TODO, before=second.id)).item
+    entry = env.audit("task")[-1]
+    assert list(entry.changes) == ["status", "position", "version"]
+    assert entry.changes["position"][1] == moved.rank == env.stored(first.id).rank
 
 
 def test_a_crowded_place_makes_the_board_due_for_a_rebalance(
