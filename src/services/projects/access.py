@@ -159,9 +159,3 @@ def check_item_relation(tx: ProjectsTx, actor: Actor, item_id: WorkItemId, actio
     item = tx.work_items.get(get_reading_scope(actor), item_id)
     relations = get_relations_to(tx, actor, item.project_id)
     check(actor, action, owner=item.reporter_id, also=relations)
-
-
-def check_item_writable(tx: ProjectsTx, actor: Actor, item: WorkItem) -> None:
-    """Raise NotAllowed or ProjectArchived unless the actor may change a task they may see."""
-    project = tx.projects.get_for_write(get_reading_scope(actor), item.project_id)
-    check_allowed(tx, actor, project, Action.WRITE_TASKS, item.reporter_id)

@@ -3,25 +3,28 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from attrs import frozen
 
-from workbell.domain.errors import Conflict, Invalid, NotFound, WorkbellError
+from workbell.domain.errors import Conflict, Invalid, NotAllowed, NotFound, WorkbellError
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check_key
+from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
-from workbell.ports.projects.repository import ProjectsTx
+from workbell.ports.projects.repository import ProjectsTx, WorkItemFilter
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.projects.access import check_item_writable, get_reading_scope
+from workbell.services.projects.access import get_project, get_reading_scope
 from workbell.services.projects.requests import BulkChange, BulkEdit, NewWorkItem
 from workbell.services.projects.work_item_writer import WorkItemWriter
 from workbell.services.projects.work_items import edit_item
 from workbell.services.transaction_retry import retry_on_contention
 
 Outcome = Literal["changed", "unchanged", "refused"]
+REFUSALS: Final = (Invalid, NotAllowed, NotFound, Conflict)
+"""Errors of one task; others, such as lock conflicts, end the whole transaction."""
 _PLACEHOLDERS: Mapping[str, Any] = {
     "status": "BACKLOG",
     "priority": "LOW",
@@ -109,9 +112,11 @@ class BulkService:
         now = self.clock.now()
         with self.store.begin() as tx:
             scope = get_reading_scope(actor)
-            locked = {item.id: item for item in tx.work_items.lock_many(scope, ids)}
+            refusals = find_refusals(tx, actor, ids)
+            locked = {item.id: item for item in tx.work_items.lock_many(scope, [*refusals])}
             plans = {
-                item_id: self._plan(tx, actor, locked.get(item_id), updates, now) for item_id in ids
+                item_id: refusals.get(item_id) or self._plan(tx, locked.get(item_id), updates, now)
+                for item_id in ids
             }
             result = BulkResult(
                 results=[to_result(item_id, plan) for item_id, plan in plans.items()]
@@ -125,22 +130,16 @@ class BulkService:
         return result
 
     def _plan(
-        self,
-        tx: ProjectsTx,
-        actor: Actor,
-        before: WorkItem | None,
-        updates: Mapping[str, Any],
-        now: datetime,
+        self, tx: ProjectsTx, before: WorkItem | None, updates: Mapping[str, Any], now: datetime
     ) -> Plan | WorkbellError:
         """Return the next state of a task, or why it is refused."""
         if before is None:
             return NotFound("There is no such task.")
         try:
-            check_item_writable(tx, actor, before)
             old = self.serializer.unstructure(NewWorkItem.of(before))
             new = self.serializer.structure(merge(old, updates), NewWorkItem)
             after = edit_item(tx, before, new, now)
-        except WorkbellError as error:
+        except REFUSALS as error:
             return error
         has_changes = bool(self.writer.find_changes(before, after))
         return Plan(before=before, after=after if has_changes else before)
@@ -155,6 +154,27 @@ class BulkService:
             ) from None
         values = self.serializer.unstructure(change)
         return {name: values[name] for name in given}
+
+
+def find_refusals(
+    tx: ProjectsTx, actor: Actor, ids: Sequence[WorkItemId]
+) -> Mapping[WorkItemId, WorkbellError | None]:
+    """
+    Return why the actor may not change each of the tasks that they may see, or None.
+
+    Each project is locked and checked once, before its tasks are locked, in the
+    order of all writers.
+    """
+    filters = WorkItemFilter(ids=ids)
+    views, _ = tx.work_items.list_page(get_reading_scope(actor), filters, limit=len(ids))
+    refusals: dict[ProjectId, WorkbellError | None] = {}
+    for project_id in sorted({view.item.project_id for view in views}):
+        refusals[project_id] = None
+        try:
+            get_project(tx, actor, project_id, Action.WRITE_TASKS)
+        except REFUSALS as error:
+            refusals[project_id] = error
+    return {view.item.id: refusals[view.item.project_id] for view in views}
 
 
 def merge(fields: Mapping[str, Any], updates: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from tests.services.projects.environment import ProjectFixture
-from workbell.domain.errors import Invalid
+from workbell.domain.errors import Contended, Invalid
 from workbell.domain.projects.board import Board
 from workbell.domain.projects.project import Project
 from workbell.domain.projects.work_item import WorkItem, WorkItemPriority, WorkItemStatus
 from workbell.services.projects.bulk import BulkRefused
 from workbell.services.projects.requests import BulkEdit
+from workbell.services.projects.work_items import edit_item
 
 
 @pytest.fixture
@@ -144,3 +145,20 @@ def test_too_many_labels_are_refused_for_that_task(
     full = env.task(board, labels=[f"l{number}" for number in range(20)])
     result = edit(env, [full.id, tasks[0].id], mode="each", set={"labels_add": ["new"]})
     assert outcomes(result) == ["refused", "changed"]
+
+
+def test_a_lock_conflict_is_no_refusal(
+    env: ProjectFixture, tasks: list[WorkItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the transaction, which runs again."""
+    tries: list[int] = []
+
+    def contend(*arguments: Any) -> WorkItem:
+        tries.append(len(arguments))
+        if len(tries) == 1:
+            raise Contended("Deadlock.")
+        return edit_item(*arguments)
+
+    monkeypatch.setattr("workbell.services.projects.bulk.edit_item", contend)
+    assert outcomes(edit(env, [tasks[0].id], mode="each")) == ["changed"]
+    assert len(tries) == 2
