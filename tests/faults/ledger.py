@@ -61,11 +61,18 @@ class Row:
     drain: float = 0.0
     note: str = ""
     wrong: list[str] = field(factory=list[str])
+    losses: list[str] = field(factory=list[str])
 
     @property
     def clean(self) -> bool:
         """Whether all guarantees hold."""
         return not (self.lost or self.doubled or self.wrong)
+
+    def lose(self, what: str, lost: bool = True) -> None:
+        """Count and describe a loss."""
+        if lost:
+            self.lost += 1
+            self.losses.append(what)
 
     def expect(self, holds: bool, problem: str) -> None:
         """Record a problem unless the condition holds."""
@@ -219,8 +226,10 @@ class Ledger:
         keys = Counter(job.idempotency_key for job in job_rows)
         allowed = {int(state) for state in (*ends, JobState.SKIPPED)}
         row.jobs = len(accepted)
-        row.lost += sum(keys[key] == 0 for key in accepted)
-        row.lost += sum(job.state not in allowed for job in job_rows)
+        for key in accepted:
+            row.lose(f"job with the key {key} is not stored", keys[key] == 0)
+        for job in job_rows:
+            row.lose(f"job {job.id} is {JobState(job.state).name}", job.state not in allowed)
         row.doubled += sum(keys[key] > 1 for key in accepted)
         ends_of = Counter(t.job_id for t in tried if t.outcome == "succeeded")
         row.doubled += sum(count > 1 for count in ends_of.values())
@@ -244,8 +253,9 @@ class Ledger:
                 until = min(until, self.horizon)
             expected = set(minutes(since, until)) if until is not None else set()
             row.ticks += len(expected)
-            row.lost += len(expected - found[number].keys())
-            row.lost += 0 if expected else 1
+            for tick in sorted(expected - found[number].keys()):
+                row.lose(f"schedule {number} has no job for {tick}")
+            row.lose(f"schedule {number} was never looked at", not expected)
             row.doubled += sum(count - 1 for count in found[number].values())
 
     def _bodies(self, row: Row, tried: list[Any], *, refusals: bool) -> None:
@@ -275,11 +285,10 @@ class Ledger:
         folder = self.cluster.folder / "data" / "artifacts"
         files = {path.stem: path for path in folder.rglob("*") if path.is_file()}
         stored = self._rows(select(artifacts))
-        row.lost += sum(
-            file.key not in files or _sha256(files[file.key]) != file.sha256
-            for file in stored
-            if file.job_id > self.mark and not file.name.startswith(RESERVED)
-        )
+        for file in stored:
+            if file.job_id > self.mark and not file.name.startswith(RESERVED):
+                whole = file.key in files and _sha256(files[file.key]) == file.sha256
+                row.lose(f"file {file.name} of job {file.job_id} is missing or differs", not whole)
         unknown = files.keys() - {file.key for file in stored}
         row.expect(not unknown, f"{len(unknown)} files belong to no job")
 
