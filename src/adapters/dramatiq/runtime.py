@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from attrs import define, field
 
+from workbell.adapters.dramatiq.attempt_log import log_attempt
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
@@ -84,6 +85,7 @@ class Runtime:
     `anchor` re-reads the store's clock and returns the correction in seconds;
     `waker` wakes other processes for work that a sweep has found; `on_stuck`
     is called once when half of the worker's threads exceed their time limits.
+    `log_attempts` logs the attempts that the sweeper closes.
     """
 
     execution: ExecutionService[Any]
@@ -98,6 +100,7 @@ class Runtime:
     sla_ticker: SlaTicker | None = None
     retention: RetentionService | None = None
     overdue_alerts: OverdueAlerts | None = None
+    log_attempts: bool = False
     anchor: Callable[[], float] = lambda: 0.0
     on_stuck: Callable[[], None] = lambda: None
     _next_tick: datetime | None = None
@@ -166,6 +169,9 @@ class Runtime:
         swept = self.execution.sweep(reaping=monotonic() >= self._reap_from)
         self.metrics.staged.inc(swept.staged)
         self.metrics.reaped.inc(swept.reaped)
+        self.metrics.record_attempts([(claim.task, settled) for claim, settled in swept.lost])
+        for claim, settled in swept.lost if self.log_attempts else ():
+            log_attempt(claim, settled)
         for queue in swept.queues:
             if self.wakeups is not None:
                 self.wakeups.wake_local(queue)

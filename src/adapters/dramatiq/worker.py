@@ -11,6 +11,7 @@ import structlog
 from attrs import define, field, frozen
 from structlog.contextvars import bound_contextvars
 
+from workbell.adapters.dramatiq.attempt_log import log_attempt
 from workbell.adapters.dramatiq.claim_queue import ClaimQueue
 from workbell.adapters.dramatiq.group_commit import CommitGroup, GroupCommit
 from workbell.adapters.dramatiq.held_claims import HeldClaims
@@ -179,8 +180,8 @@ class JobWorker:
         }
         with bound_contextvars(**fields), span(f"run {claim.task}", **fields):
             settlement = self.execution.run(claim, context)
-            if self.log_attempts and settlement is not None and claim.mode is not ClaimMode.BATCH:
-                log.info("attempt_ended", outcome=str(settlement.outcome), error=settlement.error)
+            if self.log_attempts and settlement is not None:
+                log_attempt(claim, settlement)
         self.held.store_last_notes(context)
         if settlement is None:
             self.held.release([claim.id])

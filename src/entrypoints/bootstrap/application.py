@@ -159,6 +159,7 @@ class Application(Backends):
             sla_ticker=self.projects.sla_ticker if scheduler else None,
             retention=self.retention if scheduler else None,
             overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
+            log_attempts=log_attempts,
             anchor=self.anchor,
             on_stuck=on_stuck,
         )

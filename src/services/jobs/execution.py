@@ -5,16 +5,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
-from attrs import field, frozen
+from attrs import Factory, frozen
 
-from workbell.domain.errors import (
-    Invalid,
-    NotAllowed,
-    NotFound,
-    Throttled,
-    Unavailable,
-    WorkbellError,
-)
+from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
 from workbell.domain.jobs.attempt import (
     Artifact,
@@ -43,17 +36,11 @@ from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
+from workbell.services.jobs.failures import MAX_ERROR, Failures, call_task
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-from workbell.services.jobs.tracebacks import (
-    clean_text,
-    error_text,
-    formatted,
-    passes_through,
-    redact,
-)
+from workbell.services.jobs.tracebacks import clean_text
 from workbell.services.transaction_retry import retry_on_contention
 
-MAX_ERROR = 4000
 LOG_HEAD = 200
 LOG_TAIL = 800
 
@@ -63,12 +50,17 @@ TxT_contra = TypeVar("TxT_contra", contravariant=True)
 
 @frozen(kw_only=True)
 class SweepResult:
-    """Counts of staged, reaped and released rows; queues with work."""
+    """
+    Counts of staged, reaped and released rows; queues with work.
+
+    `lost` has the claims that were reaped, with their settlements.
+    """
 
     staged: int
     reaped: int
     released: int
     queues: Sequence[str]
+    lost: Sequence[tuple[Claim, Settlement]] = ()
 
 
 class SettlementHook(Protocol[TxT_contra]):
@@ -96,8 +88,7 @@ class ExecutionService(Generic[TxT]):
     Use cases of a worker: each method is one transaction, or a read.
 
     Threads, batches and wake-ups are the caller's responsibility. `on_settled`
-    are the hooks of other contexts, called in this order. `secrets` are values
-    that errors and tracebacks must not contain.
+    are the hooks of other contexts, called in this order.
     """
 
     store: Store[TxT]
@@ -107,7 +98,7 @@ class ExecutionService(Generic[TxT]):
     files: FileStore
     lease: timedelta
     on_settled: Sequence[SettlementHook[TxT]] = ()
-    secrets: Sequence[str] = field(default=(), repr=False)
+    failures: Failures = Factory(Failures)
 
     @retry_on_contention
     def claim(
@@ -149,7 +140,7 @@ class ExecutionService(Generic[TxT]):
             if not _has_data(settlements):
                 raise
             if len(settlements) == 1:
-                return self.settle([fail_settlement(settlements[0], self._describe(error))])
+                return self.settle([fail_settlement(settlements[0], self.failures.describe(error))])
         return {job_id for each in settlements for job_id in self.settle([each])}
 
     @retry_on_contention
@@ -222,13 +213,15 @@ class ExecutionService(Generic[TxT]):
         now = self.clock.now()
         with self.store.view() as tx:
             due = tx.jobs.next_due()
-            lost = tx.jobs.expired(now) if reaping else ()
-        staged = reaped = released = 0
+            expired = tx.jobs.expired(now) if reaping else ()
+        staged = released = 0
+        lost = [(claim, reap(claim, now)) for claim in expired]
         if due is not None and due <= now:
             with self.store.begin() as tx:
                 staged = tx.jobs.stage(now)
         if lost:
-            reaped = len(self.settle([reap(claim, now) for claim in lost]))
+            accepted = self.settle([settlement for _, settlement in lost])
+            lost = [each for each in lost if each[0].id in accepted]
         with self.store.view() as tx:
             held = tx.jobs.has_held()
             draining = tx.queues.any_draining()
@@ -238,7 +231,9 @@ class ExecutionService(Generic[TxT]):
                 released = tx.jobs.release_concurrency_keys(now)
                 tx.queues.finish_drains(now)
                 queues = tx.jobs.waiting_queues()
-        return SweepResult(staged=staged, reaped=reaped, released=released, queues=queues)
+        return SweepResult(
+            staged=staged, reaped=len(lost), released=released, queues=queues, lost=lost
+        )
 
     def run(self, claim: Claim, context: TaskContext) -> Settlement | None:
         """
@@ -261,7 +256,7 @@ class ExecutionService(Generic[TxT]):
             return TaskResult(outcome=Outcome.FAILED, error=error.detail)
         try:
             return self._to_task_result(
-                _call_task(task.body, context, self._load_parameters(claim, task))
+                call_task(task.body, context, self._load_parameters(claim, task))
             )
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
@@ -271,49 +266,27 @@ class ExecutionService(Generic[TxT]):
             return TaskResult(
                 outcome=Outcome.TIMEOUT,
                 error="the time limit was exceeded",
-                traceback=self._traceback(error),
+                traceback=self.failures.traceback(error),
             )
         except ShuttingDown:
             return TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
         except (Invalid, NotAllowed, NotFound) as error:
-            return self._failure(error, error.detail, permanent=True)
+            return self.failures.result(error, error.detail, permanent=True)
         except (Throttled, Unavailable) as error:
-            failure = self._failure(error, error.detail, retry_after=error.retry_after)
-            context.log.error(failure.error or "")
-            return failure
+            failed = self.failures.result(error, error.detail, retry_after=error.retry_after)
+            context.log.error(failed.error or "")
+            return failed
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
-            text = self._describe(error)
-            context.log.error(text)
-            return self._failure(error, text)
-
-    def _failure(self, error: BaseException, text: str, **fields: Any) -> TaskResult:
-        """Return the result of a task that raised an error."""
-        return TaskResult(
-            outcome=Outcome.FAILED,
-            error=self._sanitise(text),
-            traceback=self._traceback(error),
-            **fields,
-        )
-
-    def _traceback(self, error: BaseException) -> str | None:
-        """Format a traceback; None for a refusal by the engine itself."""
-        above = _call_task.__code__
-        if isinstance(error, WorkbellError) and not passes_through(error, above):
-            return None
-        return formatted(error, above=above, secrets=self.secrets)
-
-    def _describe(self, error: BaseException) -> str:
-        return self._sanitise(f"{type(error).__name__}: {error_text(error)}")
-
-    def _sanitise(self, text: str) -> str:
-        return sanitise_text(redact(clean_text(text), self.secrets))
+            failed = self.failures.result(error, self.failures.describe(error))
+            context.log.error(failed.error or "")
+            return failed
 
     def _load_parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.parse_parameters(task, claim.parameters)
         if task.check is not None:
-            _call_task(task.check, self._load_owner(claim), value)
+            call_task(task.check, self._load_owner(claim), value)
         return value
 
     @retry_on_contention
@@ -393,11 +366,6 @@ class _ClaimRequest:
 def _has_data(settlements: Sequence[Settlement]) -> bool:
     """Whether a hook has to store data of a settlement."""
     return any(each.data is not None for each in settlements)
-
-
-def _call_task(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of a task; tracebacks begin below this frame."""
-    return function(*arguments)
 
 
 def sanitise_text(text: str) -> str:
