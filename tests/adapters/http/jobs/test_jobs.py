@@ -151,7 +151,7 @@ def test_no_list_and_no_compatibility_route_has_tracebacks(api: ApiFixture) -> N
 def test_only_attempts_document_a_traceback(api: ApiFixture) -> None:
     schemas = response_validator(api.deps).document["components"]["schemas"]
     found = [name for name in schemas if "traceback" in schemas[name].get("properties", {})]
-    assert found == ["Attempt"]
+    assert found == ["AttemptBody"]
 
 
 def test_a_requested_cancellation_is_shown(api: ApiFixture) -> None:
