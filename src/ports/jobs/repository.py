@@ -9,6 +9,7 @@ from attrs import frozen
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, Claim, LogLine, Settlement
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, Progress, Status
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
@@ -138,12 +139,14 @@ class JobRepository(Protocol):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> Sequence[Claim]:
         """
         Claim READY jobs of a running queue, incrementing attempt and token.
 
-        Ordered by priority (highest first), fair tag and id; `select_claimable`
-        decides how many.
+        Ordered by priority (highest first), fair tag and id. `limits` leaves out
+        tasks and fairness keys; of the first `limit` others, `select_within_limits`
+        and then `select_claimable` decide which are claimed.
         """
 
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
@@ -167,6 +170,7 @@ class JobRepository(Protocol):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Settle, then claim; one statement if the store supports it."""
 

@@ -1,5 +1,6 @@
 """Job execution in memory: stage, claim, settle, release, prune."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -8,6 +9,12 @@ from attrs import define, evolve, fields
 from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.values import isolated_copy
 from workbell.domain.jobs.attempt import Attempt, Claim, Settlement
+from workbell.domain.jobs.claim_limits import (
+    UNLIMITED,
+    ClaimLimits,
+    is_counted,
+    select_within_limits,
+)
 from workbell.domain.jobs.job import Job, JobId, JobState, Progress, select_claimable
 
 _CLAIM_FIELDS = tuple(each.name for each in fields(Claim) if each.name != "tick")
@@ -37,11 +44,16 @@ class MemoryEngine:
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> Sequence[Claim]:
         """Claim ready jobs of a running queue."""
         if not self._is_running(queue):
             return []
-        rows = self._ready(queue, limit)
+        if limits.owner_running is not None:
+            limits = evolve(limits, running_everywhere=self._count_running())
+        rows = self._ready(queue, limit, limits)
+        kept = select_within_limits([(j.fairness_key, j.owner, j.mode) for j in rows], limits)
+        rows = [rows[position] for position in kept]
         taken = rows[: select_claimable([job.mode for job in rows], free_threads)]
         claims = []
         for job in taken:
@@ -68,6 +80,7 @@ class MemoryEngine:
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Settle, then claim."""
         accepted = self.settle(settlements)
@@ -78,6 +91,7 @@ class MemoryEngine:
             lease_until=lease_until,
             limit=limit,
             free_threads=free_threads,
+            limits=limits,
         )
         return claims, accepted
 
@@ -194,15 +208,22 @@ class MemoryEngine:
             tables.delete_job(job)
         return freed
 
-    def _ready(self, queue: str, limit: int) -> list[Job]:
+    def _ready(self, queue: str, limit: int, limits: ClaimLimits) -> list[Job]:
         jobs = self._rows.tables.jobs.rows
+        tasks, keys = set(limits.excluded_tasks), set(limits.saturated_keys())
         rows: list[Job] = []
         for *_, job_id in self._rows.tables.job_index.of("ready", queue):
             if len(rows) >= limit:
                 break
-            if not jobs[job_id].cancel_requested:
-                rows.append(jobs[job_id])
+            job = jobs[job_id]
+            if not job.cancel_requested and job.task not in tasks and job.fairness_key not in keys:
+                rows.append(job)
         return rows
+
+    def _count_running(self) -> Counter[str]:
+        jobs = self._rows.tables.jobs.rows
+        running = (jobs[job_id] for _, job_id in self._rows.tables.job_index.of("running"))
+        return Counter(job.fairness_key for job in running if is_counted(job.owner, job.mode))
 
     def _is_running(self, queue: str) -> bool:
         return self._rows.tables.queues.get(queue) in {None, "running"}

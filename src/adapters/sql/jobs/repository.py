@@ -21,6 +21,7 @@ from workbell.adapters.sql.schema.tables import jobs as table
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.attempt import Claim, Settlement
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import Job, JobId, JobState, initial_state
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
@@ -153,12 +154,15 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Settle, then claim; in one statement where the database supports it."""
         settle_and_claim = self._strategy.settle_and_claim
-        if settle_and_claim is not None and not any(map(_readies_a_job, settlements)):
+        # the jobs that run everywhere are counted between the two steps
+        is_single = limits.owner_running is None and not any(map(_readies_a_job, settlements))
+        if settle_and_claim is not None and is_single:
             request = (queue, limit, free_threads, lease_until, worker, now)
-            return settle_and_claim(self._db, settlements, request, self._single_statement)
+            return settle_and_claim(self._db, settlements, request, limits, self._single_statement)
         accepted = self.settle(settlements)
         claims = self.claim(
             queue,
@@ -167,6 +171,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             lease_until=lease_until,
             limit=limit,
             free_threads=free_threads,
+            limits=limits,
         )
         return claims, accepted
 
