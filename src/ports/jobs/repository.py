@@ -203,8 +203,20 @@ class JobRepository(Protocol):
     def hold_task(self, key: str) -> int:
         """Move the READY jobs of a task to HELD; return how many."""
 
-    def release_task(self, key: str, now: datetime) -> int:
-        """Move HELD jobs of a task to READY where keys allow it; return how many."""
+    def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
+        """
+        Move READY jobs of tasks to HELD; return how many, at most `limit` per queue.
+
+        Only the first 5,000 jobs of each queue, in the order of claims, are read.
+        """
+
+    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
+        """
+        Move HELD jobs of a task to READY where keys allow it; return how many.
+
+        The definition of the task is not read. `limit` applies to the jobs
+        without a concurrency key.
+        """
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""

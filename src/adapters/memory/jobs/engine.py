@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 
 from attrs import define, evolve, fields
 
@@ -15,7 +16,7 @@ from workbell.domain.jobs.claim_limits import (
     is_counted,
     select_within_limits,
 )
-from workbell.domain.jobs.job import Job, JobId, JobState, Progress, select_claimable
+from workbell.domain.jobs.job import FIRST_ROWS, Job, JobId, JobState, Progress, select_claimable
 
 _CLAIM_FIELDS = tuple(each.name for each in fields(Claim) if each.name != "tick")
 _ATTEMPT_FIELDS = ("queued_at", "started_at", "ended_at", "outcome", "error", "worker")
@@ -163,16 +164,26 @@ class MemoryEngine:
     def hold_task(self, key: str) -> int:
         """Move a task's READY jobs to HELD; return how many."""
         ready = (job for job in self._rows.tables.jobs if job.state is JobState.READY)
-        rows = [job for job in ready if job.task == key]
+        return self._hold([job for job in ready if job.task == key])
+
+    def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
+        """Move READY jobs among the first of each queue to HELD; return how many."""
+        held = 0
+        for queue in self.waiting_queues():
+            first = islice(self._rows.by_index("ready", queue), FIRST_ROWS)
+            held += self._hold(list(islice((job for job in first if job.task in tasks), limit)))
+        return held
+
+    def _hold(self, rows: Sequence[Job]) -> int:
         for job in rows:
             self._rows.put(evolve(job, state=JobState.HELD))
         freed = {job.concurrency_key for job in rows} - {None}
         self._rows.release(freed, self._rows.clock.now())
         return len(rows)
 
-    def release_task(self, key: str, now: datetime) -> int:
+    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
         """Move a task's HELD jobs to READY up to the limits of their keys."""
-        return self._rows.release(self._keys_with_held_jobs(), now, task=key)
+        return self._rows.release(self._keys_with_held_jobs(), now, task=key, limit=limit)
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of jobs that still run under the given tokens."""
