@@ -8,6 +8,7 @@ from attrs import define, field
 
 from workbell.adapters.dramatiq.job_context import JobContext, LogBuffer
 from workbell.domain.jobs.attempt import TIMEOUT_GRACE, Claim, Settlement
+from workbell.domain.jobs.claim_limits import is_counted
 from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.system import Clock
@@ -46,6 +47,16 @@ class HeldClaims:
     def find(self, job_id: JobId) -> JobContext | None:
         """Return the context of a job's claim, or None."""
         return self._contexts.get(job_id)
+
+    def count_by_fairness_key(self, ended: Iterable[Settlement]) -> dict[str, int]:
+        """Return how many claims count towards each key's limit, without ended ones."""
+        ids = {settlement.id for settlement in ended}
+        counts: dict[str, int] = {}
+        for context in self._snapshot():
+            claim = context.claim
+            if claim.id not in ids and is_counted(claim.owner, claim.mode):
+                counts[claim.fairness_key] = counts.get(claim.fairness_key, 0) + 1
+        return counts
 
     def release(self, job_ids: Iterable[JobId]) -> None:
         """Remove the claims of some jobs."""

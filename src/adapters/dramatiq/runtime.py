@@ -18,6 +18,7 @@ from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 from workbell.services.audit.sealing import AuditSealer
 from workbell.services.jobs.execution import ExecutionService
+from workbell.services.jobs.parking import ParkingService
 from workbell.services.jobs.retention import RetentionService
 from workbell.services.projects.sla.ticker import SlaTicker
 from workbell.services.schedules.overdue_alerts import OverdueAlerts
@@ -29,6 +30,7 @@ STORE_NOTES_SECONDS = 1.0
 PRUNE_SECONDS = 3600.0
 OVERDUE_SECONDS = 10.0
 SEAL_SECONDS = 10.0
+PARK_CHECK_SECONDS = 5.0
 MIN_PAUSE_SECONDS = 0.005
 RETRY_SECONDS = 1.0
 MAX_SILENCE_SECONDS = 30.0
@@ -98,6 +100,7 @@ class Runtime:
     sla_ticker: SlaTicker | None = None
     retention: RetentionService | None = None
     overdue_alerts: OverdueAlerts | None = None
+    parking: ParkingService | None = None
     anchor: Callable[[], float] = lambda: 0.0
     on_stuck: Callable[[], None] = lambda: None
     _next_tick: datetime | None = None
@@ -105,6 +108,7 @@ class Runtime:
     _notes_stored_at: float = 0.0
     _pruned_at: float = -inf
     _alerts_at: float = -inf
+    _park_from: float = -inf
     _threads: list[PeriodicThread] = field(factory=list[PeriodicThread])
     _stuck: bool = False
     _stopping: bool = False
@@ -171,6 +175,7 @@ class Runtime:
                 self.wakeups.wake_local(queue)
             elif self.waker is not None:
                 self.waker.wake(queue)
+        self._park()
         self._send_overdue_alerts()
         self._prune()
         return self._pause_until(self.execution.next_due())
@@ -233,6 +238,15 @@ class Runtime:
                 self.worker.stop_claiming()
                 self.on_stuck()
         return self.lease.total_seconds() / 3
+
+    def _park(self) -> None:
+        """Park and release tasks: once a second while any is parked, else every 5 s."""
+        if self.parking is None or monotonic() < self._park_from:
+            return
+        result = self.parking.sweep()
+        self._park_from = monotonic() + (SWEEP_SECONDS if result.is_active else PARK_CHECK_SECONDS)
+        if result.parked or result.released:
+            log.warning("tasks_parked", parked=result.parked, released=result.released)
 
     def _send_overdue_alerts(self) -> None:
         if self.overdue_alerts is None or monotonic() - self._alerts_at < OVERDUE_SECONDS:

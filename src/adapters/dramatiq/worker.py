@@ -17,9 +17,11 @@ from workbell.adapters.dramatiq.held_claims import HeldClaims
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.settlement_buffer import SettlementBuffer
 from workbell.adapters.dramatiq.thread_slots import ThreadSlots
+from workbell.adapters.dramatiq.unknown_tasks import UnknownTasks
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.observability.tracing import span
 from workbell.domain.jobs.attempt import Claim, Settlement
+from workbell.domain.jobs.claim_limits import ClaimLimits
 from workbell.domain.jobs.job import ClaimMode, JobId
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.system import Clock
@@ -44,7 +46,7 @@ class WorkerProcess:
     threads: int
     queues: Sequence[str]
 
-    def info(self, *, now: datetime, busy_threads: int) -> WorkerInfo:
+    def info(self, *, now: datetime, busy_threads: int, tasks: UnknownTasks) -> WorkerInfo:
         """Return the row to store for the process."""
         return WorkerInfo(
             id=self.id,
@@ -55,6 +57,8 @@ class WorkerProcess:
             threads=self.threads,
             running=busy_threads,
             queues=self.queues,
+            knows=sorted(task.key for task in tasks.tasks.all()),
+            excluded=tasks.excluded(),
         )
 
 
@@ -67,6 +71,8 @@ class JobWorker:
     up to 20 ms for others; all others are committed in the transaction that
     claims the thread's next row, which the threads of a queue share (group
     commit). `log_attempts` logs the end of each attempt, except of batch tasks.
+    `owner_threads` and `owner_running` limit the jobs of one owner that run at
+    once: in this process, and in all of them; None is unlimited.
     """
 
     execution: ExecutionService[Any]
@@ -74,11 +80,15 @@ class JobWorker:
     metrics: EngineMetrics
     process: WorkerProcess
     log_attempts: bool = False
+    owner_threads: int | None = None
+    owner_running: int | None = None
     wakeups: Wakeups = field(init=False)
     threads: ThreadSlots = field(init=False)
     queues: dict[str, ClaimQueue] = field(init=False)
     group_commits: dict[str, GroupCommit] = field(init=False)
     held: HeldClaims = field(init=False)
+    unknown: UnknownTasks = field(init=False)
+    claimed: int = 0
     settlements: SettlementBuffer = field(factory=SettlementBuffer)
     stopping: Event = field(factory=Event)
 
@@ -91,6 +101,7 @@ class JobWorker:
             name: GroupCommit(partial(self._commit_group, name)) for name in names
         }
         self.held = HeldClaims(self.execution, self.clock)
+        self.unknown = UnknownTasks(self.execution.definitions.tasks, self.clock)
         self.metrics.bind_worker(self.threads, self.held)
 
     # the threads
@@ -111,6 +122,8 @@ class JobWorker:
             return
         waiting = self.queues[queue]
         claim = self._next_claim(queue, None, started, starts_turn=True)
+        if claim is None and self.unknown.excluded() and waiting.allows_passing_on():
+            self.wakeups.wake_other_process(queue)
         while claim is not None:
             settlement = self.run(claim)
             if settlement is not None and claim.mode is ClaimMode.BATCH:
@@ -191,6 +204,7 @@ class JobWorker:
 
     def enqueue_claims(self, queue: str, claims: Sequence[Claim]) -> None:
         """Hold claims and queue them for the threads."""
+        self.claimed += len(claims)
         self.held.add(claims)
         self.queues[queue].push(claims)
 
@@ -205,23 +219,100 @@ class JobWorker:
         return [claim for claim in claims if claim is not None]
 
     def _settle_and_claim(self, queue: str, group: CommitGroup) -> None:
-        """Commit all waiting settlements and claim rows in one transaction."""
+        """
+        Commit all waiting settlements and claim rows in one transaction.
+
+        Claim again if the rows were of unknown tasks, or if others may be behind
+        those of an owner who has reached a limit.
+        """
         settlements = self.settlements.drain() + group.settlements
         free = self.threads.available(group.threads)
-        limit = self.queues[queue].batch_size(free)
+        claimed: list[Claim] = []
+        try:
+            while self._claim(queue, settlements, free, claimed):
+                settlements = []
+        finally:
+            if claimed:
+                self._wake_others(queue, claimed, free, group)
+
+    def _claim(
+        self, queue: str, settlements: list[Settlement], free: int, claimed: list[Claim]
+    ) -> bool:
+        """Append claims to those for the free threads; return whether to claim again."""
+        free -= sum(claim.mode is not ClaimMode.BATCH for claim in claimed)
+        if free <= 0:
+            return False
+        waiting, limits = self.queues[queue], self._limits(settlements)
+        limit = waiting.batch_size(free)
         try:
             claims, accepted = self.execution.claim(
-                queue, worker=self.process.id, limit=limit, free_threads=free, finished=settlements
+                queue,
+                worker=self.process.id,
+                limit=limit,
+                free_threads=free,
+                finished=settlements,
+                limits=limits,
             )
         except BaseException:
             self.settlements.requeue(settlements)
             raise
         self._forget_settled(settlements, accepted)
-        self.queues[queue].adapt_batch_size(claims, limit)
-        if claims:
-            self.metrics.record_claims(claims)
-            self.enqueue_claims(queue, claims)
-            self._wake_others(queue, claims, free, group)
+        waiting.adapt_batch_size(claims, limit)
+        unknown = self.unknown.set_aside(claims)
+        known = [claim for claim in claims if claim not in unknown] if unknown else claims
+        if known:
+            self.metrics.record_claims(known)
+            self.enqueue_claims(queue, known)
+            claimed += known
+        if unknown:
+            self._exclude(unknown)
+            return True
+        return self._may_be_hidden(waiting, len(claims), limit, limits)
+
+    def _may_be_hidden(
+        self, waiting: ClaimQueue, found: int, limit: int, limits: ClaimLimits
+    ) -> bool:
+        """Whether rows may wait behind those of an owner who has just reached a limit."""
+        if found >= limit:
+            waiting.reset_exhausted()
+            return False
+        if limits.owner_running is not None and found:
+            return True
+        if limits.owner_threads is None:
+            return False
+        before, after = (frozenset(each.saturated_keys()) for each in (limits, self._limits(())))
+        return not waiting.is_exhausted(before, after)
+
+    def _limits(self, ended: Sequence[Settlement]) -> ClaimLimits:
+        """Return the limits of a claim that commits the settlements of ended jobs."""
+        running = {} if self.owner_threads is None else self.held.count_by_fairness_key(ended)
+        return ClaimLimits(
+            excluded_tasks=tuple(self.unknown.excluded()),
+            owner_threads=self.owner_threads,
+            running=running,
+            owner_running=self.owner_running,
+        )
+
+    def _exclude(self, unknown: Sequence[Claim]) -> None:
+        """Return claims of unknown tasks to the store, and report the tasks."""
+        self.held.add(unknown)  # renews their leases until they are returned
+        for claim in unknown:
+            self.metrics.unknown_claims.labels(claim.task).inc()
+        log.warning("unknown_tasks_excluded", tasks=sorted({claim.task for claim in unknown}))
+        self.return_unknown()
+
+    def return_unknown(self) -> None:
+        """Return claims of unknown tasks to the store, for other processes."""
+        if not (unknown := self.unknown.drain()):
+            return
+        try:
+            self.execution.release(unknown)
+        except BaseException:
+            self.unknown.requeue(unknown)
+            raise
+        self.held.release(claim.id for claim in unknown)
+        for queue in {claim.queue for claim in unknown}:
+            self.wakeups.wake_other_process(queue)
 
     def _wake_others(
         self, queue: str, claims: Sequence[Claim], free: int, group: CommitGroup
@@ -268,6 +359,7 @@ class JobWorker:
 
     def return_unstarted(self, *, older_than: float = 0.0) -> None:
         """Return claims that were not started within `older_than` seconds."""
+        self.return_unknown()
         for name, queue in self.queues.items():
             if unstarted := queue.pop_older_than(older_than):
                 self.execution.release(unstarted)
@@ -276,7 +368,8 @@ class JobWorker:
 
     def renew_leases(self) -> int:
         """Renew leases; return how many claims exceed their time limit."""
-        info = self.process.info(now=self.clock.now(), busy_threads=self.threads.busy)
+        now, busy = self.clock.now(), self.threads.busy
+        info = self.process.info(now=now, busy_threads=busy, tasks=self.unknown)
         return self.held.renew_leases(info)
 
     def stop_claiming(self) -> None:

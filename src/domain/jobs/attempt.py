@@ -55,6 +55,7 @@ class Claim:
     started_at: datetime
     schedule_id: int | None
     tick: datetime | None
+    fairness_key: str = ""
     cancel_requested: bool = False
     lease_until: datetime | None = None
     worker: str | None = None

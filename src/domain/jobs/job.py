@@ -14,6 +14,8 @@ from workbell.domain.jobs.task import OnLost, Task
 JobId = NewType("JobId", int)
 
 MAX_JSON_BYTES = 64 * 1024
+FIRST_ROWS = 5_000
+"""Ready jobs of a queue that are read to hold those of parked tasks."""
 
 
 class JobState(IntEnum):

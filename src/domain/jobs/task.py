@@ -215,7 +215,11 @@ class Tasks:
 
 @frozen(kw_only=True)
 class TaskDefinition:
-    """A task as stored: with an id, a JSON Schema and an on/off switch."""
+    """
+    A task as stored: with an id, a JSON Schema and an on/off switch.
+
+    `parked_at` is set while no worker knows the task; its jobs are held then.
+    """
 
     id: TaskId = TaskId(0)
     key: str
@@ -225,6 +229,12 @@ class TaskDefinition:
     schema_version: int = 1
     is_active: bool = True
     created_at: datetime
+    parked_at: datetime | None = None
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether jobs of the task may become READY."""
+        return self.is_active and self.parked_at is None
 
     def flat_schema(self) -> dict[str, str]:
         """Return the parameters as {name: type}, as the InsightHub API lists them."""

@@ -22,6 +22,7 @@ from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
+from workbell.domain.jobs.claim_limits import default_owner_threads
 from workbell.domain.jobs.task import Tasks
 from workbell.domain.notifications.daily_time import daily_at, quarter_hours
 from workbell.entrypoints.bootstrap.audit import AuditServices
@@ -46,6 +47,7 @@ from workbell.services.identity.sessions import SessionService
 from workbell.services.identity.users import UserAdministration
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.execution import ExecutionService
+from workbell.services.jobs.parking import ParkingService
 from workbell.services.jobs.retention import RetentionService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.built_in import BuiltInSchedules
@@ -159,12 +161,20 @@ class Application(Backends):
             sla_ticker=self.projects.sla_ticker if scheduler else None,
             retention=self.retention if scheduler else None,
             overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
+            parking=ParkingService(
+                store=self.store,
+                clock=self.clock,
+                lease=timedelta(seconds=self.settings.lease_seconds),
+                park_after=timedelta(seconds=self.settings.park_seconds),
+            ),
             anchor=self.anchor,
             on_stuck=on_stuck,
         )
 
     def worker(self, threads: int, *, log_attempts: bool = False) -> JobWorker:
         """Build a worker with the wake-ups that drive it."""
+        settings = self.settings
+        owner_threads = settings.owner_threads or default_owner_threads(threads)
         worker = JobWorker(
             execution=self.execution,
             clock=self.clock,
@@ -178,8 +188,10 @@ class Application(Backends):
                 queues=self.queues,
             ),
             log_attempts=log_attempts,
+            owner_threads=owner_threads if owner_threads < threads else None,
+            owner_running=settings.owner_running or None,
         )
-        worker.wakeups = make_wakeups(self.settings.redis_url, self.waker, worker)
+        worker.wakeups = make_wakeups(settings.redis_url, self.waker, worker)
         return worker
 
     def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":

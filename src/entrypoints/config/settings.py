@@ -261,6 +261,22 @@ class Settings:
     worker_threads: int = int_option(
         8, "Jobs that one worker process runs concurrently.", 1, 512, group="Work"
     )
+    owner_threads: int | None = int_option(
+        None,
+        "Jobs of one owner that a worker process runs concurrently, except batch tasks and those "
+        "of the system; default: three quarters of its threads.",
+        1,
+        512,
+    )
+    owner_running: int = int_option(
+        0, "Jobs of one owner that all processes together run concurrently; 0 is unlimited.", 0
+    )
+    park_seconds: int = int_option(
+        60,
+        "Seconds for which workers exclude a task that none of them knows before its jobs are "
+        "held.",
+        1,
+    )
     database_pool_size: int = int_option(
         lambda settings: settings.worker_threads + 4,
         "Maximum of database connections per process; default: WORKER_THREADS + 4.",

@@ -115,10 +115,14 @@ class Client:
             while True:
                 fired = self.application.ticker.tick()
                 swept = self.application.execution.sweep()
+                before = self._inline.claimed
                 for queue in swept.queues:
                     self._inline.drain(queue)
                 running = self.jobs.find(statuses=["running"], limit=1)
-                if not fired and not swept.staged and not swept.queues and not running:
+                has_work = self._inline.claimed > before or (
+                    swept.queues and not self._inline.unknown.excluded()
+                )
+                if not fired and not swept.staged and not has_work and not running:
                     return
                 if running:
                     self._inline.threads.wait_turn_end(0.005)

@@ -9,6 +9,7 @@ from attrs import frozen
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, Claim, LogLine, Settlement
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, Progress, Status
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
@@ -138,12 +139,14 @@ class JobRepository(Protocol):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> Sequence[Claim]:
         """
         Claim READY jobs of a running queue, incrementing attempt and token.
 
-        Ordered by priority (highest first), fair tag and id; `select_claimable`
-        decides how many.
+        Ordered by priority (highest first), fair tag and id. `limits` leaves out
+        tasks and fairness keys; of the first `limit` others, `select_within_limits`
+        and then `select_claimable` decide which are claimed.
         """
 
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
@@ -167,6 +170,7 @@ class JobRepository(Protocol):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Settle, then claim; one statement if the store supports it."""
 
@@ -199,8 +203,20 @@ class JobRepository(Protocol):
     def hold_task(self, key: str) -> int:
         """Move the READY jobs of a task to HELD; return how many."""
 
-    def release_task(self, key: str, now: datetime) -> int:
-        """Move HELD jobs of a task to READY where keys allow it; return how many."""
+    def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
+        """
+        Move READY jobs of tasks to HELD; return how many, at most `limit` per queue.
+
+        Only the first 5,000 jobs of each queue, in the order of claims, are read.
+        """
+
+    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
+        """
+        Move HELD jobs of a task to READY where keys allow it; return how many.
+
+        The definition of the task is not read. `limit` applies to the jobs
+        without a concurrency key.
+        """
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""

@@ -20,6 +20,7 @@ from workbell.domain.jobs.attempt import (
     reap,
     settle,
 )
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import MAX_JSON_BYTES, JobId, JobState, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
@@ -102,10 +103,11 @@ class ExecutionService(Generic[TxT]):
         limit: int,
         free_threads: int,
         finished: Sequence[Settlement] = (),
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Commit outcomes and claim the next jobs in one transaction."""
         now = self.clock.now()
-        request = _ClaimRequest(queue, worker, now, now + self.lease, limit, free_threads)
+        request = _ClaimRequest(queue, worker, now, now + self.lease, limit, free_threads, limits)
         try:
             return self._settle_and_claim(finished, request)
         except Unavailable:
@@ -319,6 +321,7 @@ class ExecutionService(Generic[TxT]):
                 lease_until=request.lease_until,
                 limit=request.limit,
                 free_threads=request.free_threads,
+                limits=request.limits,
             )
         return claims, accepted | recorded
 
@@ -345,6 +348,7 @@ class _ClaimRequest:
     lease_until: datetime
     limit: int
     free_threads: int
+    limits: ClaimLimits
 
 
 def _has_data(settlements: Sequence[Settlement]) -> bool:

@@ -1,14 +1,22 @@
 """Job execution in memory: stage, claim, settle, release, prune."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 
 from attrs import define, evolve, fields
 
 from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.values import isolated_copy
 from workbell.domain.jobs.attempt import Attempt, Claim, Settlement
-from workbell.domain.jobs.job import Job, JobId, JobState, Progress, select_claimable
+from workbell.domain.jobs.claim_limits import (
+    UNLIMITED,
+    ClaimLimits,
+    is_counted,
+    select_within_limits,
+)
+from workbell.domain.jobs.job import FIRST_ROWS, Job, JobId, JobState, Progress, select_claimable
 
 _CLAIM_FIELDS = tuple(each.name for each in fields(Claim) if each.name != "tick")
 _ATTEMPT_FIELDS = ("queued_at", "started_at", "ended_at", "outcome", "error", "worker")
@@ -37,11 +45,16 @@ class MemoryEngine:
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> Sequence[Claim]:
         """Claim ready jobs of a running queue."""
         if not self._is_running(queue):
             return []
-        rows = self._ready(queue, limit)
+        if limits.owner_running is not None:
+            limits = evolve(limits, running_everywhere=self._count_running())
+        rows = self._ready(queue, limit, limits)
+        kept = select_within_limits([(j.fairness_key, j.owner, j.mode) for j in rows], limits)
+        rows = [rows[position] for position in kept]
         taken = rows[: select_claimable([job.mode for job in rows], free_threads)]
         claims = []
         for job in taken:
@@ -68,6 +81,7 @@ class MemoryEngine:
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Settle, then claim."""
         accepted = self.settle(settlements)
@@ -78,6 +92,7 @@ class MemoryEngine:
             lease_until=lease_until,
             limit=limit,
             free_threads=free_threads,
+            limits=limits,
         )
         return claims, accepted
 
@@ -149,16 +164,26 @@ class MemoryEngine:
     def hold_task(self, key: str) -> int:
         """Move a task's READY jobs to HELD; return how many."""
         ready = (job for job in self._rows.tables.jobs if job.state is JobState.READY)
-        rows = [job for job in ready if job.task == key]
+        return self._hold([job for job in ready if job.task == key])
+
+    def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
+        """Move READY jobs among the first of each queue to HELD; return how many."""
+        held = 0
+        for queue in self.waiting_queues():
+            first = islice(self._rows.by_index("ready", queue), FIRST_ROWS)
+            held += self._hold(list(islice((job for job in first if job.task in tasks), limit)))
+        return held
+
+    def _hold(self, rows: Sequence[Job]) -> int:
         for job in rows:
             self._rows.put(evolve(job, state=JobState.HELD))
         freed = {job.concurrency_key for job in rows} - {None}
         self._rows.release(freed, self._rows.clock.now())
         return len(rows)
 
-    def release_task(self, key: str, now: datetime) -> int:
+    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
         """Move a task's HELD jobs to READY up to the limits of their keys."""
-        return self._rows.release(self._keys_with_held_jobs(), now, task=key)
+        return self._rows.release(self._keys_with_held_jobs(), now, task=key, limit=limit)
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of jobs that still run under the given tokens."""
@@ -194,15 +219,22 @@ class MemoryEngine:
             tables.delete_job(job)
         return freed
 
-    def _ready(self, queue: str, limit: int) -> list[Job]:
+    def _ready(self, queue: str, limit: int, limits: ClaimLimits) -> list[Job]:
         jobs = self._rows.tables.jobs.rows
+        tasks, keys = set(limits.excluded_tasks), set(limits.saturated_keys())
         rows: list[Job] = []
         for *_, job_id in self._rows.tables.job_index.of("ready", queue):
             if len(rows) >= limit:
                 break
-            if not jobs[job_id].cancel_requested:
-                rows.append(jobs[job_id])
+            job = jobs[job_id]
+            if not job.cancel_requested and job.task not in tasks and job.fairness_key not in keys:
+                rows.append(job)
         return rows
+
+    def _count_running(self) -> Counter[str]:
+        jobs = self._rows.tables.jobs.rows
+        running = (jobs[job_id] for _, job_id in self._rows.tables.job_index.of("running"))
+        return Counter(job.fairness_key for job in running if is_counted(job.owner, job.mode))
 
     def _is_running(self, queue: str) -> bool:
         return self._rows.tables.queues.get(queue) in {None, "running"}

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
+from typing import Any
 
-from attrs import frozen
-from sqlalchemy import bindparam, literal_column, select, update
+from attrs import evolve, frozen
+from sqlalchemy import Select, bindparam, func, literal_column, select, update
 
 from workbell.adapters.sql.database.column_types import instant_writer, json_text
 from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare
@@ -19,8 +20,10 @@ from workbell.adapters.sql.jobs.rows import (
 )
 from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING
 from workbell.adapters.sql.schema.tables import jobs, queues
+from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.attempt import Claim
-from workbell.domain.jobs.job import JobId, JobState, Progress, select_claimable
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits, select_within_limits
+from workbell.domain.jobs.job import ClaimMode, JobId, JobState, Progress, select_claimable
 
 jobs_c = jobs.c
 _ids = jobs_c.id.in_(bindparam("ids", expanding=True))
@@ -37,6 +40,17 @@ CLAIMED = (
     .order_by(jobs_c.priority.desc(), jobs_c.fair_tag, jobs_c.id)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
+)
+_IS_KNOWN = jobs_c.task.not_in(bindparam("excluded_tasks", expanding=True))
+_HAS_ROOM = jobs_c.fair_key.not_in(bindparam("saturated_keys", expanding=True))
+RUNNING_BY_KEY = prepare(
+    select(jobs_c.fair_key, func.count())
+    .where(
+        IS_RUNNING,
+        jobs_c.owner != literal_column(str(SYSTEM_ID)),
+        jobs_c.mode != literal_column(str(int(ClaimMode.BATCH))),
+    )
+    .group_by(jobs_c.fair_key)
 )
 _claim = update(jobs).values(
     state=literal_column(str(int(JobState.RUNNING))),
@@ -81,12 +95,16 @@ class JobClaims(JobStaging):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> Sequence[Claim]:
         """Claim ready jobs of a running queue."""
+        if limits.owner_running is not None:
+            counts = dict(RUNNING_BY_KEY.fetch_all(self._db))
+            limits = evolve(limits, running_everywhere=counts)
         if (settle_and_claim := self._strategy.settle_and_claim) is not None:
             request = (queue, limit, free_threads, lease_until, worker, now)
-            return settle_and_claim(self._db, (), request, self._single_statement)[0]
-        rows = self._claimable(queue, limit, free_threads)
+            return settle_and_claim(self._db, (), request, limits, self._single_statement)[0]
+        rows = self._claimable(queue, limit, free_threads, limits)
         if not rows:
             return []
         self._mark_claimed([row.id for row in rows], worker, now, lease_until)
@@ -130,12 +148,17 @@ class JobClaims(JobStaging):
         values = {"ids": ids, "new_lease": lease_until, "claimed_by": worker, "now": now}
         self._db.execute(_CLAIM_TOGETHER, values)
 
-    def _claimable(self, queue: str, limit: int, free_threads: int) -> Sequence[AnyRow]:
+    def _claimable(
+        self, queue: str, limit: int, free_threads: int, limits: ClaimLimits
+    ) -> Sequence[AnyRow]:
         """Return the rows to claim; read all `limit` rows only if they may be claimed."""
-        with closing(self._db.execute(CLAIMED, {"queue": queue, "limit": limit})) as found:
-            rows = list(found.fetchmany(free_threads + 1))
+        query, values = _candidates(limits)
+        values |= {"queue": queue, "limit": limit}
+        with closing(self._db.execute(query, values)) as found:
+            read = found.fetchmany(free_threads + 1)
+            rows = _select_within_limits(read, limits)
             if select_claimable([MODES[row.mode] for row in rows], free_threads) == len(rows):
-                rows += found.fetchall()
+                rows = _select_within_limits([*read, *found.fetchall()], limits)
         return rows[: select_claimable([MODES[row.mode] for row in rows], free_threads)]
 
     def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[AnyRow]:
@@ -149,3 +172,21 @@ class JobClaims(JobStaging):
             for row in rows
             if STATES[row.state] is JobState.RUNNING and row.token == tokens[row.id]
         ]
+
+
+def _candidates(limits: ClaimLimits) -> tuple[Select[Any], dict[str, Any]]:
+    """Return the query for the rows that a claim may consider, and its extra values."""
+    query, values = CLAIMED, dict[str, Any]()
+    if limits.excluded_tasks:
+        query, values["excluded_tasks"] = query.where(_IS_KNOWN), limits.excluded_tasks
+    if saturated := limits.saturated_keys():
+        query, values["saturated_keys"] = query.where(_HAS_ROOM), saturated
+    return query, values
+
+
+def _select_within_limits(rows: Sequence[AnyRow], limits: ClaimLimits) -> list[AnyRow]:
+    room = limits.smallest_room()
+    if room is None or len(rows) <= room:
+        return list(rows)
+    keys = [(row.fairness_key, UserId(row.owner), MODES[row.mode]) for row in rows]
+    return [rows[position] for position in select_within_limits(keys, limits)]

@@ -143,6 +143,7 @@ _CLAIM_NAMES = (
 CLAIM_COLUMNS = (
     *[jobs_c[name] for name in _CLAIM_NAMES],
     func.coalesce(jobs_c.tick, jobs_c.for_tick).label("tick"),
+    jobs_c.fair_key.label("fairness_key"),
 )
 
 

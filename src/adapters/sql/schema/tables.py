@@ -152,6 +152,7 @@ task_definitions = Table(
     *integers("schema_version"),
     *flags("is_active"),
     *times("created_at"),
+    *times("parked_at", null=True),
     UniqueConstraint("key"),
     **NUMBERED,
 )
@@ -288,7 +289,7 @@ workers = Table(
     *integers("pid"),
     *times("started_at", "seen_at"),
     *integers("threads", "running"),
-    *json_values("queues"),
+    *json_values("queues", "knows", "excluded"),
     **KEYED,
 )
 

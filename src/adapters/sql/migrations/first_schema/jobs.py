@@ -58,14 +58,14 @@ def tables() -> list[Spec]:
         table(
             "workbell_task_definitions",
             *columns("id id!, key str:255, name str:255, description long, schema json"),
-            *columns("schema_version int, is_active flag, created_at time"),
+            *columns("schema_version int, is_active flag, created_at time, parked_at time?"),
             sa.UniqueConstraint("key"),
             sqlite_autoincrement=True,
         ),
         table(
             "workbell_workers",
             *columns("id str:128!, host str:255, pid int, started_at time, seen_at time"),
-            *columns("threads int, running int, queues json"),
+            *columns("threads int, running int, queues json, knows json, excluded json"),
             sqlite_with_rowid=False,
         ),
         table(
