@@ -73,6 +73,7 @@ class TaskResult:
     outcome: Outcome
     result: Any = None
     error: str | None = None
+    traceback: str | None = None
     permanent: bool = False
     retry_after: float | None = None
     data: object = field(default=None, repr=False)
@@ -101,6 +102,7 @@ class Settlement:
     max_attempts: int
     mode: ClaimMode
     error: str | None = None
+    traceback: str | None = None
     result: Any = None
     schedule_id: int | None = None
     worker: str | None = None
@@ -110,7 +112,12 @@ class Settlement:
 
 @frozen(kw_only=True)
 class Attempt:
-    """One attempt of a job, written when it ends."""
+    """
+    One attempt of a job, written when it ends.
+
+    `queued_at` is when the job became ready to be claimed. `traceback` shows
+    where the task failed, without values of variables and settings.
+    """
 
     job_id: JobId
     number: int
@@ -118,8 +125,19 @@ class Attempt:
     started_at: datetime
     ended_at: datetime | None
     outcome: Outcome | None
-    error: str | None
     worker: str | None
+    error: str | None
+    traceback: str | None
+
+    @property
+    def queue_wait(self) -> timedelta | None:
+        """How long the job was ready before a worker claimed it, if known."""
+        return queue_wait(self.queued_at, self.started_at)
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the attempt took; None until it ends."""
+        return None if self.ended_at is None else self.ended_at - self.started_at
 
 
 @frozen
@@ -142,6 +160,11 @@ class Artifact:
     size: int
     sha256: str
     key: str
+
+
+def queue_wait(queued_at: datetime | None, started_at: datetime) -> timedelta | None:
+    """Return how long a job was ready before it was claimed; at least 0."""
+    return None if queued_at is None else max(started_at - queued_at, timedelta())
 
 
 def retry_delay(attempt: int, random_fraction: float) -> timedelta:
@@ -167,6 +190,7 @@ def fail_settlement(settlement: Settlement, error: str) -> Settlement:
         state=JobState.FAILED,
         outcome=Outcome.FAILED,
         error=error,
+        traceback=None,
         result=None,
         due_at=None,
         data=None,
@@ -245,6 +269,7 @@ def _make_settlement(
         max_attempts=claim.max_attempts + extra,
         mode=claim.mode,
         error=task_result.error,
+        traceback=task_result.traceback,
         result=task_result.result,
         schedule_id=claim.schedule_id,
         worker=claim.worker,

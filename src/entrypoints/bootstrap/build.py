@@ -31,6 +31,7 @@ from workbell.entrypoints.bootstrap.notifications import (
 from workbell.entrypoints.bootstrap.projects import ProjectServices, make_projects
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import signing_keys
+from workbell.entrypoints.config.secret_values import secret_values
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.system import Clock
 from workbell.services.delivery.job_outcomes import closing_job
@@ -127,7 +128,7 @@ def _make_application(
         reminders=notices.reminders,
         notices=notices,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
-        execution=_make_execution(backends, definitions, delivery),
+        execution=_make_execution(backends, definitions, delivery, keys),
         retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
         login=login,
@@ -194,7 +195,10 @@ def _make_jobs(
 
 
 def _make_execution(
-    backends: Backends, definitions: TaskDefinitionService, delivery: DeliveryServices
+    backends: Backends,
+    definitions: TaskDefinitionService,
+    delivery: DeliveryServices,
+    keys: Sequence[bytes],
 ) -> ExecutionService[BuiltInTasksTx]:
     return ExecutionService(
         store=backends.store,
@@ -207,6 +211,7 @@ def _make_execution(
             RunOutcomes(clock=backends.clock),
             delivery.outcomes,
         ],
+        secrets=[*secret_values(backends.settings), *(key.decode() for key in keys)],
     )
 
 

@@ -220,8 +220,9 @@ class JobService:
                     started_at=job.started_at,
                     ended_at=None,
                     outcome=None,
-                    error=None,
                     worker=job.worker,
+                    error=None,
+                    traceback=None,
                 )
             )
         return attempts

@@ -5,9 +5,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
-from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
+from workbell.domain.errors import (
+    Invalid,
+    NotAllowed,
+    NotFound,
+    Throttled,
+    Unavailable,
+    WorkbellError,
+)
 from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
 from workbell.domain.jobs.attempt import (
     Artifact,
@@ -38,6 +45,13 @@ from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
 from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.jobs.tracebacks import (
+    clean_text,
+    error_text,
+    formatted,
+    passes_through,
+    redact,
+)
 from workbell.services.transaction_retry import retry_on_contention
 
 MAX_ERROR = 4000
@@ -83,7 +97,8 @@ class ExecutionService(Generic[TxT]):
     Use cases of a worker: each method is one transaction, or a read.
 
     Threads, batches and wake-ups are the caller's responsibility. `on_settled`
-    are the hooks of other contexts, called in this order.
+    are the hooks of other contexts, called in this order. `secrets` are values
+    that errors and tracebacks must not contain.
     """
 
     store: Store[TxT]
@@ -93,6 +108,7 @@ class ExecutionService(Generic[TxT]):
     files: FileStore
     lease: timedelta
     on_settled: Sequence[SettlementHook[TxT]] = ()
+    secrets: Sequence[str] = field(default=(), repr=False)
 
     @retry_on_contention
     def claim(
@@ -135,7 +151,7 @@ class ExecutionService(Generic[TxT]):
             if not _has_data(settlements):
                 raise
             if len(settlements) == 1:
-                return self.settle([fail_settlement(settlements[0], _describe(error))])
+                return self.settle([fail_settlement(settlements[0], self._describe(error))])
         return {job_id for each in settlements for job_id in self.settle([each])}
 
     @retry_on_contention
@@ -246,33 +262,60 @@ class ExecutionService(Generic[TxT]):
         except NotFound as error:
             return TaskResult(outcome=Outcome.FAILED, error=error.detail)
         try:
-            return self._to_task_result(task.body(context, self._load_parameters(claim, task)))
+            return self._to_task_result(
+                _call_task(task.body, context, self._load_parameters(claim, task))
+            )
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
         except Cancelled:
             return TaskResult(outcome=Outcome.CANCELLED, error="cancelled on request")
-        except TimedOut:
-            return TaskResult(outcome=Outcome.TIMEOUT, error="the time limit was exceeded")
+        except TimedOut as error:
+            return TaskResult(
+                outcome=Outcome.TIMEOUT,
+                error="the time limit was exceeded",
+                traceback=self._traceback(error),
+            )
         except ShuttingDown:
             return TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
         except (Invalid, NotAllowed, NotFound) as error:
-            text = sanitise_text(error.detail)
-            return TaskResult(outcome=Outcome.FAILED, error=text, permanent=True)
+            return self._failure(error, error.detail, permanent=True)
         except (Throttled, Unavailable) as error:
-            text, delay = sanitise_text(error.detail), error.retry_after
-            context.log.error(text)
-            return TaskResult(outcome=Outcome.FAILED, error=text, retry_after=delay)
+            failure = self._failure(error, error.detail, retry_after=error.retry_after)
+            context.log.error(failure.error or "")
+            return failure
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
-            text = _describe(error)
+            text = self._describe(error)
             context.log.error(text)
-            return TaskResult(outcome=Outcome.FAILED, error=text)
+            return self._failure(error, text)
+
+    def _failure(self, error: BaseException, text: str, **fields: Any) -> TaskResult:
+        """Return the result of a task that raised an error."""
+        return TaskResult(
+            outcome=Outcome.FAILED,
+            error=self._sanitise(text),
+            traceback=self._traceback(error),
+            **fields,
+        )
+
+    def _traceback(self, error: BaseException) -> str | None:
+        """Format a traceback; None for a refusal by the engine itself."""
+        above = _call_task.__code__
+        if isinstance(error, WorkbellError) and not passes_through(error, above):
+            return None
+        return formatted(error, above=above, secrets=self.secrets)
+
+    def _describe(self, error: BaseException) -> str:
+        return self._sanitise(f"{type(error).__name__}: {error_text(error)}")
+
+    def _sanitise(self, text: str) -> str:
+        return sanitise_text(redact(clean_text(text), self.secrets))
 
     def _load_parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.parse_parameters(task, claim.parameters)
         if task.check is not None:
-            task.check(self._load_owner(claim), value)
+            _call_task(task.check, self._load_owner(claim), value)
         return value
 
     @retry_on_contention
@@ -356,21 +399,14 @@ def _has_data(settlements: Sequence[Settlement]) -> bool:
     return any(each.data is not None for each in settlements)
 
 
-def _describe(error: BaseException) -> str:
-    return sanitise_text(f"{type(error).__name__}: {_error_text(error)}")
-
-
-def _error_text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - str() of the body's exception may fail
-        return "the error has no text"
+def _call_task(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of a task; tracebacks begin below this frame."""
+    return function(*arguments)
 
 
 def sanitise_text(text: str) -> str:
     """Remove NUL and surrogates from a text, and truncate it."""
-    clean = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-    return clean[:MAX_ERROR]
+    return clean_text(text)[:MAX_ERROR]
 
 
 def _lock_if_owned(tx: JobsTx, claim: Claim) -> None:

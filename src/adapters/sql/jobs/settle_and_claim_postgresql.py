@@ -25,7 +25,8 @@ input AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:settled AS json)) AS g(
         nth int, id bigint, token bigint, state smallint, due timestamp, max_attempts int,
         mode smallint, result text, error text, lease_before timestamp, attempt int,
-        queued timestamp, started timestamp, ended timestamp, outcome text, worker text)
+        queued timestamp, started timestamp, ended timestamp, outcome text, worker text,
+        traceback text)
 ),
 locked AS MATERIALIZED (
     SELECT id, token, state, cancel_requested, lease_until FROM workbell_jobs
@@ -49,8 +50,8 @@ updated AS (
 ),
 attempts_inserted AS (
     INSERT INTO workbell_attempts (
-        job_id, number, queued_at, started_at, ended_at, outcome, worker, error)
-    SELECT id, attempt, queued, started, ended, outcome, worker, error FROM accepted
+        job_id, number, queued_at, started_at, ended_at, outcome, worker, error, traceback)
+    SELECT id, attempt, queued, started, ended, outcome, worker, error, traceback FROM accepted
 )"""
 _CLAIMED = """
 candidates AS MATERIALIZED (
@@ -188,6 +189,7 @@ def _to_json(settlements: Sequence[Settlement]) -> str | None:
             "ended": to_naive_utc(each.ended_at),
             "outcome": each.outcome.value,
             "worker": each.worker,
+            "traceback": each.traceback,
         }
         for nth, each in enumerate(settlements)
     ]

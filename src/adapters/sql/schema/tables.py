@@ -236,7 +236,7 @@ attempts = Table(
     *times("ended_at", null=True),
     *texts("outcome", length=16, null=True),
     *texts("worker", length=128, null=True),
-    *long_texts("error", null=True),
+    *long_texts("error", "traceback", null=True),
     **KEYED,
 )
 
