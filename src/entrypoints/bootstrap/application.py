@@ -160,6 +160,7 @@ class Application(Backends):
             retention=self.retention if scheduler else None,
             overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,
+            max_written_off=self.settings.max_written_off,
             on_stuck=on_stuck,
         )
 
@@ -178,6 +179,8 @@ class Application(Backends):
                 queues=self.queues,
             ),
             log_attempts=log_attempts,
+            cancel_grace=self.settings.cancel_grace_seconds,
+            cancel_poll=self.settings.cancel_poll_seconds,
         )
         worker.wakeups = make_wakeups(self.settings.redis_url, self.waker, worker)
         return worker

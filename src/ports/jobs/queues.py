@@ -40,7 +40,12 @@ class QueueRepository(Protocol):
 
 @frozen(kw_only=True)
 class WorkerInfo:
-    """A worker process, as of its last heartbeat."""
+    """
+    A worker process, as of its last heartbeat.
+
+    `running` counts its busy threads, `written_off` those that run a body whose
+    attempt was closed at its deadline or after a cancellation.
+    """
 
     id: str
     host: str
@@ -49,6 +54,7 @@ class WorkerInfo:
     seen_at: datetime
     threads: int
     running: int
+    written_off: int = 0
     queues: Sequence[str]
 
 

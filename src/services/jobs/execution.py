@@ -1,9 +1,10 @@
 """Execution: claim jobs, run their bodies and commit the outcomes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar
+from typing import Any, BinaryIO, Final, Generic, Protocol, TypeVar
 
 from attrs import frozen
 
@@ -23,6 +24,7 @@ from workbell.domain.jobs.attempt import (
 from workbell.domain.jobs.job import MAX_JSON_BYTES, JobId, JobState, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
+    Interrupted,
     OwnershipLost,
     ResultForHook,
     ShuttingDown,
@@ -45,6 +47,13 @@ LOG_TAIL = 800
 
 TxT = TypeVar("TxT", bound=JobsTx)
 TxT_contra = TypeVar("TxT_contra", contravariant=True)
+
+
+_INTERRUPTED: Final[Mapping[type[Interrupted], TaskResult]] = {
+    Cancelled: TaskResult(outcome=Outcome.CANCELLED, error="cancelled on request"),
+    TimedOut: TaskResult(outcome=Outcome.TIMED_OUT, error="the time limit was exceeded"),
+    ShuttingDown: TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped"),
+}
 
 
 @frozen(kw_only=True)
@@ -156,6 +165,11 @@ class ExecutionService(Generic[TxT]):
                 return {}
             return tx.jobs.renew_leases([(claim.id, claim.token) for claim in claims], until)
 
+    def find_cancelled(self, claims: Sequence[Claim]) -> set[JobId]:
+        """Return the jobs of valid claims whose cancellation was requested."""
+        with self.store.view() as tx:
+            return tx.jobs.find_cancelled([(claim.id, claim.token) for claim in claims])
+
     def next_due(self) -> datetime | None:
         """Return when the earliest scheduled job is due."""
         with self.store.view() as tx:
@@ -234,6 +248,13 @@ class ExecutionService(Generic[TxT]):
             result = self._run_body(claim, context)
         except OwnershipLost:
             return None
+        return self._settle_result(claim, result)
+
+    def interrupt(self, claim: Claim, why: type[Interrupted]) -> Settlement:
+        """Return the settlement of an attempt that ends without its body."""
+        return self._settle_result(claim, _INTERRUPTED[why])
+
+    def _settle_result(self, claim: Claim, result: TaskResult) -> Settlement:
         succeeded = result.outcome is Outcome.SUCCEEDED
         spread = 0.0 if succeeded else self.randomness.uniform(0.0, 1.0)
         return settle(claim, result, self.clock.now(), spread)
@@ -247,24 +268,20 @@ class ExecutionService(Generic[TxT]):
             return self._to_task_result(task.body(context, self._load_parameters(claim, task)))
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
-        except Cancelled:
-            return TaskResult(outcome=Outcome.CANCELLED, error="cancelled on request")
-        except TimedOut:
-            return TaskResult(outcome=Outcome.TIMEOUT, error="the time limit was exceeded")
-        except ShuttingDown:
-            return TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
+        except (Cancelled, TimedOut, ShuttingDown) as stop:
+            return _INTERRUPTED[type(stop)]
         except (Invalid, NotAllowed, NotFound) as error:
             text = sanitise_text(error.detail)
             return TaskResult(outcome=Outcome.FAILED, error=text, permanent=True)
         except (Throttled, Unavailable) as error:
             text, delay = sanitise_text(error.detail), error.retry_after
-            context.log.error(text)
+            _log_error(context, text)
             return TaskResult(outcome=Outcome.FAILED, error=text, retry_after=delay)
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
             text = _describe(error)
-            context.log.error(text)
+            _log_error(context, text)
             return TaskResult(outcome=Outcome.FAILED, error=text)
 
     def _load_parameters(self, claim: Claim, task: Task) -> Any:
@@ -354,6 +371,12 @@ def _has_data(settlements: Sequence[Settlement]) -> bool:
 
 def _describe(error: BaseException) -> str:
     return sanitise_text(f"{type(error).__name__}: {_error_text(error)}")
+
+
+def _log_error(context: TaskContext, text: str) -> None:
+    """Log the error of a body, unless the attempt has been told to stop."""
+    with suppress(Interrupted):
+        context.log.error(text)
 
 
 def _error_text(error: BaseException) -> str:

@@ -287,7 +287,7 @@ workers = Table(
     *texts("host"),
     *integers("pid"),
     *times("started_at", "seen_at"),
-    *integers("threads", "running"),
+    *integers("threads", "running", "written_off"),
     *json_values("queues"),
     **KEYED,
 )
