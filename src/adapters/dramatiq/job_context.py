@@ -1,11 +1,13 @@
 """The context of an attempt: progress, log, artifacts, cancellation."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from math import inf
 from pathlib import Path
-from threading import Lock
-from typing import BinaryIO
+from threading import Lock, Thread, current_thread
+from time import monotonic
+from typing import BinaryIO, Final
 
 import msgspec
 from attrs import define, field
@@ -29,15 +31,27 @@ MAX_LOG_BYTES = 256 * 1024
 MAX_LINE = 4000
 MAX_ARTIFACT_NAME = 200
 
+_PRECEDENCE: Final[Mapping[type[Interrupted], int]] = {
+    ShuttingDown: 1,
+    Cancelled: 2,
+    TimedOut: 3,
+    OwnershipLost: 4,
+}
+
 StoreArtifact = Callable[[Claim, str, str, BinaryIO | Path | bytes], None]
 
 
 @define(eq=False)
 class LogBuffer:
-    """The first and the last log lines of an attempt, not stored yet."""
+    """
+    The first and the last log lines of an attempt, not stored yet.
+
+    `check` is called before each line, and raises if the attempt must stop.
+    """
 
     clock: Clock
     attempt: int
+    check: Callable[[], None] = lambda: None
     _seq: int = 0
     _bytes: int = 0
     _head: list[LogLine] = field(factory=list[LogLine])
@@ -69,6 +83,7 @@ class LogBuffer:
         return lines
 
     def _add(self, level: str, event: str, values: dict[str, object]) -> None:
+        self.check()
         pairs = "".join(f" {name}={_format(value)}" for name, value in values.items())
         text = sanitise_text(f"{event}{pairs}")[:MAX_LINE]
         with self._lock:
@@ -91,7 +106,13 @@ def _format(value: object) -> str:
 
 @define(eq=False)
 class JobContext:
-    """The context of one claimed job; satisfies `TaskContext`."""
+    """
+    The context of one claimed job; satisfies `TaskContext`.
+
+    `progress`, `artifact` and the log raise as `check` does. The time limit
+    counts from `begin` by the monotonic clock: neither the wait for a thread
+    nor a change of the system time uses it up. `thread` runs the body.
+    """
 
     claim: Claim
     clock: Clock
@@ -100,6 +121,14 @@ class JobContext:
     _progress: Progress | None = None
     _dirty: bool = False
     _stop: type[Interrupted] | None = None
+    _stopped_at: float = inf
+    _deadline: float = inf
+    _closer: dict[str, str] = field(factory=dict[str, str])
+    thread: Thread | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Make every line of the log check first."""
+        self.buffer.check = self.check
 
     @property
     def job_id(self) -> int:
@@ -142,6 +171,7 @@ class JobContext:
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Report progress."""
+        self.check()
         self._progress = Progress(done, total, sanitise_text(note)[:200])
         self._dirty = True
 
@@ -149,7 +179,7 @@ class JobContext:
         """Raise Interrupted if the attempt must stop."""
         if self._stop is not None:
             raise self._stop
-        if self.clock.now() > self.claim.deadline:
+        if monotonic() > self._deadline:
             raise TimedOut
 
     def artifact(
@@ -159,6 +189,7 @@ class JobContext:
         media_type: str = "application/octet-stream",
     ) -> None:
         """Store a file with the job; raise Invalid for a name that is not plain."""
+        self.check()
         plain_name = name.isprintable() and not set(name) & set('/\\"') and name.strip(". ")
         if not plain_name or len(name) > MAX_ARTIFACT_NAME:
             raise Invalid(
@@ -168,17 +199,43 @@ class JobContext:
 
     # called by the worker
 
-    def cancel(self) -> None:
-        """Make the next check raise Cancelled."""
-        self._stop = self._stop or Cancelled
+    def begin(self) -> None:
+        """Start the time limit; the calling thread runs the body."""
+        self._deadline = monotonic() + self.claim.timeout_seconds
+        self.thread = current_thread()
 
-    def shut_down(self) -> None:
-        """Make the next check raise ShuttingDown."""
-        self._stop = self._stop or ShuttingDown
+    def close(self, closer: str) -> bool:
+        """Return whether `closer` may settle the attempt: the first one may."""
+        return self._closer.setdefault("closer", closer) == closer  # one atomic call
 
-    def mark_lost(self) -> None:
-        """Make the next check raise OwnershipLost rather than other reasons."""
-        self._stop = OwnershipLost
+    def overdue_reason(self, cancel_grace: float, delay: float) -> type[Interrupted] | None:
+        """
+        Return why the attempt must end without its body, or None.
+
+        `cancel_grace` are the seconds that the body has after it was cancelled,
+        `delay` those after its deadline.
+        """
+        now = monotonic()
+        if self._stop is Cancelled and now >= self._stopped_at + cancel_grace:
+            return Cancelled
+        if now < self._deadline + delay:
+            return None
+        return self._stop if self._stop in (Cancelled, OwnershipLost) else TimedOut
+
+    def interrupt(self, why: type[Interrupted]) -> None:
+        """
+        Make the next check raise `why`, unless there is a stronger reason.
+
+        In ascending order: shutdown, cancellation, timeout, loss of the lease.
+        """
+        if self._stop is None or _PRECEDENCE[why] > _PRECEDENCE[self._stop]:
+            self._stopped_at = monotonic()
+            self._stop = why
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the attempt was told to stop because its job was cancelled."""
+        return self._stop is Cancelled
 
     @property
     def lost(self) -> bool:

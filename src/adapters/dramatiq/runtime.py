@@ -84,8 +84,9 @@ class Runtime:
     The periodic threads of a process, for its worker and scheduler.
 
     `anchor` re-reads the store's clock and returns the correction in seconds;
-    `waker` wakes other processes for work that a sweep has found; `on_stuck`
-    is called once when half of the worker's threads exceed their time limits.
+    `waker` wakes other processes for work that a sweep has found. When
+    `max_written_off` threads are written off, the worker stops claiming, and
+    `on_stuck` is called once.
     """
 
     execution: ExecutionService[Any]
@@ -102,6 +103,7 @@ class Runtime:
     overdue_alerts: OverdueAlerts | None = None
     parking: ParkingService | None = None
     anchor: Callable[[], float] = lambda: 0.0
+    max_written_off: int = 8
     on_stuck: Callable[[], None] = lambda: None
     _next_tick: datetime | None = None
     _reap_from: float = 0.0
@@ -141,6 +143,8 @@ class Runtime:
         self._stopping = True
         self._stop_threads("scheduler", "sealer", "sla ticker", "sweeper")
         is_idle = self.worker is None or _best_effort(self.worker.shut_down, grace)
+        if self.worker is not None and self.worker.written_off:
+            is_idle = False  # their threads still run bodies
         self._stop_threads("settler", "heartbeat")
         if self.wakeups is not None:
             self.wakeups.stop(timeout=1.0)
@@ -157,7 +161,7 @@ class Runtime:
         """Return why the process cannot work; empty if it can."""
         if self._stopping:
             return ["The process is stopping."]
-        problems = ["Half of the threads are stuck."] if self._stuck else []
+        problems = ["Too many threads run bodies whose time is over."] if self._stuck else []
         limit = max(MAX_SILENCE_SECONDS, self.lease.total_seconds(), 3 * SWEEP_SECONDS)
         for thread in self._threads:
             silence = monotonic() - thread.last_turn_at
@@ -200,14 +204,30 @@ class Runtime:
         return min(SWEEP_SECONDS, max(MIN_PAUSE_SECONDS, seconds))
 
     def _settle(self) -> float:
-        """Commit buffered settlements, return unstarted claims, store logs."""
+        """
+        Close overdue attempts, return unstarted claims, store logs.
+
+        Also commit buffered settlements and look for cancelled jobs.
+        """
         assert self.worker is not None
+        self._watch(self.worker)  # first, because it also works without the store
         self.worker.flush(older_than=FINISH_DELAY)
         self.worker.return_unstarted(older_than=UNSTARTED_SECONDS)
         if monotonic() - self._notes_stored_at > STORE_NOTES_SECONDS:
             self._notes_stored_at = monotonic()
             self.worker.held.store_notes()
+        self.worker.poll_cancelled()
         return FINISH_DELAY / 2 if self.worker.held else FINISH_DELAY * 5
+
+    def _watch(self, worker: JobWorker) -> None:
+        try:
+            worker.expire()
+        finally:
+            if worker.written_off >= self.max_written_off and not self._stuck:
+                self._stuck = True
+                log.critical("too_many_threads_written_off", written_off=worker.written_off)
+                self.on_stuck()
+                worker.stop_claiming()
 
     def _seal(self) -> float:
         """Seal new audit entries."""
@@ -224,19 +244,14 @@ class Runtime:
         return self._pause_until(due)
 
     def heartbeat(self) -> float:
-        """Renew leases, anchor the clock, detect stuck threads."""
+        """Renew leases, anchor the clock."""
         moved = abs(self.anchor())
         if moved > 2.0:
             log.warning("store_clock_moved", seconds=moved)
             self.metrics.clock_jumps.inc()
             self._reap_from = monotonic() + self.lease.total_seconds()
         if self.worker is not None:
-            stuck = self.worker.renew_leases()
-            if stuck * 2 >= self.worker.threads.total and not self._stuck:
-                self._stuck = True
-                log.critical("worker_threads_stuck", stuck=stuck)
-                self.worker.stop_claiming()
-                self.on_stuck()
+            self.worker.renew_leases()
         return self.lease.total_seconds() / 3
 
     def _park(self) -> None:

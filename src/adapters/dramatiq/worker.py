@@ -11,9 +11,11 @@ import structlog
 from attrs import define, field, frozen
 from structlog.contextvars import bound_contextvars
 
+from workbell.adapters.dramatiq.attempt_watch import BODY, AttemptWatch, ClosedAttempt
 from workbell.adapters.dramatiq.claim_queue import ClaimQueue
 from workbell.adapters.dramatiq.group_commit import CommitGroup, GroupCommit
 from workbell.adapters.dramatiq.held_claims import HeldClaims
+from workbell.adapters.dramatiq.job_context import JobContext
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.settlement_buffer import SettlementBuffer
 from workbell.adapters.dramatiq.thread_slots import ThreadSlots
@@ -23,6 +25,7 @@ from workbell.adapters.observability.tracing import span
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.claim_limits import ClaimLimits
 from workbell.domain.jobs.job import ClaimMode, JobId
+from workbell.domain.jobs.task import Cancelled, OwnershipLost
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.system import Clock
 from workbell.services.jobs.execution import ExecutionService
@@ -46,7 +49,9 @@ class WorkerProcess:
     threads: int
     queues: Sequence[str]
 
-    def info(self, *, now: datetime, busy_threads: int, tasks: UnknownTasks) -> WorkerInfo:
+    def info(
+        self, *, now: datetime, busy_threads: int, written_off: int, tasks: UnknownTasks
+    ) -> WorkerInfo:
         """Return the row to store for the process."""
         return WorkerInfo(
             id=self.id,
@@ -56,6 +61,7 @@ class WorkerProcess:
             seen_at=now,
             threads=self.threads,
             running=busy_threads,
+            written_off=written_off,
             queues=self.queues,
             knows=sorted(task.key for task in tasks.tasks.all()),
             excluded=tasks.excluded(),
@@ -70,9 +76,10 @@ class JobWorker:
     Threads share the claims of their process. Settlements of batch tasks wait
     up to 20 ms for others; all others are committed in the transaction that
     claims the thread's next row, which the threads of a queue share (group
-    commit). `log_attempts` logs the end of each attempt, except of batch tasks.
-    `owner_threads` and `owner_running` limit the jobs of one owner that run at
-    once: in this process, and in all of them; None is unlimited.
+    commit). `owner_threads` and `owner_running` limit the jobs of one owner that
+    run at once: in this process, and in all of them; None is unlimited. An attempt whose body does not end at its deadline, or after a
+    cancellation and `cancel_grace` seconds, is closed without it.
+    `log_attempts` logs the end of each attempt, except of batch tasks.
     """
 
     execution: ExecutionService[Any]
@@ -82,6 +89,8 @@ class JobWorker:
     log_attempts: bool = False
     owner_threads: int | None = None
     owner_running: int | None = None
+    cancel_grace: float = 10.0
+    cancel_poll: float = 0.5
     wakeups: Wakeups = field(init=False)
     threads: ThreadSlots = field(init=False)
     queues: dict[str, ClaimQueue] = field(init=False)
@@ -89,8 +98,10 @@ class JobWorker:
     held: HeldClaims = field(init=False)
     unknown: UnknownTasks = field(init=False)
     claimed: int = 0
+    attempts: AttemptWatch = field(init=False)
     settlements: SettlementBuffer = field(factory=SettlementBuffer)
     stopping: Event = field(factory=Event)
+    _polled_at: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         """Create the queues, group commits and metric series of the worker."""
@@ -102,7 +113,8 @@ class JobWorker:
         }
         self.held = HeldClaims(self.execution, self.clock)
         self.unknown = UnknownTasks(self.execution.definitions.tasks, self.clock)
-        self.metrics.bind_worker(self.threads, self.held)
+        self.attempts = AttemptWatch(self.cancel_grace)
+        self.metrics.bind_worker(self.threads, self.held, lambda: self.attempts.written_off)
 
     # the threads
 
@@ -183,7 +195,7 @@ class JobWorker:
     def run(self, claim: Claim) -> Settlement | None:
         """Run a claimed job and store its log and progress; return its settlement."""
         context = self.held.find(claim.id)
-        if context is None or context.lost:
+        if context is None:
             return None
         fields: dict[str, str | int] = {
             "job": claim.id,
@@ -191,14 +203,30 @@ class JobWorker:
             "task": claim.task,
         }
         with bound_contextvars(**fields), span(f"run {claim.task}", **fields):
-            settlement = self.execution.run(claim, context)
+            settlement = self._run_body(context)
+            if not context.close(BODY):
+                self.threads.count_again()  # the turn is over a second old, so it ends now
+                log.warning("late_return_dropped")
+                return None
             if self.log_attempts and settlement is not None and claim.mode is not ClaimMode.BATCH:
                 log.info("attempt_ended", outcome=str(settlement.outcome), error=settlement.error)
         self.held.store_last_notes(context)
         if settlement is None:
-            self.held.release([claim.id])
+            self.held.release_lost(context)
             log.warning("lease_lost", job=claim.id, attempt=claim.attempt)
         return settlement
+
+    def _run_body(self, context: JobContext) -> Settlement | None:
+        """Run the body of an attempt that was not told to stop yet."""
+        if context.lost:
+            return None
+        if context.is_cancelled:
+            return self.execution.interrupt(context.claim, Cancelled)
+        self.attempts.begin(context)
+        try:
+            return self.execution.run(context.claim, context)
+        finally:
+            self.attempts.finish(context)
 
     # claims
 
@@ -366,11 +394,71 @@ class JobWorker:
                 self.held.release(claim.id for claim in unstarted)
                 self.wakeups.wake(name)
 
-    def renew_leases(self) -> int:
-        """Renew leases; return how many claims exceed their time limit."""
-        now, busy = self.clock.now(), self.threads.busy
-        info = self.process.info(now=now, busy_threads=busy, tasks=self.unknown)
-        return self.held.renew_leases(info)
+    def renew_leases(self) -> None:
+        """Renew the leases of all claims, and the worker's row."""
+        info = self.process.info(
+            now=self.clock.now(),
+            busy_threads=self.threads.busy,
+            written_off=self.written_off,
+            tasks=self.unknown,
+        )
+        self.held.renew_leases(info)
+
+    @property
+    def written_off(self) -> int:
+        """The number of threads whose bodies run although their attempts are closed."""
+        return self.attempts.written_off
+
+    def expire(self) -> int:
+        """Close overdue attempts and replace their threads; return how many."""
+        closed = self.attempts.close_overdue()
+        if not closed:
+            return 0
+        self.held.store_last_notes(*(each.context for each in closed))
+        for each in closed:
+            self._write_off(each)
+        for queue in {each.context.claim.queue for each in closed}:
+            self.wakeups.wake_local(queue)
+        self.flush()
+        return len(closed)
+
+    def _write_off(self, closed: ClosedAttempt) -> None:
+        context, why = closed.context, closed.why
+        claim = context.claim
+        if why is OwnershipLost:
+            self.held.release_lost(context)
+        else:
+            self.settlements.add(self.execution.interrupt(claim, why))
+        self.threads.write_off()
+        if context.thread is not None:
+            self.wakeups.replace_thread(context.thread)
+        log.warning(
+            "thread_written_off",
+            job=claim.id,
+            attempt=claim.attempt,
+            task=claim.task,
+            reason=why.__name__,
+            written_off=self.written_off,
+        )
+
+    def poll_cancelled(self) -> None:
+        """Interrupt attempts whose job was cancelled in another process, when due."""
+        now = monotonic()
+        if now - self._polled_at < self.cancel_poll:
+            return
+        claims = [each.claim for each in self.attempts if not each.is_cancelled]
+        if not claims:
+            return
+        self._polled_at = now
+        for job_id in self.execution.find_cancelled(claims):
+            self.stop_job(job_id)
+
+    def stop_job(self, job_id: JobId) -> bool:
+        """Interrupt the attempt of a cancelled job; return False if it is not here."""
+        if (context := self.held.find(job_id)) is None:
+            return False
+        context.interrupt(Cancelled)
+        return True
 
     def stop_claiming(self) -> None:
         """Stop starting jobs, and return unstarted claims to the store."""

@@ -68,6 +68,7 @@ from workbell.adapters.sql.schema.upgrade import SchemaMigration
 from workbell.adapters.sql.search.repository import SqlSearchRepository
 from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.domain.errors import Contended, Invalid, Unavailable
+from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
@@ -103,10 +104,12 @@ class SqlTx:
         strategy: Strategy,
         clock: Clock,
         woken: set[str] | None = None,
+        stopped: set[tuple[str, JobId]] | None = None,
         single_statement: bool = False,
     ) -> None:
         self.db, self.strategy, self.clock = db, strategy, clock
         self.woken: set[str] = set() if woken is None else woken
+        self.stopped: set[tuple[str, JobId]] = set() if stopped is None else stopped
         self.single_statement = single_statement
 
     users: SqlUserRepository = _repository(lambda tx: SqlUserRepository(tx.db))
@@ -125,7 +128,9 @@ class SqlTx:
         lambda tx: SqlScheduleRepository(tx.db, tx.strategy)
     )
     jobs: SqlJobRepository = _repository(
-        lambda tx: SqlJobRepository(tx.db, tx.strategy, tx.woken, tx.clock, tx.single_statement)
+        lambda tx: SqlJobRepository(
+            tx.db, tx.strategy, tx.woken, tx.stopped, tx.clock, tx.single_statement
+        )
     )
     logs: SqlJobLogRepository = _repository(lambda tx: SqlJobLogRepository(tx.db))
     queues: SqlQueueRepository = _repository(lambda tx: SqlQueueRepository(tx.db))
@@ -182,7 +187,8 @@ class SqlStore:
 
     Attributes:
         clock: The services' clock, which commands on jobs use too.
-        waker: Called after a commit for each queue that got ready jobs.
+        waker: Called after a commit for each queue that got ready jobs, and for each
+            running job that was cancelled.
         schema: The PostgreSQL schema of the tables; None is the search path.
     """
 
@@ -210,15 +216,20 @@ class SqlStore:
         if getattr(self._threads, "writes", False):
             raise RuntimeError("This thread already has an open transaction.")
         woken: set[str] = set()
+        stopped: set[tuple[str, JobId]] = set()
         self._threads.writes = True
         try:
             with translate_errors(), span("transaction"), self._connections.writing() as connection:
-                yield SqlTx(connection, self._strategy, self.clock, woken, single_statement)
+                yield SqlTx(
+                    connection, self._strategy, self.clock, woken, stopped, single_statement
+                )
         finally:
             self._threads.writes = False
-        if woken and self.waker is not None:
+        if self.waker is not None:
             for queue in sorted(woken):
                 self.waker.wake(queue)
+            for worker, job_id in sorted(stopped):
+                self.waker.stop_job(worker, job_id)
 
     @contextmanager
     def view(self) -> Generator[SqlTx]:

@@ -15,6 +15,7 @@ RETRY_BASE = 10.0
 RETRY_CAP = 3600.0
 MAX_REQUESTED_DELAY = timedelta(days=366)
 TIMEOUT_GRACE = timedelta(seconds=5)
+"""Only for the reaper: a live worker closes its own attempts by monotonic time."""
 
 
 class Outcome(StrEnum):
@@ -23,7 +24,7 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    TIMEOUT = "timeout"
+    TIMED_OUT = "timed_out"
     LOST = "lost"
     SNOOZED = "snoozed"
     INTERRUPTED = "interrupted"
@@ -62,7 +63,7 @@ class Claim:
 
     @property
     def deadline(self) -> datetime:
-        """When the attempt times out."""
+        """When the attempt times out, for a process that has only the row."""
         return self.started_at + timedelta(seconds=self.timeout_seconds)
 
 
@@ -212,6 +213,8 @@ def settle(
             due_at = now + _requested_delay(task_result.retry_after or 0.0)
         case _ if claim.cancel_requested:
             state = JobState.CANCELLED
+        case Outcome.TIMED_OUT if claim.fail_when_lost:
+            pass  # its body may still run, so a retry could be a second effect
         case _ if not task_result.permanent and claim.attempt < claim.max_attempts:
             state = JobState.SCHEDULED
             due_at = now + (
@@ -231,7 +234,7 @@ def reap(claim: Claim, now: datetime) -> Settlement:
     exclusively from then on.
     """
     late = now > claim.deadline + TIMEOUT_GRACE
-    outcome = Outcome.TIMEOUT if late else Outcome.LOST
+    outcome = Outcome.TIMED_OUT if late else Outcome.LOST
     error = "the time limit was exceeded" if late else "the worker was lost"
     extra = 1 if claim.mode is ClaimMode.BATCH else 0
     state, due_at = JobState.FAILED, None

@@ -43,7 +43,11 @@ class ResultForHook:
 
 
 class Interrupted(BaseException):
-    """Raised by `context.check()`; a task cleans up and lets it propagate."""
+    """
+    Raised by `check`, `progress`, `artifact` and the log of a context.
+
+    A task cleans up and lets it propagate.
+    """
 
 
 class Cancelled(Interrupted):
@@ -83,7 +87,11 @@ class TaskLog(Protocol):
 
 
 class TaskContext(Protocol):
-    """The job a task is running for, and its means to report back."""
+    """
+    The job a task is running for, and its means to report back.
+
+    `progress`, `artifact` and every call of `log` raise Interrupted as `check` does.
+    """
 
     @property
     def job_id(self) -> int:

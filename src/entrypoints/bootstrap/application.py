@@ -168,6 +168,7 @@ class Application(Backends):
                 park_after=timedelta(seconds=self.settings.park_seconds),
             ),
             anchor=self.anchor,
+            max_written_off=self.settings.max_written_off,
             on_stuck=on_stuck,
         )
 
@@ -190,6 +191,8 @@ class Application(Backends):
             log_attempts=log_attempts,
             owner_threads=owner_threads if owner_threads < threads else None,
             owner_running=settings.owner_running or None,
+            cancel_grace=settings.cancel_grace_seconds,
+            cancel_poll=settings.cancel_poll_seconds,
         )
         worker.wakeups = make_wakeups(settings.redis_url, self.waker, worker)
         return worker

@@ -177,7 +177,12 @@ def make_wakeups(url: str | None, waker: "RedisWaker | None", worker: JobWorker)
     """Return the wake-ups of a worker: by Redis, else within this process."""
     process = worker.process
     if url is None or waker is None:
-        return LocalWakeups(queues=process.queues, threads=process.threads, drain=worker.drain)
+        return LocalWakeups(
+            queues=process.queues,
+            threads=process.threads,
+            drain=worker.drain,
+            stop_own_job=worker.stop_job,
+        )
     from workbell.adapters.dramatiq.redis_wakeups import RedisWakeups
 
     return RedisWakeups(
@@ -187,6 +192,8 @@ def make_wakeups(url: str | None, waker: "RedisWaker | None", worker: JobWorker)
         threads=process.threads,
         drain=worker.drain,
         idle=worker.threads,
+        worker_id=process.id,
+        stop_own_job=worker.stop_job,
     )
 
 

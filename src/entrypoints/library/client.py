@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # `import workbell` stays fast: `open_client` imports the res
     from workbell.adapters.dramatiq.worker import JobWorker
     from workbell.entrypoints.bootstrap.application import Application
 
+WATCH_SECONDS = 0.05
 DECLARED = Tasks()
 """Tasks declared by `@task` in this process."""
 
@@ -129,19 +130,26 @@ class Client:
 
     @contextmanager
     def _renewing_leases(self) -> Generator[None]:
-        """Renew the leases of jobs that run in this thread."""
+        """Renew the leases of jobs that run in this thread, and end overdue attempts."""
         from workbell.adapters.dramatiq.runtime import PeriodicThread
 
         def beat() -> float:
             self._inline.renew_leases()
             return self.application.settings.lease_seconds / 3
 
-        heartbeat = PeriodicThread("heartbeat", beat)
-        heartbeat.start()
+        def watch() -> float:
+            self._inline.expire()
+            self._inline.poll_cancelled()
+            return WATCH_SECONDS
+
+        threads = [PeriodicThread("heartbeat", beat), PeriodicThread("watch", watch)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
-            heartbeat.stop()
+            for thread in threads:
+                thread.stop()
             self._inline.flush()
             self.application.execution.unregister_worker(self._inline.process.id)
 

@@ -43,6 +43,9 @@ class WorkerInfo:
     """
     A worker process, as of its last heartbeat.
 
+    `running` counts its busy threads, `written_off` those that run a body whose
+    attempt was closed at its deadline or after a cancellation.
+
     Attributes:
         knows: Keys of the tasks that the process can run.
         excluded: Keys of tasks that it has claimed and does not know, each with
@@ -56,6 +59,7 @@ class WorkerInfo:
     seen_at: datetime
     threads: int
     running: int
+    written_off: int = 0
     queues: Sequence[str]
     knows: Sequence[str] = ()
     excluded: Mapping[str, datetime] = Factory(dict[str, datetime])

@@ -90,7 +90,8 @@ class JobRepository(Protocol):
         Guarded by id, state and token of `before`. Writes state, due_at, token,
         max_attempts, cancel_requested, reason, result, progress, ended_at and hidden.
         If `after` is waiting and due, `initial_state` decides by the store's time
-        whether it becomes READY or HELD.
+        whether it becomes READY or HELD. If it is RUNNING and to be cancelled, its
+        worker is told after the commit.
         """
 
     def find(
@@ -182,6 +183,9 @@ class JobRepository(Protocol):
 
         Returns, for each renewed job, whether its cancellation was requested.
         """
+
+    def find_cancelled(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+        """Return the RUNNING ones of (id, token) pairs with a requested cancellation."""
 
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """
@@ -295,7 +299,14 @@ class JobsTx(AuditTx, Protocol):
 
 
 class Waker(Protocol):
-    """Notifies workers that a queue has work; a lost call only delays it."""
+    """
+    Notifies workers of work and of cancellations; never raises.
+
+    A lost call only delays the effect.
+    """
 
     def wake(self, queue: str) -> None:
-        """Wake a worker; never raises, takes at most 50 ms."""
+        """Wake a worker, within 50 ms."""
+
+    def stop_job(self, worker: str, job_id: JobId) -> None:
+        """Tell the worker of a running job that it was cancelled, within 50 ms."""

@@ -1,11 +1,12 @@
 """Execution: claim jobs, run their bodies and commit the outcomes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar
+from typing import Any, BinaryIO, Final, Generic, Protocol, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from workbell.domain.errors import (
     Invalid,
@@ -31,6 +32,7 @@ from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import MAX_JSON_BYTES, JobId, JobState, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
+    Interrupted,
     OwnershipLost,
     ResultForHook,
     ShuttingDown,
@@ -60,6 +62,13 @@ LOG_TAIL = 800
 
 TxT = TypeVar("TxT", bound=JobsTx)
 TxT_contra = TypeVar("TxT_contra", contravariant=True)
+
+
+_INTERRUPTED: Final[Mapping[type[Interrupted], TaskResult]] = {
+    Cancelled: TaskResult(outcome=Outcome.CANCELLED, error="cancelled on request"),
+    TimedOut: TaskResult(outcome=Outcome.TIMED_OUT, error="the time limit was exceeded"),
+    ShuttingDown: TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped"),
+}
 
 
 @frozen(kw_only=True)
@@ -174,6 +183,11 @@ class ExecutionService(Generic[TxT]):
                 return {}
             return tx.jobs.renew_leases([(claim.id, claim.token) for claim in claims], until)
 
+    def find_cancelled(self, claims: Sequence[Claim]) -> set[JobId]:
+        """Return the jobs of valid claims whose cancellation was requested."""
+        with self.store.view() as tx:
+            return tx.jobs.find_cancelled([(claim.id, claim.token) for claim in claims])
+
     def next_due(self) -> datetime | None:
         """Return when the earliest scheduled job is due."""
         with self.store.view() as tx:
@@ -252,6 +266,13 @@ class ExecutionService(Generic[TxT]):
             result = self._run_body(claim, context)
         except OwnershipLost:
             return None
+        return self._settle_result(claim, result)
+
+    def interrupt(self, claim: Claim, why: type[Interrupted]) -> Settlement:
+        """Return the settlement of an attempt that ends without its body."""
+        return self._settle_result(claim, _INTERRUPTED[why])
+
+    def _settle_result(self, claim: Claim, result: TaskResult) -> Settlement:
         succeeded = result.outcome is Outcome.SUCCEEDED
         spread = 0.0 if succeeded else self.randomness.uniform(0.0, 1.0)
         return settle(claim, result, self.clock.now(), spread)
@@ -267,27 +288,19 @@ class ExecutionService(Generic[TxT]):
             )
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
-        except Cancelled:
-            return TaskResult(outcome=Outcome.CANCELLED, error="cancelled on request")
-        except TimedOut as error:
-            return TaskResult(
-                outcome=Outcome.TIMEOUT,
-                error="the time limit was exceeded",
-                traceback=self._traceback(error),
-            )
-        except ShuttingDown:
-            return TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
+        except (Cancelled, TimedOut, ShuttingDown) as stop:
+            return evolve(_INTERRUPTED[type(stop)], traceback=self._traceback_of(stop))
         except (Invalid, NotAllowed, NotFound) as error:
             return self._failure(error, error.detail, permanent=True)
         except (Throttled, Unavailable) as error:
             failure = self._failure(error, error.detail, retry_after=error.retry_after)
-            context.log.error(failure.error or "")
+            _log_error(context, failure.error or "")
             return failure
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
             text = self._describe(error)
-            context.log.error(text)
+            _log_error(context, text)
             return self._failure(error, text)
 
     def _failure(self, error: BaseException, text: str, **fields: Any) -> TaskResult:
@@ -298,6 +311,10 @@ class ExecutionService(Generic[TxT]):
             traceback=self._traceback(error),
             **fields,
         )
+
+    def _traceback_of(self, stop: Interrupted) -> str | None:
+        """Return where a time limit ended the body; other stops are no failures."""
+        return self._traceback(stop) if isinstance(stop, TimedOut) else None
 
     def _traceback(self, error: BaseException) -> str | None:
         """Format a traceback; None for a refusal by the engine itself."""
@@ -402,6 +419,12 @@ def _has_data(settlements: Sequence[Settlement]) -> bool:
 def _call_task(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of a task; tracebacks begin below this frame."""
     return function(*arguments)
+
+
+def _log_error(context: TaskContext, text: str) -> None:
+    """Log the error of a body, unless the attempt has been told to stop."""
+    with suppress(Interrupted):
+        context.log.error(text)
 
 
 def sanitise_text(text: str) -> str:

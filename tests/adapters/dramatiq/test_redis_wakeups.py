@@ -273,7 +273,7 @@ def test_stopped_and_stuck_threads_are_health_problems(application: Application)
     sweeper.stop()
     runtime._stuck = True
     problems = runtime.health_problems()
-    assert problems[0] == "Half of the threads are stuck."
+    assert problems[0] == "Too many threads run bodies whose time is over."
     assert problems[1].startswith("The sweeper has completed no turn for ")
     assert len(problems) == 2
     runtime.stop(5.0)

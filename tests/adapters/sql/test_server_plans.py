@@ -177,6 +177,7 @@ def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -
 def test_rows_are_locked_by_id(store: SqlStore, database: Server) -> None:
     for ask in (
         lambda tx: tx.jobs.renew_leases([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.jobs.find_cancelled([(1, 1), (2, 1)]),
         lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
     ):
         for plan in plans_of(store, ask, database.kind):

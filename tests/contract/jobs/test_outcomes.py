@@ -285,7 +285,7 @@ def test_a_row_that_is_out_of_time_is_closed_as_timeout(store: AnyStore) -> None
     (work,) = running(store, a_job(timeout_seconds=10))
     reap_all(store, after(31))
     with store.view() as tx:
-        assert [each.outcome for each in tx.jobs.attempts(work.id)] == [Outcome.TIMEOUT]
+        assert [each.outcome for each in tx.jobs.attempts(work.id)] == [Outcome.TIMED_OUT]
 
 
 def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone(store: AnyStore) -> None:

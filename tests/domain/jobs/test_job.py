@@ -195,7 +195,7 @@ def test_a_success_ends_the_job_with_its_result() -> None:
     assert (done.started_at, done.ended_at, done.worker) == (NOON, after(2), "w")
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMEOUT])
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT])
 def test_a_failure_is_retried_while_attempts_are_left(outcome: Outcome) -> None:
     ending = TaskResult(outcome=outcome, error="no")
     again = settle(a_claim(attempt=2), ending, NOON, 0.5)
@@ -273,7 +273,15 @@ def test_a_lost_attempt_past_its_deadline_timed_out() -> None:
     assert claim.deadline == after(60)
     assert reap(claim, bound).outcome is Outcome.LOST
     late = reap(claim, bound + timedelta.resolution)
-    assert (late.outcome, late.error) == (Outcome.TIMEOUT, "the time limit was exceeded")
+    assert (late.outcome, late.error) == (Outcome.TIMED_OUT, "the time limit was exceeded")
+
+
+def test_a_timed_out_attempt_of_an_at_most_once_task_fails() -> None:
+    """Its body may still run, so a retry could repeat the effect."""
+    timed_out = TaskResult(outcome=Outcome.TIMED_OUT)
+    assert settle(a_claim(), timed_out, after(60), 0.5).state is SCHEDULED
+    once = a_claim(fail_when_lost=True, mode=ALONE)
+    assert settle(once, timed_out, after(60), 0.5).state is FAILED
 
 
 def test_a_lost_attempt_of_an_at_most_once_task_fails() -> None:

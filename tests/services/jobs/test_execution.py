@@ -331,7 +331,7 @@ def test_a_retry_after_of_the_error_is_used(tmp_path: Path, error: BaseException
     ("error", "state", "outcome", "attempts"),
     [
         (Cancelled(), CANCELLED, Outcome.CANCELLED, 3),
-        (TimedOut(), SCHEDULED, Outcome.TIMEOUT, 3),
+        (TimedOut(), SCHEDULED, Outcome.TIMED_OUT, 3),
         (ShuttingDown(), READY, Outcome.INTERRUPTED, 4),
     ],
 )

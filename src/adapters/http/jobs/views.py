@@ -139,7 +139,11 @@ class QueueBody:
 
 @frozen(kw_only=True, slots=False)
 class WorkerBody:
-    """A worker process, as of its last heartbeat (`seen_at`)."""
+    """
+    A worker process, as of its last heartbeat (`seen_at`).
+
+    `written_off` are threads that run a body whose attempt was closed.
+    """
 
     id: str
     host: str
@@ -148,6 +152,7 @@ class WorkerBody:
     seen_at: datetime
     threads: int
     running: int
+    written_off: int
     queues: Sequence[str]
 
 

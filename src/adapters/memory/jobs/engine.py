@@ -127,6 +127,11 @@ class MemoryEngine:
                 renewed[job_id] = job.cancel_requested
         return renewed
 
+    def find_cancelled(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+        """Return the running jobs of claims whose cancellation was requested."""
+        found = (self._rows.running(job_id, token) for job_id, token in claims)
+        return {job.id for job in found if job is not None and job.cancel_requested}
+
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or CANCELLED if that was requested."""
         given, freed = set(), set()

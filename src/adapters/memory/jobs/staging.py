@@ -16,11 +16,16 @@ from workbell.ports.system import Clock
 
 @define(eq=False)
 class MemoryJobTable:
-    """The jobs of one transaction, and the queues to wake after its commit."""
+    """
+    The jobs of one transaction, and what to notify after its commit.
+
+    `woken` are queues with work, `stopped` cancelled jobs with their workers.
+    """
 
     tables: Tables
     clock: Clock
     woken: set[str]
+    stopped: set[tuple[str, JobId]]
 
     def get(self, job_id: JobId) -> Job | None:
         """Return a job of any owner, or None."""

@@ -73,6 +73,9 @@ RUNNING = select(
     jobs_c.queue,
 ).where(_ids)
 _LOCK_RUNNING = RUNNING.order_by(jobs_c.id).with_for_update()
+_CANCELLED = select(jobs_c.id, jobs_c.token).where(
+    _ids, IS_RUNNING, jobs_c.cancel_requested.is_(True)
+)
 _EXTEND = update(jobs).where(_ids).values(lease_until=bindparam("new_lease"))
 _PROGRESS = prepare(
     update(jobs)
@@ -128,6 +131,16 @@ class JobClaims(JobStaging):
         for ids in chunks(list(renewed)):
             self._db.execute(_EXTEND, {"ids": ids, "new_lease": lease_until})
         return renewed
+
+    def find_cancelled(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+        """Return the running jobs of claims whose cancellation was requested."""
+        tokens = dict(claims)
+        return {
+            JobId(job_id)
+            for ids in chunks(sorted(tokens))
+            for job_id, token in self._db.execute(_CANCELLED, {"ids": ids})
+            if token == tokens[job_id]
+        }
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of jobs that still run under the given tokens."""

@@ -139,6 +139,8 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         )
         if self._db.execute(update(table).where(*guard).values(values)).rowcount != 1:
             return False
+        if after.state is JobState.RUNNING and after.cancel_requested and after.worker:
+            self._stopped.add((after.worker, after.id))
         stays = before.state is JobState.READY and after.state is JobState.READY
         if after.state.waiting and after.due_at <= now and not stays:
             concurrency_keys.initial_states(self._db, [before.id], now, self._woken)

@@ -170,6 +170,7 @@ class JobStaging:
     _db: Connection
     _strategy: Strategy
     _woken: set[str] = Factory(set[str])
+    _stopped: set[tuple[str, JobId]] = Factory(set[tuple[str, JobId]])
     _clock: Clock | None = None
     _single_statement: bool = False
 

@@ -288,7 +288,7 @@ workers = Table(
     *texts("host"),
     *integers("pid"),
     *times("started_at", "seen_at"),
-    *integers("threads", "running"),
+    *integers("threads", "running", "written_off"),
     *json_values("queues", "knows", "excluded"),
     **KEYED,
 )

@@ -65,7 +65,8 @@ def tables() -> list[Spec]:
         table(
             "workbell_workers",
             *columns("id str:128!, host str:255, pid int, started_at time, seen_at time"),
-            *columns("threads int, running int, queues json, knows json, excluded json"),
+            *columns("threads int, running int, written_off int, queues json, knows json"),
+            *columns("excluded json"),
             sqlite_with_rowid=False,
         ),
         table(
