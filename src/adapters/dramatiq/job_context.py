@@ -13,7 +13,7 @@ from attrs import define, field
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, LogLine
-from workbell.domain.jobs.job import Progress
+from workbell.domain.jobs.job import JobId, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
     Interrupted,
@@ -91,12 +91,18 @@ def _format(value: object) -> str:
 
 @define(eq=False)
 class JobContext:
-    """The context of one claimed job; satisfies `TaskContext`."""
+    """
+    The context of one claimed job; satisfies `TaskContext`.
+
+    `interrupt` is called with each reason to stop: a body in a child process
+    need not check for it.
+    """
 
     claim: Claim
     clock: Clock
     store_artifact: StoreArtifact
     buffer: LogBuffer
+    interrupt: Callable[[JobId, type[Interrupted]], None] = lambda _, __: None
     _progress: Progress | None = None
     _dirty: bool = False
     _stop: type[Interrupted] | None = None
@@ -171,14 +177,17 @@ class JobContext:
     def cancel(self) -> None:
         """Make the next check raise Cancelled."""
         self._stop = self._stop or Cancelled
+        self.interrupt(self.claim.id, Cancelled)
 
     def shut_down(self) -> None:
         """Make the next check raise ShuttingDown."""
         self._stop = self._stop or ShuttingDown
+        self.interrupt(self.claim.id, ShuttingDown)
 
     def mark_lost(self) -> None:
         """Make the next check raise OwnershipLost rather than other reasons."""
         self._stop = OwnershipLost
+        self.interrupt(self.claim.id, OwnershipLost)
 
     @property
     def lost(self) -> bool:

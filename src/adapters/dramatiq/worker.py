@@ -18,6 +18,7 @@ from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.settlement_buffer import SettlementBuffer
 from workbell.adapters.dramatiq.thread_slots import ThreadSlots
 from workbell.adapters.dramatiq.wakeups import Wakeups
+from workbell.adapters.fork_detection import end_if_forked, fork_count
 from workbell.adapters.observability.tracing import span
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import ClaimMode, JobId
@@ -81,6 +82,7 @@ class JobWorker:
     held: HeldClaims = field(init=False)
     settlements: SettlementBuffer = field(factory=SettlementBuffer)
     stopping: Event = field(factory=Event)
+    _forks: int = field(factory=fork_count, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Create the queues, group commits and metric series of the worker."""
@@ -179,6 +181,7 @@ class JobWorker:
         }
         with bound_contextvars(**fields), span(f"run {claim.task}", **fields):
             settlement = self.execution.run(claim, context)
+            end_if_forked(self._forks)  # a body that has forked returns in both processes
             if self.log_attempts and settlement is not None and claim.mode is not ClaimMode.BATCH:
                 log.info("attempt_ended", outcome=str(settlement.outcome), error=settlement.error)
         self.held.store_last_notes(context)

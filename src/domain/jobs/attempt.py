@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
+from workbell.domain.jobs.task import Isolation
 
 LOST_RETRY_DELAY = timedelta(seconds=1)
 RETRY_BASE = 10.0
@@ -25,6 +26,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     TIMEOUT = "timeout"
     LOST = "lost"
+    CRASHED = "crashed"
     SNOOZED = "snoozed"
     INTERRUPTED = "interrupted"
 
@@ -74,6 +76,7 @@ class TaskResult:
     error: str | None = None
     permanent: bool = False
     retry_after: float | None = None
+    isolation: Isolation | None = None
     data: object = field(default=None, repr=False)
 
 
@@ -103,13 +106,18 @@ class Settlement:
     result: Any = None
     schedule_id: int | None = None
     worker: str | None = None
+    isolation: Isolation | None = None
     lease_before: datetime | None = None
     data: object = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
 class Attempt:
-    """One attempt of a job, written when it ends."""
+    """
+    One attempt of a job, written when it ends.
+
+    `isolation` is None if the worker did not report the end of the attempt.
+    """
 
     job_id: JobId
     number: int
@@ -119,6 +127,7 @@ class Attempt:
     outcome: Outcome | None
     error: str | None
     worker: str | None
+    isolation: Isolation | None = None
 
 
 @frozen
@@ -187,6 +196,8 @@ def settle(
             due_at = now + _requested_delay(task_result.retry_after or 0.0)
         case _ if claim.cancel_requested:
             state = JobState.CANCELLED
+        case Outcome.CRASHED if claim.fail_when_lost:
+            pass
         case _ if not task_result.permanent and claim.attempt < claim.max_attempts:
             state = JobState.SCHEDULED
             due_at = now + (
@@ -247,5 +258,6 @@ def _make_settlement(
         result=task_result.result,
         schedule_id=claim.schedule_id,
         worker=claim.worker,
+        isolation=task_result.isolation,
         data=task_result.data,
     )

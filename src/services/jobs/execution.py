@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
@@ -23,6 +23,8 @@ from workbell.domain.jobs.attempt import (
 from workbell.domain.jobs.job import MAX_JSON_BYTES, JobId, JobState, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
+    Interrupted,
+    Isolation,
     OwnershipLost,
     ResultForHook,
     ShuttingDown,
@@ -32,6 +34,7 @@ from workbell.domain.jobs.task import (
     TimedOut,
 )
 from workbell.ports.files import FileStore
+from workbell.ports.jobs.isolation import ChildCrashed, ChildProcesses
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
@@ -91,6 +94,7 @@ class ExecutionService(Generic[TxT]):
     definitions: TaskDefinitionService
     files: FileStore
     lease: timedelta
+    children: ChildProcesses | None = None
     on_settled: Sequence[SettlementHook[TxT]] = ()
 
     @retry_on_contention
@@ -236,7 +240,13 @@ class ExecutionService(Generic[TxT]):
             return None
         succeeded = result.outcome is Outcome.SUCCEEDED
         spread = 0.0 if succeeded else self.randomness.uniform(0.0, 1.0)
+        result = evolve(result, isolation=self._isolation(claim))
         return settle(claim, result, self.clock.now(), spread)
+
+    def interrupt(self, job_id: JobId, why: type[Interrupted]) -> None:
+        """Interrupt the body of a job if it runs in a child process."""
+        if self.children is not None:
+            self.children.interrupt(job_id, why)
 
     def _run_body(self, claim: Claim, context: TaskContext) -> TaskResult:
         try:
@@ -244,7 +254,7 @@ class ExecutionService(Generic[TxT]):
         except NotFound as error:
             return TaskResult(outcome=Outcome.FAILED, error=error.detail)
         try:
-            return self._to_task_result(task.body(context, self._load_parameters(claim, task)))
+            return self._to_task_result(self._call_body(task, claim, context))
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
         except Cancelled:
@@ -263,9 +273,22 @@ class ExecutionService(Generic[TxT]):
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
-            text = _describe(error)
+            crashed = isinstance(error, ChildCrashed)
+            text = str(error) if crashed else _describe(error)
             context.log.error(text)
-            return TaskResult(outcome=Outcome.FAILED, error=text)
+            return TaskResult(outcome=Outcome.CRASHED if crashed else Outcome.FAILED, error=text)
+
+    def _call_body(self, task: Task, claim: Claim, context: TaskContext) -> Any:
+        parameters = self._load_parameters(claim, task)
+        if task.isolation is not Isolation.PROCESS:
+            return task.body(context, parameters)
+        if self.children is None:
+            raise Unavailable("This process runs no child processes.")
+        return self.children.run(task, claim, context)
+
+    def _isolation(self, claim: Claim) -> Isolation:
+        task = self.definitions.tasks.find(claim.task)
+        return (task and task.isolation) or Isolation.THREAD
 
     def _load_parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.parse_parameters(task, claim.parameters)

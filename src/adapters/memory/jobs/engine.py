@@ -11,7 +11,15 @@ from workbell.domain.jobs.attempt import Attempt, Claim, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobState, Progress, select_claimable
 
 _CLAIM_FIELDS = tuple(each.name for each in fields(Claim) if each.name != "tick")
-_ATTEMPT_FIELDS = ("queued_at", "started_at", "ended_at", "outcome", "error", "worker")
+_ATTEMPT_FIELDS = (
+    "queued_at",
+    "started_at",
+    "ended_at",
+    "outcome",
+    "error",
+    "worker",
+    "isolation",
+)
 
 
 @define(eq=False)

@@ -22,7 +22,8 @@ input AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:settled AS json)) AS g(
         nth int, id bigint, token bigint, state smallint, due timestamp, max_attempts int,
         mode smallint, result text, error text, lease_before timestamp, attempt int,
-        queued timestamp, started timestamp, ended timestamp, outcome text, worker text)
+        queued timestamp, started timestamp, ended timestamp, outcome text, worker text,
+        isolation text)
 ),
 locked AS MATERIALIZED (
     SELECT id, token, state, cancel_requested, lease_until FROM workbell_jobs
@@ -46,8 +47,9 @@ updated AS (
 ),
 attempts_inserted AS (
     INSERT INTO workbell_attempts (
-        job_id, number, queued_at, started_at, ended_at, outcome, worker, error)
-    SELECT id, attempt, queued, started, ended, outcome, worker, error FROM accepted
+        job_id, number, queued_at, started_at, ended_at, outcome, worker, error,
+        isolation)
+    SELECT id, attempt, queued, started, ended, outcome, worker, error, isolation FROM accepted
 )"""
 _CLAIMED = """
 candidates AS MATERIALIZED (
@@ -138,6 +140,7 @@ def _to_json(settlements: Sequence[Settlement]) -> str | None:
             "ended": to_naive_utc(each.ended_at),
             "outcome": each.outcome.value,
             "worker": each.worker,
+            "isolation": each.isolation,
         }
         for nth, each in enumerate(settlements)
     ]

@@ -119,4 +119,5 @@ def _attempt_row(settlement: Settlement, to_db_time: Callable[[Any], Any]) -> tu
         settlement.outcome.value,
         settlement.worker,
         settlement.error,
+        settlement.isolation and settlement.isolation.value,
     )

@@ -78,7 +78,7 @@ def tables() -> list[Spec]:
             "workbell_attempts",
             cascade("job_id", "workbell_jobs.id", primary_key=True),
             *columns("number int!, queued_at time?, started_at time, ended_at time?"),
-            *columns("outcome str:16?, worker str:128?, error long?"),
+            *columns("outcome str:16?, worker str:128?, error long?, isolation str:16?"),
             sqlite_with_rowid=False,
         ),
         table(
