@@ -10,7 +10,7 @@ from workbell.adapters.dramatiq.job_context import JobContext, LogBuffer
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.claim_limits import is_counted
 from workbell.domain.jobs.job import JobId
-from workbell.domain.jobs.task import Cancelled, OwnershipLost, ShuttingDown
+from workbell.domain.jobs.task import Cancelled, Isolation, OwnershipLost, ShuttingDown
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.system import Clock
 from workbell.services.jobs.execution import ExecutionService
@@ -43,6 +43,8 @@ class HeldClaims:
                 clock=self.clock,
                 store_artifact=self.execution.store_artifact,
                 buffer=LogBuffer(self.clock, claim.attempt),
+                is_isolated=self.execution.isolation_of(claim) is Isolation.PROCESS,
+                interrupt_child=self.execution.interrupt,
             )
 
     def find(self, job_id: JobId) -> JobContext | None:

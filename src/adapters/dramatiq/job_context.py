@@ -15,7 +15,7 @@ from attrs import define, field
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, LogLine
-from workbell.domain.jobs.job import Progress
+from workbell.domain.jobs.job import JobId, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
     Interrupted,
@@ -111,13 +111,17 @@ class JobContext:
 
     `progress`, `artifact` and the log raise as `check` does. The time limit
     counts from `begin` by the monotonic clock: neither the wait for a thread
-    nor a change of the system time uses it up. `thread` runs the body.
+    nor a change of the system time uses it up. `thread` runs the body, or waits
+    for the child process that does: `interrupt_child` stops a body there, which
+    need not check. `is_isolated`: its own time limit ends such an attempt.
     """
 
     claim: Claim
     clock: Clock
     store_artifact: StoreArtifact
     buffer: LogBuffer
+    is_isolated: bool = False
+    interrupt_child: Callable[[JobId, type[Interrupted]], None] = lambda _, __: None
     _progress: Progress | None = None
     _dirty: bool = False
     _stop: type[Interrupted] | None = None
@@ -215,6 +219,8 @@ class JobContext:
         `cancel_grace` are the seconds that the body has after it was cancelled,
         `delay` those after its deadline.
         """
+        if self.is_isolated:
+            return None
         now = monotonic()
         if self._stop is Cancelled and now >= self._stopped_at + cancel_grace:
             return Cancelled
@@ -231,6 +237,7 @@ class JobContext:
         if self._stop is None or _PRECEDENCE[why] > _PRECEDENCE[self._stop]:
             self._stopped_at = monotonic()
             self._stop = why
+            self.interrupt_child(self.claim.id, why)
 
     @property
     def is_cancelled(self) -> bool:

@@ -21,6 +21,7 @@ from workbell.adapters.dramatiq.settlement_buffer import SettlementBuffer
 from workbell.adapters.dramatiq.thread_slots import ThreadSlots
 from workbell.adapters.dramatiq.unknown_tasks import UnknownTasks
 from workbell.adapters.dramatiq.wakeups import Wakeups
+from workbell.adapters.fork_detection import end_if_forked, fork_count
 from workbell.adapters.observability.tracing import span
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.claim_limits import ClaimLimits
@@ -102,6 +103,7 @@ class JobWorker:
     settlements: SettlementBuffer = field(factory=SettlementBuffer)
     stopping: Event = field(factory=Event)
     _polled_at: float = 0.0
+    _forks: int = field(factory=fork_count, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Create the queues, group commits and metric series of the worker."""
@@ -221,11 +223,12 @@ class JobWorker:
         if context.lost:
             return None
         if context.is_cancelled:
-            return self.execution.interrupt(context.claim, Cancelled)
+            return self.execution.settle_interrupted(context.claim, Cancelled)
         self.attempts.begin(context)
         try:
             return self.execution.run(context.claim, context)
         finally:
+            end_if_forked(self._forks)  # a body that has forked returns in both processes
             self.attempts.finish(context)
 
     # claims
@@ -428,7 +431,7 @@ class JobWorker:
         if why is OwnershipLost:
             self.held.release_lost(context)
         else:
-            self.settlements.add(self.execution.interrupt(claim, why))
+            self.settlements.add(self.execution.settle_interrupted(claim, why))
         self.threads.write_off()
         if context.thread is not None:
             self.wakeups.replace_thread(context.thread)

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import Factory, define, field
 
+from workbell.adapters.fork_detection import end_if_forked, fork_count
 from workbell.adapters.memory.audit import MemoryAuditChainRepository, MemoryAuditRepository
 from workbell.adapters.memory.delivery.accounts import (
     MemoryAccountRepository,
@@ -146,10 +147,12 @@ class MemoryStore:
     _tables: Tables = field(factory=Tables, init=False, repr=False)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
     _writer: int | None = field(default=None, init=False, repr=False)
+    _forks: int = field(factory=fork_count, init=False, repr=False)
 
     @contextmanager
     def begin(self, *, single_statement: bool = False) -> Generator[MemoryTx]:  # noqa: ARG002
         """Open a transaction; commit at the end of the block, roll back if it raises."""
+        end_if_forked(self._forks)
         if self._writer == get_ident():
             raise RuntimeError("This thread already has an open transaction.")
         with self._lock:
@@ -170,6 +173,7 @@ class MemoryStore:
     @contextmanager
     def view(self) -> Generator[MemoryTx]:
         """Open the repositories for reading the last committed state, without a lock."""
+        end_if_forked(self._forks)
         yield MemoryTx(self._tables.copy(read_only=True), self.clock)
 
     def ping(self) -> None:

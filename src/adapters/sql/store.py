@@ -10,6 +10,7 @@ from typing import Any
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
+from workbell.adapters.fork_detection import end_if_forked, fork_count
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.sql.audit.chain import SqlAuditChainRepository
 from workbell.adapters.sql.audit.repository import SqlAuditRepository
@@ -199,6 +200,7 @@ class SqlStore:
     schema: str | None = None
     _machine: Clock = field(init=False, default=Factory(_get_clock, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
+    _forks: int = field(init=False, factory=fork_count, repr=False)
 
     @contextmanager
     def begin(self, *, single_statement: bool = False) -> Generator[SqlTx]:
@@ -213,6 +215,7 @@ class SqlStore:
             Contended: A lock or serialization conflict; rolled back, safe to retry.
             Unavailable: The database does not answer, or the commit failed.
         """
+        end_if_forked(self._forks)
         if getattr(self._threads, "writes", False):
             raise RuntimeError("This thread already has an open transaction.")
         woken: set[str] = set()
@@ -234,6 +237,7 @@ class SqlStore:
     @contextmanager
     def view(self) -> Generator[SqlTx]:
         """Open the repositories for reading, without a transaction or locks."""
+        end_if_forked(self._forks)
         with translate_errors(), self._connections.reading() as connection:
             yield SqlTx(connection, self._strategy, self.clock)
 

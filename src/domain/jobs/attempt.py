@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
+from workbell.domain.jobs.task import Isolation
 
 LOST_RETRY_DELAY = timedelta(seconds=1)
 RETRY_BASE = 10.0
@@ -26,6 +27,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     LOST = "lost"
+    CRASHED = "crashed"
     SNOOZED = "snoozed"
     INTERRUPTED = "interrupted"
 
@@ -77,6 +79,7 @@ class TaskResult:
     traceback: str | None = None
     permanent: bool = False
     retry_after: float | None = None
+    isolation: Isolation | None = None
     data: object = field(default=None, repr=False)
 
 
@@ -107,6 +110,7 @@ class Settlement:
     result: Any = None
     schedule_id: int | None = None
     worker: str | None = None
+    isolation: Isolation | None = None
     lease_before: datetime | None = None
     data: object = field(default=None, repr=False)
 
@@ -117,7 +121,7 @@ class Attempt:
     One attempt of a job, written when it ends.
 
     `queued_at` is when the job became ready to be claimed. `traceback` shows
-    where the task failed, without values of variables and settings.
+    where the task failed, without values of variables and settings. `isolation` is None if the worker did not report the end of the attempt.
     """
 
     job_id: JobId
@@ -129,6 +133,7 @@ class Attempt:
     worker: str | None
     error: str | None
     traceback: str | None
+    isolation: Isolation | None = None
 
     @property
     def queue_wait(self) -> timedelta | None:
@@ -213,7 +218,7 @@ def settle(
             due_at = now + _requested_delay(task_result.retry_after or 0.0)
         case _ if claim.cancel_requested:
             state = JobState.CANCELLED
-        case Outcome.TIMED_OUT if claim.fail_when_lost:
+        case Outcome.TIMED_OUT | Outcome.CRASHED if claim.fail_when_lost:
             pass  # its body may still run, so a retry could be a second effect
         case _ if not task_result.permanent and claim.attempt < claim.max_attempts:
             state = JobState.SCHEDULED
@@ -276,5 +281,6 @@ def _make_settlement(
         result=task_result.result,
         schedule_id=claim.schedule_id,
         worker=claim.worker,
+        isolation=task_result.isolation,
         data=task_result.data,
     )

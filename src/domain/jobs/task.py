@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NewType, Protocol
 
 from attrs import Factory, define, field, frozen
+from attrs.converters import optional
 
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
@@ -20,6 +21,13 @@ class OnLost(StrEnum):
 
     RETRY = "retry"
     FAIL = "fail"
+
+
+class Isolation(StrEnum):
+    """Where the function of a task runs."""
+
+    THREAD = "thread"
+    PROCESS = "process"
 
 
 class Snooze(Exception):
@@ -159,8 +167,8 @@ Check = Callable[[Actor, Any], None]
 Delay = Callable[[Any], float]
 
 
-def _at_least_one(_: object, attribute: Any, value: int) -> None:
-    if value < 1:
+def _at_least_one(_: object, attribute: Any, value: int | None) -> None:
+    if value is not None and value < 1:
         raise ValueError(f"{attribute.name} must be at least 1, not {value}")
 
 
@@ -176,6 +184,10 @@ class Task:
     their outcomes are committed together. `is_internal` tasks are not listed, and
     only the service itself creates their jobs; users cannot cancel those that are
     not `is_cancellable`.
+
+    With `isolation` PROCESS the body runs in a child process, which can be killed;
+    None is the default of the installation. `memory_mib` limits the address space
+    that a body may add to its child, `cpu_seconds` its processor time.
     """
 
     key: str
@@ -190,6 +202,9 @@ class Task:
     is_internal: bool = False
     is_cancellable: bool = True
     on_lost: OnLost = field(default=OnLost.RETRY, converter=OnLost)
+    isolation: Isolation | None = field(default=None, converter=optional(Isolation))
+    memory_mib: int | None = field(default=None, validator=_at_least_one)
+    cpu_seconds: int | None = field(default=None, validator=_at_least_one)
     check: Check | None = None
     delay: Delay | None = None
 

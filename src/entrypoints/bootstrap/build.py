@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TextIO
 
+from attrs import evolve
+
 from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx, built_in_tasks
+from workbell.adapters.child_processes.pool import ChildPool
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
@@ -19,10 +22,11 @@ from workbell.adapters.system import SystemRandomness, min_duration
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.second_factor import FactorKeys
 from workbell.domain.jobs.job import JobState
-from workbell.domain.jobs.task import Task, Tasks
+from workbell.domain.jobs.task import Isolation, Task, Tasks
 from workbell.entrypoints.bootstrap.application import FIELDS, Application
 from workbell.entrypoints.bootstrap.audit import make_audit
 from workbell.entrypoints.bootstrap.backends import Backends, open_backends
+from workbell.entrypoints.bootstrap.children import make_children
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices, make_delivery
 from workbell.entrypoints.bootstrap.notifications import (
     NotificationServices,
@@ -94,7 +98,8 @@ def _make_application(
     delivery = make_delivery(backends, keys, identity, users, FIELDS)
     projects = make_projects(store, clock, notices.notifier, FIELDS)
     internal = (*notices.tasks(), *delivery.tasks.tasks(), *projects.tasks.tasks())
-    registry = _make_tasks(backends, [*internal, *tasks])
+    children = make_children(backends)
+    registry = _make_tasks(backends, children, internal, tasks)
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
@@ -128,7 +133,7 @@ def _make_application(
         reminders=notices.reminders,
         notices=notices,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
-        execution=_make_execution(backends, definitions, delivery, keys),
+        execution=_make_execution(backends, definitions, delivery, children, keys),
         retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
         login=login,
@@ -150,7 +155,9 @@ def _make_summaries(backends: Backends) -> SummaryService:
     )
 
 
-def _make_tasks(backends: Backends, others: Iterable[Task]) -> Tasks:
+def _make_tasks(
+    backends: Backends, children: ChildPool, internal: Iterable[Task], own: Iterable[Task]
+) -> Tasks:
     general = built_in_tasks(
         store=backends.store,
         files=backends.files,
@@ -160,8 +167,14 @@ def _make_tasks(backends: Backends, others: Iterable[Task]) -> Tasks:
         backup_dirs=backends.settings.backup_dirs,
     )
     tasks = Tasks()
-    for task in (*general, *others):
+    for task in (*general, *internal):
         tasks.add(task)
+    default = backends.settings.task_isolation
+    for task in own:
+        isolated = evolve(task, isolation=task.isolation or default)
+        if isolated.isolation is Isolation.PROCESS:
+            children.check(isolated)
+        tasks.add(isolated)
     return tasks
 
 
@@ -198,6 +211,7 @@ def _make_execution(
     backends: Backends,
     definitions: TaskDefinitionService,
     delivery: DeliveryServices,
+    children: ChildPool,
     keys: Sequence[bytes],
 ) -> ExecutionService[BuiltInTasksTx]:
     return ExecutionService(
@@ -207,6 +221,7 @@ def _make_execution(
         definitions=definitions,
         files=backends.files,
         lease=timedelta(seconds=backends.settings.lease_seconds),
+        children=children,
         on_settled=[
             RunOutcomes(clock=backends.clock),
             delivery.outcomes,

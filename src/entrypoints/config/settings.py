@@ -12,6 +12,7 @@ from attrs import fields, frozen
 
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.second_factor import SecondFactorPolicy
+from workbell.domain.jobs.task import Isolation
 from workbell.domain.rate_limits.policy import Rate
 from workbell.entrypoints.config.enums import LogFormat, LogLevel, PasswordHashing, VerifiedEmail
 from workbell.entrypoints.config.option import (
@@ -322,6 +323,22 @@ class Settings:
         read=comma_separated(
             matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "must be names of Python modules")
         ),
+    )
+    task_isolation: Isolation = option(
+        Isolation.THREAD,
+        "Where your own tasks run that do not say it: thread or process.",
+        read=one_of(Isolation),
+    )
+    child_memory_mib: int = int_option(
+        0, "MiB of address space that a job may add to its child process; 0 is no limit.", 0
+    )
+    child_jobs: int = int_option(1_000, "Jobs that a child process runs before it is replaced.", 1)
+    child_idle_seconds: int = int_option(
+        300, "Seconds without a job after which a child process ends.", 1, 86_400
+    )
+    child_nice: int = int_option(10, "Niceness that is added to child processes.", 0, 19)
+    kill_grace_seconds: int = int_option(
+        5, "Seconds between the interruption of a child process and its kill.", 0, 3_600
     )
     input_dirs: tuple[Path, ...] = option(
         (),

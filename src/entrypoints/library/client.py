@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import asdict, define, field
 
 from workbell.domain.errors import Invalid
-from workbell.domain.jobs.task import Body, Check, Delay, OnLost, Task, Tasks
+from workbell.domain.jobs.task import Body, Check, Delay, Isolation, OnLost, Task, Tasks
 from workbell.entrypoints.library.facades import JobsClient, SchedulesClient
 from workbell.ports.system import Clock
 
@@ -33,6 +33,9 @@ def task(
     queue: str = "default",
     batch: bool = False,
     on_lost: str = "retry",
+    isolation: str | None = None,
+    memory_mib: int | None = None,
+    cpu_seconds: int | None = None,
     check: Check | None = None,
     delay: Delay | None = None,
 ) -> Callable[[Body], Body]:
@@ -44,8 +47,14 @@ def task(
     short, local, idempotent work. With `on_lost="fail"` a job whose worker
     crashed is failed instead of retried.
 
+    With `isolation="process"` the function runs in a child process, which is
+    killed at the time limit; a crash ends only this attempt. It must be
+    importable. `memory_mib` and `cpu_seconds` limit such a child. The default,
+    "thread" or "process", is the setting TASK_ISOLATION.
+
     Raises:
         Conflict: Another task has this key.
+        ValueError: A value is not allowed.
     """
 
     def declare(body: Body) -> Body:
@@ -59,6 +68,9 @@ def task(
             queue=queue,
             batch=batch,
             on_lost=OnLost(on_lost),
+            isolation=None if isolation is None else Isolation(isolation),
+            memory_mib=memory_mib,
+            cpu_seconds=cpu_seconds,
             check=check,
             delay=delay,
         )

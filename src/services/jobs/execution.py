@@ -33,6 +33,7 @@ from workbell.domain.jobs.job import MAX_JSON_BYTES, JobId, JobState, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
     Interrupted,
+    Isolation,
     OwnershipLost,
     ResultForHook,
     ShuttingDown,
@@ -42,6 +43,7 @@ from workbell.domain.jobs.task import (
     TimedOut,
 )
 from workbell.ports.files import FileStore
+from workbell.ports.jobs.isolation import ChildCrashed, ChildProcesses, ChildTraceback
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
@@ -116,6 +118,7 @@ class ExecutionService(Generic[TxT]):
     definitions: TaskDefinitionService
     files: FileStore
     lease: timedelta
+    children: ChildProcesses | None = None
     on_settled: Sequence[SettlementHook[TxT]] = ()
     secrets: Sequence[str] = field(default=(), repr=False)
 
@@ -268,14 +271,20 @@ class ExecutionService(Generic[TxT]):
             return None
         return self._settle_result(claim, result)
 
-    def interrupt(self, claim: Claim, why: type[Interrupted]) -> Settlement:
+    def settle_interrupted(self, claim: Claim, why: type[Interrupted]) -> Settlement:
         """Return the settlement of an attempt that ends without its body."""
         return self._settle_result(claim, _INTERRUPTED[why])
 
     def _settle_result(self, claim: Claim, result: TaskResult) -> Settlement:
         succeeded = result.outcome is Outcome.SUCCEEDED
         spread = 0.0 if succeeded else self.randomness.uniform(0.0, 1.0)
+        result = evolve(result, isolation=self.isolation_of(claim))
         return settle(claim, result, self.clock.now(), spread)
+
+    def interrupt(self, job_id: JobId, why: type[Interrupted]) -> None:
+        """Interrupt the body of a job if it runs in a child process."""
+        if self.children is not None:
+            self.children.interrupt(job_id, why)
 
     def _run_body(self, claim: Claim, context: TaskContext) -> TaskResult:
         try:
@@ -283,9 +292,7 @@ class ExecutionService(Generic[TxT]):
         except NotFound as error:
             return TaskResult(outcome=Outcome.FAILED, error=error.detail)
         try:
-            return self._to_task_result(
-                _call_task(task.body, context, self._load_parameters(claim, task))
-            )
+            return self._to_task_result(self._call_body(task, claim, context))
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
         except (Cancelled, TimedOut, ShuttingDown) as stop:
@@ -299,14 +306,18 @@ class ExecutionService(Generic[TxT]):
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
-            text = self._describe(error)
+            crashed = isinstance(error, ChildCrashed)
+            text = str(error) if crashed else self._describe(error)
             _log_error(context, text)
-            return self._failure(error, text)
+            outcome = Outcome.CRASHED if crashed else Outcome.FAILED
+            return self._failure(error, text, outcome=outcome)
 
-    def _failure(self, error: BaseException, text: str, **fields: Any) -> TaskResult:
+    def _failure(
+        self, error: BaseException, text: str, *, outcome: Outcome = Outcome.FAILED, **fields: Any
+    ) -> TaskResult:
         """Return the result of a task that raised an error."""
         return TaskResult(
-            outcome=Outcome.FAILED,
+            outcome=outcome,
             error=self._sanitise(text),
             traceback=self._traceback(error),
             **fields,
@@ -318,6 +329,10 @@ class ExecutionService(Generic[TxT]):
 
     def _traceback(self, error: BaseException) -> str | None:
         """Format a traceback; None for a refusal by the engine itself."""
+        if isinstance(error, ChildCrashed):
+            return None
+        if isinstance(error.__cause__, ChildTraceback):
+            return redact(str(error.__cause__), self.secrets)
         above = _call_task.__code__
         if isinstance(error, WorkbellError) and not passes_through(error, above):
             return None
@@ -328,6 +343,19 @@ class ExecutionService(Generic[TxT]):
 
     def _sanitise(self, text: str) -> str:
         return sanitise_text(redact(clean_text(text), self.secrets))
+
+    def _call_body(self, task: Task, claim: Claim, context: TaskContext) -> Any:
+        parameters = self._load_parameters(claim, task)
+        if task.isolation is not Isolation.PROCESS:
+            return _call_task(task.body, context, parameters)
+        if self.children is None:
+            raise Unavailable("This process runs no child processes.")
+        return self.children.run(task, claim, context)
+
+    def isolation_of(self, claim: Claim) -> Isolation:
+        """Return where the body of a claimed job runs."""
+        task = self.definitions.tasks.find(claim.task)
+        return (task and task.isolation) or Isolation.THREAD
 
     def _load_parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.parse_parameters(task, claim.parameters)

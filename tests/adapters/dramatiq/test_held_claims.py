@@ -11,7 +11,7 @@ from tests.adapters.dramatiq.factories import NOW, claim, settlement
 from workbell.adapters.dramatiq.held_claims import HeldClaims
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId
-from workbell.domain.jobs.task import Cancelled, OwnershipLost, ShuttingDown
+from workbell.domain.jobs.task import Cancelled, Isolation, OwnershipLost, ShuttingDown
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.services.jobs.execution import ExecutionService
@@ -43,6 +43,13 @@ class FakeExecution:
 
     def store_artifact(self, *_: Any) -> None:
         """Store no artifact."""
+
+    def isolation_of(self, _: Claim) -> Isolation:
+        """Run every body in a thread."""
+        return Isolation.THREAD
+
+    def interrupt(self, *_: Any) -> None:
+        """Interrupt no child process."""
 
     def heartbeat(self, claims: Sequence[Claim], _: WorkerInfo) -> Mapping[JobId, bool]:
         self.renewed += [each.id for each in claims]

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 from attrs import evolve
 
 from tests.contract.factories import (
@@ -33,6 +34,7 @@ from tests.contract.factories import (
 )
 from workbell.domain.jobs.attempt import Attempt, Outcome, reap
 from workbell.domain.jobs.job import ClaimMode, JobId
+from workbell.domain.jobs.task import Isolation
 
 # running -> an end, or once more
 
@@ -354,3 +356,15 @@ def test_a_released_claim_is_cancelled_if_that_was_requested(
     assert stand(store, work.id) == [CANCELLED]
     assert see(store, work).ended_at is not None
     assert claim(store) == []
+
+
+@pytest.mark.parametrize("isolation", [None, *Isolation])
+def test_the_isolation_of_an_attempt_is_stored(
+    store: AnyStore, isolation: Isolation | None
+) -> None:
+    (work,) = running(store, a_job())
+    write(store, ended(work, Outcome.CRASHED, error="SIGSEGV", isolation=isolation))
+    with store.view() as tx:
+        (attempt,) = tx.jobs.attempts(work.id)
+    assert (attempt.outcome, attempt.error) == (Outcome.CRASHED, "SIGSEGV")
+    assert attempt.isolation is isolation

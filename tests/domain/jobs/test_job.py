@@ -195,13 +195,18 @@ def test_a_success_ends_the_job_with_its_result() -> None:
     assert (done.started_at, done.ended_at, done.worker) == (NOON, after(2), "w")
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT])
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED])
 def test_a_failure_is_retried_while_attempts_are_left(outcome: Outcome) -> None:
     ending = TaskResult(outcome=outcome, error="no")
     again = settle(a_claim(attempt=2), ending, NOON, 0.5)
     assert (again.state, again.due_at, again.error) == (SCHEDULED, after(10), "no")
     last = settle(a_claim(attempt=3), ending, NOON, 0.5)
     assert (last.state, last.due_at, last.max_attempts) == (FAILED, None, 3)
+
+
+def test_a_crash_fails_a_job_that_must_not_run_twice() -> None:
+    crash = TaskResult(outcome=Outcome.CRASHED, error="SIGSEGV")
+    assert settle(a_claim(fail_when_lost=True), crash, NOON, 0.5).state is FAILED
 
 
 def test_a_permanent_failure_is_not_retried() -> None:

@@ -19,7 +19,16 @@ from workbell.domain.jobs.claim_limits import (
 from workbell.domain.jobs.job import FIRST_ROWS, Job, JobId, JobState, Progress, select_claimable
 
 _CLAIM_FIELDS = tuple(each.name for each in fields(Claim) if each.name != "tick")
-_ATTEMPT_FIELDS = ("queued_at", "started_at", "ended_at", "outcome", "worker", "error", "traceback")
+_ATTEMPT_FIELDS = (
+    "queued_at",
+    "started_at",
+    "ended_at",
+    "outcome",
+    "error",
+    "worker",
+    "traceback",
+    "isolation",
+)
 
 
 @define(eq=False)

@@ -24,6 +24,7 @@ from workbell.domain.jobs.job import (
     MissedTicks,
     Progress,
 )
+from workbell.domain.jobs.task import Isolation
 from workbell.ports.system import Clock
 
 STATES = tuple(JobState)
@@ -157,6 +158,7 @@ def attempt_from_row(row: AnyRow) -> Attempt:
     """Convert a row of `ATTEMPT`."""
     values = row_to_dict(row)
     values["outcome"] = None if row.outcome is None else Outcome(row.outcome)
+    values["isolation"] = None if row.isolation is None else Isolation(row.isolation)
     return Attempt(**values)
 
 

@@ -26,7 +26,7 @@ input AS MATERIALIZED (
         nth int, id bigint, token bigint, state smallint, due timestamp, max_attempts int,
         mode smallint, result text, error text, lease_before timestamp, attempt int,
         queued timestamp, started timestamp, ended timestamp, outcome text, worker text,
-        traceback text)
+        traceback text, isolation text)
 ),
 locked AS MATERIALIZED (
     SELECT id, token, state, cancel_requested, lease_until FROM workbell_jobs
@@ -50,8 +50,11 @@ updated AS (
 ),
 attempts_inserted AS (
     INSERT INTO workbell_attempts (
-        job_id, number, queued_at, started_at, ended_at, outcome, worker, error, traceback)
-    SELECT id, attempt, queued, started, ended, outcome, worker, error, traceback FROM accepted
+        job_id, number, queued_at, started_at, ended_at, outcome, worker, error,
+        traceback, isolation)
+    SELECT
+        id, attempt, queued, started, ended, outcome, worker, error, traceback, isolation
+    FROM accepted
 )"""
 _CLAIMED = """
 candidates AS MATERIALIZED (
@@ -190,6 +193,7 @@ def _to_json(settlements: Sequence[Settlement]) -> str | None:
             "outcome": each.outcome.value,
             "worker": each.worker,
             "traceback": each.traceback,
+            "isolation": each.isolation,
         }
         for nth, each in enumerate(settlements)
     ]

@@ -120,4 +120,5 @@ def _attempt_row(settlement: Settlement, to_db_time: Callable[[Any], Any]) -> tu
         settlement.worker,
         settlement.error,
         settlement.traceback,
+        settlement.isolation and settlement.isolation.value,
     )

@@ -237,6 +237,7 @@ attempts = Table(
     *texts("outcome", length=16, null=True),
     *texts("worker", length=128, null=True),
     *long_texts("error", "traceback", null=True),
+    *texts("isolation", length=16, null=True),
     **KEYED,
 )
 

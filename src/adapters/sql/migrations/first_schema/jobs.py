@@ -80,6 +80,7 @@ def tables() -> list[Spec]:
             cascade("job_id", "workbell_jobs.id", primary_key=True),
             *columns("number int!, queued_at time?, started_at time, ended_at time?"),
             *columns("outcome str:16?, worker str:128?, error long?, traceback long?"),
+            *columns("isolation str:16?"),
             sqlite_with_rowid=False,
         ),
         table(
