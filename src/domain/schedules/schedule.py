@@ -7,7 +7,8 @@ from typing import Any, NewType, Self
 
 from attrs import Factory, evolve, frozen
 
-from workbell.domain.cron.rule import CronRule
+from workbell.domain.cron.preview import jitter_problem
+from workbell.domain.cron.rule import CronRule, min_interval
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import Job, JobOrigin, MissedTicks, claim_mode
@@ -233,7 +234,17 @@ def active_limit_reached(active: int, limit: int) -> LimitReached:
     return LimitReached(f"You have {active} of {limit} active schedules.", used=active, limit=limit)
 
 
-def check_window(schedule: Schedule) -> None:
-    """Raise Invalid if a schedule does not end after it starts."""
+def check_times(schedule: Schedule, now: datetime) -> None:
+    """
+    Check the fields that decide when a schedule runs against one another.
+
+    Raises:
+        Invalid: It does not end after it starts, or its jitter is larger than the
+            shortest time between two runs.
+    """
     if schedule.starts_at and schedule.ends_at and schedule.ends_at <= schedule.starts_at:
         raise Invalid.field("ends_at", "The end must be after the start.")
+    if schedule.jitter_seconds:
+        gap = min_interval(schedule.cron, max(now, schedule.starts_at or now))
+        if (problem := jitter_problem(schedule.jitter_seconds, gap)) is not None:
+            raise Invalid.field("jitter_seconds", f"jitter_seconds {problem}.")

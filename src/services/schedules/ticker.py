@@ -162,7 +162,9 @@ class Ticker:
             job = self._make_job(schedule, tick, now)
             if tick.skipped is None:
                 pending = [row for row in rows if not row.state.ended]
-                decision = decide_overlap(schedule.overlap_policy, unfinished, pending)
+                decision = decide_overlap(
+                    schedule.overlap_policy, unfinished, pending, catches_up=planned.catches_up
+                )
                 if decision is OverlapDecision.SKIP:
                     job = job.skip(now, str(SkipReason.OVERLAP))
                     skipped += 1
