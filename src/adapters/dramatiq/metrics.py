@@ -50,6 +50,7 @@ class EngineMetrics:
     ticked: Counter = field(init=False)
     tick_lateness: Histogram = field(init=False)
     clock_jumps: Counter = field(init=False)
+    clock_refused: Counter = field(init=False)
     threads: Gauge = field(init=False)
     busy_threads: Gauge = field(init=False)
     held_claims: Gauge = field(init=False)
@@ -77,6 +78,9 @@ class EngineMetrics:
         )
         self.clock_jumps = self._counter(
             "clock_jumps", "Jumps of the store's clock by over 2 seconds."
+        )
+        self.clock_refused = self._counter(
+            "clock_refused", "Readings of the store's clock refused as unconfirmed leaps."
         )
         self.threads = self._gauge("worker_threads", "Threads that run jobs.")
         self.busy_threads = self._gauge("worker_threads_busy", "Threads that are running jobs.")

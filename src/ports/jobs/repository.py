@@ -179,6 +179,9 @@ class JobRepository(Protocol):
         Returns, for each renewed job, whether its cancellation was requested.
         """
 
+    def shorten_leases(self, after: datetime, lease_until: datetime) -> int:
+        """Set leases that end after a time to another end; return how many."""
+
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """
         Return claims that were not started to READY; return the accepted ids.

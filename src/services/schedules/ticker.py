@@ -9,7 +9,7 @@ from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Tasks
-from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.schedules.schedule import ENDED, Schedule, ScheduleId
 from workbell.domain.schedules.ticks import (
     Due,
     FastPathStep,
@@ -237,7 +237,7 @@ def _to_advance(schedule: Schedule, planned: TickPlan, skipped: int) -> Advance:
         cursor=planned.cursor,
         next_at=next_at,
         runs=runs,
-        paused_reason=None if next_at else "ended",
+        paused_reason=None if next_at else ENDED,
     )
 
 
