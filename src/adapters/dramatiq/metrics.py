@@ -51,6 +51,7 @@ class EngineMetrics:
     tick_lateness: Histogram = field(init=False)
     clock_jumps: Counter = field(init=False)
     unknown_claims: Counter = field(init=False)
+    clock_refused: Counter = field(init=False)
     threads: Gauge = field(init=False)
     busy_threads: Gauge = field(init=False)
     held_claims: Gauge = field(init=False)
@@ -82,6 +83,9 @@ class EngineMetrics:
         )
         self.unknown_claims = self._counter(
             "unknown_claims", "Claims of tasks that this process does not know, by task.", ["task"]
+        )
+        self.clock_refused = self._counter(
+            "clock_refused", "Readings of the store's clock refused as unconfirmed leaps."
         )
         self.threads = self._gauge("worker_threads", "Threads that run jobs.")
         self.busy_threads = self._gauge("worker_threads_busy", "Threads that are running jobs.")

@@ -10,9 +10,11 @@ from typing import Any
 import structlog
 from attrs import define, field
 
+from workbell.adapters.dramatiq.clock_guard import SAMPLE_SECONDS, ClockGuard
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
+from workbell.domain.clock_check import MAX_LEAP
 from workbell.domain.errors import WorkbellError
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
@@ -83,10 +85,11 @@ class Runtime:
     """
     The periodic threads of a process, for its worker and scheduler.
 
-    `anchor` re-reads the store's clock and returns the correction in seconds;
-    `waker` wakes other processes for work that a sweep has found. When
-    `max_written_off` threads are written off, the worker stops claiming, and
-    `on_stuck` is called once.
+    `anchor` re-reads the store's clock and returns the correction in seconds, or
+    None for a leap that is not confirmed; without a `clock_guard` the scheduler
+    trusts the clock, as with the manual one of a test. `waker` wakes other
+    processes for work that a sweep has found. When `max_written_off` threads are
+    written off, the worker stops claiming, and `on_stuck` is called once.
     """
 
     execution: ExecutionService[Any]
@@ -102,8 +105,9 @@ class Runtime:
     retention: RetentionService | None = None
     overdue_alerts: OverdueAlerts | None = None
     parking: ParkingService | None = None
-    anchor: Callable[[], float] = lambda: 0.0
     max_written_off: int = 8
+    anchor: Callable[[], float | None] = lambda: 0.0
+    clock_guard: ClockGuard | None = None
     on_stuck: Callable[[], None] = lambda: None
     _next_tick: datetime | None = None
     _reap_from: float = 0.0
@@ -186,6 +190,8 @@ class Runtime:
 
     def _tick(self) -> float:
         assert self.ticker is not None
+        if self.clock_guard is not None and not self.clock_guard.allows_pass():
+            return SWEEP_SECONDS
         now, due = self.clock.now(), self._next_tick
         if due is not None and due <= now:
             self.metrics.tick_lateness.observe((now - due).total_seconds())
@@ -245,14 +251,24 @@ class Runtime:
 
     def heartbeat(self) -> float:
         """Renew leases, anchor the clock."""
-        moved = abs(self.anchor())
-        if moved > 2.0:
-            log.warning("store_clock_moved", seconds=moved)
-            self.metrics.clock_jumps.inc()
-            self._reap_from = monotonic() + self.lease.total_seconds()
+        pause, moved = self.lease.total_seconds() / 3, self.anchor()
+        if moved is None:
+            log.warning("clock_leap_refused")
+            self.metrics.clock_refused.inc()
+            pause = min(pause, SAMPLE_SECONDS)
+        elif abs(moved) > 2.0:
+            self._follow_clock(moved)
         if self.worker is not None:
             self.worker.renew_leases()
-        return self.lease.total_seconds() / 3
+        return pause
+
+    def _follow_clock(self, moved: float) -> None:
+        """Note that the store's clock has moved by some seconds."""
+        log.warning("store_clock_moved", seconds=abs(moved))
+        self.metrics.clock_jumps.inc()
+        self._reap_from = monotonic() + self.lease.total_seconds()
+        if self.clock_guard is not None and abs(moved) > MAX_LEAP.total_seconds():
+            self.clock_guard.clock_moved()
 
     def _park(self) -> None:
         """Park and release tasks: once a second while any is parked, else every 5 s."""

@@ -14,12 +14,14 @@ from sqlalchemy import Connection
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
 from workbell.adapters.builtin_tasks.notification_tasks import SUMMARY_TASK
 from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx
+from workbell.adapters.dramatiq.clock_guard import ClockGuard
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated
 from workbell.adapters.sql.store import SqlStore
+from workbell.adapters.system import AnchoredClock
 from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.jobs.claim_limits import default_owner_threads
@@ -51,6 +53,7 @@ from workbell.services.jobs.parking import ParkingService
 from workbell.services.jobs.retention import RetentionService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.built_in import BuiltInSchedules
+from workbell.services.schedules.clock_moves import ClockMoves
 from workbell.services.schedules.commands import ScheduleService
 from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.parameter_check import ParameterCheck
@@ -169,8 +172,17 @@ class Application(Backends):
             ),
             anchor=self.anchor,
             max_written_off=self.settings.max_written_off,
+            clock_guard=self._clock_guard() if scheduler else None,
             on_stuck=on_stuck,
         )
+
+    def _clock_guard(self) -> ClockGuard | None:
+        """Return the guard of the scheduler; None with a clock that the caller moves."""
+        if not isinstance(self.clock, AnchoredClock):
+            return None
+        lease = timedelta(seconds=self.settings.lease_seconds)
+        moves = ClockMoves(store=self.store, clock=self.clock, lease=lease)
+        return ClockGuard(moves, self.engine_metrics, self.anchor)
 
     def worker(self, threads: int, *, log_attempts: bool = False) -> JobWorker:
         """Build a worker with the wake-ups that drive it."""

@@ -187,6 +187,9 @@ class JobRepository(Protocol):
     def find_cancelled(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return the RUNNING ones of (id, token) pairs with a requested cancellation."""
 
+    def shorten_leases(self, after: datetime, lease_until: datetime) -> int:
+        """Set leases that end after a time to another end; return how many."""
+
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """
         Return claims that were not started to READY; return the accepted ids.

@@ -29,6 +29,7 @@ NAMES = {
     "workbell_worker_claims": "gauge",
     "workbell_threads_written_off": "gauge",
     "workbell_unknown_claims": "counter",
+    "workbell_clock_refused": "counter",
 }
 
 

@@ -141,6 +141,15 @@ class MemoryEngine:
         found = (self._rows.running(job_id, token) for job_id, token in claims)
         return {job.id for job in found if job is not None and job.cancel_requested}
 
+    def shorten_leases(self, after: datetime, lease_until: datetime) -> int:
+        """Set leases that end after a time to another end; return how many."""
+        entries = self._rows.tables.job_index.of("running")
+        shortened = [job_id for lease, job_id in entries if lease > after]
+        for job_id in shortened:
+            job = self._rows.tables.jobs.rows[job_id]
+            self._rows.put(evolve(job, lease_until=lease_until))
+        return len(shortened)
+
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or CANCELLED if that was requested."""
         given, freed = set(), set()

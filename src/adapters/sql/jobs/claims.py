@@ -64,6 +64,11 @@ _CLAIM = prepare(
     _claim.where(jobs_c.id == bindparam("job_id")), "new_lease", "claimed_by", "now", "job_id"
 )
 _CLAIM_TOGETHER = _claim.where(_ids)
+_SHORTEN = (
+    update(jobs)
+    .where(IS_RUNNING, jobs_c.lease_until > bindparam("after"))
+    .values(lease_until=bindparam("new_lease"))
+)
 RUNNING = select(
     jobs_c.id,
     jobs_c.token,
@@ -141,6 +146,11 @@ class JobClaims(JobStaging):
             for job_id, token in self._db.execute(_CANCELLED, {"ids": ids})
             if token == tokens[job_id]
         }
+
+    def shorten_leases(self, after: datetime, lease_until: datetime) -> int:
+        """Set leases that end after a time to another end; return how many."""
+        values = {"after": after, "new_lease": lease_until}
+        return self._db.execute(_SHORTEN, values).rowcount
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of jobs that still run under the given tokens."""
