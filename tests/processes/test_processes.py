@@ -100,7 +100,7 @@ def test_enqueueing_wakes_a_worker_in_another_process(fleet: Fleet) -> None:
     status, said = worker.get("/metrics", "token-of-prometheus")
     assert status == 200
     found = parse_metrics(said)
-    assert found['workbell_job_wait_seconds_count{task="touch"}'] == 3
+    assert found['workbell_job_queue_wait_seconds_count{task="touch"}'] == 3
     assert found['workbell_job_attempts_total{outcome="succeeded",task="touch"}'] == 3
     assert found["workbell_worker_threads"] == 2
 

@@ -15,7 +15,7 @@ from msgspec.msgpack import Decoder
 
 from workbell.adapters.child_processes.channel import Channel, FrameError
 from workbell.adapters.child_processes.child_context import ChildContext, WorkerLink
-from workbell.adapters.child_processes.failures import call, to_frame
+from workbell.adapters.child_processes.failures import to_frame
 from workbell.adapters.child_processes.frames import (
     FailureFrame,
     FromWorker,
@@ -28,6 +28,7 @@ from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.job import MAX_JSON_BYTES
 from workbell.domain.jobs.task import ResultForHook
+from workbell.services.jobs.failures import call_task
 
 _MIB: Final = 1024 * 1024
 _STATUS: Final = Path("/proc/self/statm")
@@ -61,7 +62,7 @@ def _run(job: JobFrame, link: WorkerLink) -> ResultFrame | FailureFrame:
         try:
             link.is_running = True
             link.check()
-            result = call(body, ChildContext(job, link), parameters)
+            result = call_task(body, ChildContext(job, link), parameters)
         finally:
             link.is_running = False
         end_if_forked(forks)

@@ -1,7 +1,6 @@
 """Errors as frames, and frames as errors."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from workbell.adapters.child_processes.frames import FailureFrame
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
@@ -14,6 +13,7 @@ from workbell.domain.jobs.task import (
     TimedOut,
 )
 from workbell.ports.jobs.isolation import ChildTraceback
+from workbell.services.jobs.failures import call_task
 from workbell.services.jobs.tracebacks import error_text, formatted
 
 MAX_TEXT: Final = 8_000
@@ -24,11 +24,6 @@ INTERRUPTIONS: Final = {
 _PERMANENT: Final = {kind.__name__: kind for kind in (Invalid, NotAllowed, NotFound)}
 _TEMPORARY: Final = {kind.__name__: kind for kind in (Throttled, Unavailable)}
 _OTHER: Final = "error"
-
-
-def call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of a task; tracebacks begin below this frame."""
-    return function(*arguments)
 
 
 def to_frame(error: BaseException) -> FailureFrame:
@@ -78,7 +73,7 @@ def _make_error(frame: FailureFrame) -> BaseException:
 
 
 def _format(error: BaseException) -> str:
-    return formatted(error, above=call.__code__)
+    return formatted(error, above=call_task.__code__)
 
 
 def _clean(text: str, limit: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from attrs import define, field
 
+from workbell.adapters.dramatiq.attempt_log import log_attempt
 from workbell.adapters.dramatiq.clock_guard import SAMPLE_SECONDS, ClockGuard
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.wakeups import Wakeups
@@ -90,6 +91,7 @@ class Runtime:
     trusts the clock, as with the manual one of a test. `waker` wakes other
     processes for work that a sweep has found. When `max_written_off` threads are
     written off, the worker stops claiming, and `on_stuck` is called once.
+    `log_attempts` logs the attempts that the sweeper closes.
     """
 
     execution: ExecutionService[Any]
@@ -108,6 +110,7 @@ class Runtime:
     max_written_off: int = 8
     anchor: Callable[[], float | None] = lambda: 0.0
     clock_guard: ClockGuard | None = None
+    log_attempts: bool = False
     on_stuck: Callable[[], None] = lambda: None
     _next_tick: datetime | None = None
     _reap_from: float = 0.0
@@ -178,6 +181,9 @@ class Runtime:
         swept = self.execution.sweep(reaping=monotonic() >= self._reap_from)
         self.metrics.staged.inc(swept.staged)
         self.metrics.reaped.inc(swept.reaped)
+        self.metrics.record_attempts([(claim.task, settled) for claim, settled in swept.lost])
+        for claim, settled in swept.lost if self.log_attempts else ():
+            log_attempt(claim, settled)
         for queue in swept.queues:
             if self.wakeups is not None:
                 self.wakeups.wake_local(queue)

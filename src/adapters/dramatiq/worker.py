@@ -11,6 +11,7 @@ import structlog
 from attrs import define, field, frozen
 from structlog.contextvars import bound_contextvars
 
+from workbell.adapters.dramatiq.attempt_log import log_attempt
 from workbell.adapters.dramatiq.attempt_watch import BODY, AttemptWatch, ClosedAttempt
 from workbell.adapters.dramatiq.claim_queue import ClaimQueue
 from workbell.adapters.dramatiq.group_commit import CommitGroup, GroupCommit
@@ -210,8 +211,8 @@ class JobWorker:
                 self.threads.count_again()  # the turn is over a second old, so it ends now
                 log.warning("late_return_dropped")
                 return None
-            if self.log_attempts and settlement is not None and claim.mode is not ClaimMode.BATCH:
-                log.info("attempt_ended", outcome=str(settlement.outcome), error=settlement.error)
+            if self.log_attempts and settlement is not None:
+                log_attempt(claim, settlement)
         self.held.store_last_notes(context)
         if settlement is None:
             self.held.release_lost(context)

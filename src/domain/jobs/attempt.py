@@ -173,6 +173,11 @@ def queue_wait(queued_at: datetime | None, started_at: datetime) -> timedelta | 
     return None if queued_at is None else max(started_at - queued_at, timedelta())
 
 
+def to_seconds(time: timedelta | None) -> float | None:
+    """Return a length of time in seconds."""
+    return None if time is None else time.total_seconds()
+
+
 def retry_delay(attempt: int, random_fraction: float) -> timedelta:
     """
     Return the delay after a failed attempt: exponential with full jitter.

@@ -170,6 +170,7 @@ class Application(Backends):
                 lease=timedelta(seconds=self.settings.lease_seconds),
                 park_after=timedelta(seconds=self.settings.park_seconds),
             ),
+            log_attempts=log_attempts,
             anchor=self.anchor,
             max_written_off=self.settings.max_written_off,
             clock_guard=self._clock_guard() if scheduler else None,

@@ -47,6 +47,7 @@ from workbell.services.identity.sessions import SessionService
 from workbell.services.identity.users import UserAdministration
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.execution import ExecutionService
+from workbell.services.jobs.failures import Failures
 from workbell.services.jobs.retention import RetentionService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.commands import ScheduleService
@@ -226,7 +227,7 @@ def _make_execution(
             RunOutcomes(clock=backends.clock),
             delivery.outcomes,
         ],
-        secrets=[*secret_values(backends.settings), *(key.decode() for key in keys)],
+        failures=Failures([*secret_values(backends.settings), *(key.decode() for key in keys)]),
     )
 
 

@@ -10,6 +10,7 @@ from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM
 from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.attempt import Attempt
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.ports.jobs.repository import JobFilter
@@ -107,6 +108,17 @@ class JobsClient:
     def get(self, job_id: int) -> Job:
         """Return a job; raises NotFound."""
         return self._application.jobs.get(SYSTEM, JobId(job_id))
+
+    def attempts(self, job_id: int) -> Sequence[Attempt]:
+        """
+        Return the attempts of a job, oldest first; the last one may be running.
+
+        Each has its outcome, error, traceback, worker and timings.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        return self._application.jobs.attempts(SYSTEM, JobId(job_id))
 
     def find(
         self,

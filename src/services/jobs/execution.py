@@ -6,16 +6,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Generic, Protocol, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, frozen
 
-from workbell.domain.errors import (
-    Invalid,
-    NotAllowed,
-    NotFound,
-    Throttled,
-    Unavailable,
-    WorkbellError,
-)
+from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
 from workbell.domain.jobs.attempt import (
     Artifact,
@@ -43,22 +36,16 @@ from workbell.domain.jobs.task import (
     TimedOut,
 )
 from workbell.ports.files import FileStore
-from workbell.ports.jobs.isolation import ChildCrashed, ChildProcesses, ChildTraceback
+from workbell.ports.jobs.isolation import ChildProcesses
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
+from workbell.services.jobs.failures import MAX_ERROR, Failures, call_task
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-from workbell.services.jobs.tracebacks import (
-    clean_text,
-    error_text,
-    formatted,
-    passes_through,
-    redact,
-)
+from workbell.services.jobs.tracebacks import clean_text
 from workbell.services.transaction_retry import retry_on_contention
 
-MAX_ERROR = 4000
 LOG_HEAD = 200
 LOG_TAIL = 800
 
@@ -75,12 +62,17 @@ _INTERRUPTED: Final[Mapping[type[Interrupted], TaskResult]] = {
 
 @frozen(kw_only=True)
 class SweepResult:
-    """Counts of staged, reaped and released rows; queues with work."""
+    """
+    Counts of staged, reaped and released rows; queues with work.
+
+    `lost` has the claims that were reaped, with their settlements.
+    """
 
     staged: int
     reaped: int
     released: int
     queues: Sequence[str]
+    lost: Sequence[tuple[Claim, Settlement]] = ()
 
 
 class SettlementHook(Protocol[TxT_contra]):
@@ -108,8 +100,7 @@ class ExecutionService(Generic[TxT]):
     Use cases of a worker: each method is one transaction, or a read.
 
     Threads, batches and wake-ups are the caller's responsibility. `on_settled`
-    are the hooks of other contexts, called in this order. `secrets` are values
-    that errors and tracebacks must not contain.
+    are the hooks of other contexts, called in this order.
     """
 
     store: Store[TxT]
@@ -120,7 +111,7 @@ class ExecutionService(Generic[TxT]):
     lease: timedelta
     children: ChildProcesses | None = None
     on_settled: Sequence[SettlementHook[TxT]] = ()
-    secrets: Sequence[str] = field(default=(), repr=False)
+    failures: Failures = Factory(Failures)
 
     @retry_on_contention
     def claim(
@@ -163,7 +154,7 @@ class ExecutionService(Generic[TxT]):
             if not _has_data(settlements):
                 raise
             if len(settlements) == 1:
-                return self.settle([fail_settlement(settlements[0], self._describe(error))])
+                return self.settle([fail_settlement(settlements[0], self.failures.describe(error))])
         return {job_id for each in settlements for job_id in self.settle([each])}
 
     @retry_on_contention
@@ -241,13 +232,15 @@ class ExecutionService(Generic[TxT]):
         now = self.clock.now()
         with self.store.view() as tx:
             due = tx.jobs.next_due()
-            lost = tx.jobs.expired(now) if reaping else ()
-        staged = reaped = released = 0
+            expired = tx.jobs.expired(now) if reaping else ()
+        staged = released = 0
+        lost = [(claim, reap(claim, now)) for claim in expired]
         if due is not None and due <= now:
             with self.store.begin() as tx:
                 staged = tx.jobs.stage(now)
         if lost:
-            reaped = len(self.settle([reap(claim, now) for claim in lost]))
+            accepted = self.settle([settlement for _, settlement in lost])
+            lost = [each for each in lost if each[0].id in accepted]
         with self.store.view() as tx:
             held = tx.jobs.has_held()
             draining = tx.queues.any_draining()
@@ -257,7 +250,9 @@ class ExecutionService(Generic[TxT]):
                 released = tx.jobs.release_concurrency_keys(now)
                 tx.queues.finish_drains(now)
                 queues = tx.jobs.waiting_queues()
-        return SweepResult(staged=staged, reaped=reaped, released=released, queues=queues)
+        return SweepResult(
+            staged=staged, reaped=len(lost), released=released, queues=queues, lost=lost
+        )
 
     def run(self, claim: Claim, context: TaskContext) -> Settlement | None:
         """
@@ -296,58 +291,26 @@ class ExecutionService(Generic[TxT]):
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
         except (Cancelled, TimedOut, ShuttingDown) as stop:
-            return evolve(_INTERRUPTED[type(stop)], traceback=self._traceback_of(stop))
+            # where the time went is worth knowing; other stops are no failures
+            trace = self.failures.traceback(stop) if isinstance(stop, TimedOut) else None
+            return evolve(_INTERRUPTED[type(stop)], traceback=trace)
         except (Invalid, NotAllowed, NotFound) as error:
-            return self._failure(error, error.detail, permanent=True)
+            return self.failures.result(error, error.detail, permanent=True)
         except (Throttled, Unavailable) as error:
-            failure = self._failure(error, error.detail, retry_after=error.retry_after)
-            _log_error(context, failure.error or "")
-            return failure
+            failed = self.failures.result(error, error.detail, retry_after=error.retry_after)
+            _log_error(context, failed.error or "")
+            return failed
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
-            crashed = isinstance(error, ChildCrashed)
-            text = str(error) if crashed else self._describe(error)
-            _log_error(context, text)
-            outcome = Outcome.CRASHED if crashed else Outcome.FAILED
-            return self._failure(error, text, outcome=outcome)
-
-    def _failure(
-        self, error: BaseException, text: str, *, outcome: Outcome = Outcome.FAILED, **fields: Any
-    ) -> TaskResult:
-        """Return the result of a task that raised an error."""
-        return TaskResult(
-            outcome=outcome,
-            error=self._sanitise(text),
-            traceback=self._traceback(error),
-            **fields,
-        )
-
-    def _traceback_of(self, stop: Interrupted) -> str | None:
-        """Return where a time limit ended the body; other stops are no failures."""
-        return self._traceback(stop) if isinstance(stop, TimedOut) else None
-
-    def _traceback(self, error: BaseException) -> str | None:
-        """Format a traceback; None for a refusal by the engine itself."""
-        if isinstance(error, ChildCrashed):
-            return None
-        if isinstance(error.__cause__, ChildTraceback):
-            return redact(str(error.__cause__), self.secrets)
-        above = _call_task.__code__
-        if isinstance(error, WorkbellError) and not passes_through(error, above):
-            return None
-        return formatted(error, above=above, secrets=self.secrets)
-
-    def _describe(self, error: BaseException) -> str:
-        return self._sanitise(f"{type(error).__name__}: {error_text(error)}")
-
-    def _sanitise(self, text: str) -> str:
-        return sanitise_text(redact(clean_text(text), self.secrets))
+            failed = self.failures.result(error, self.failures.describe(error))
+            _log_error(context, failed.error or "")
+            return failed
 
     def _call_body(self, task: Task, claim: Claim, context: TaskContext) -> Any:
         parameters = self._load_parameters(claim, task)
         if task.isolation is not Isolation.PROCESS:
-            return _call_task(task.body, context, parameters)
+            return call_task(task.body, context, parameters)
         if self.children is None:
             raise Unavailable("This process runs no child processes.")
         return self.children.run(task, claim, context)
@@ -360,7 +323,7 @@ class ExecutionService(Generic[TxT]):
     def _load_parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.parse_parameters(task, claim.parameters)
         if task.check is not None:
-            _call_task(task.check, self._load_owner(claim), value)
+            call_task(task.check, self._load_owner(claim), value)
         return value
 
     @retry_on_contention
@@ -442,11 +405,6 @@ class _ClaimRequest:
 def _has_data(settlements: Sequence[Settlement]) -> bool:
     """Whether a hook has to store data of a settlement."""
     return any(each.data is not None for each in settlements)
-
-
-def _call_task(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of a task; tracebacks begin below this frame."""
-    return function(*arguments)
 
 
 def _log_error(context: TaskContext, text: str) -> None:

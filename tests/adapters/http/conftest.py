@@ -258,6 +258,7 @@ class ApiFixture:
                         ended_at=now + timedelta(seconds=2), max_attempts=claim.max_attempts,
                         mode=claim.mode, result=result,
                         error=None if state is JobState.SUCCEEDED else "it broke",
+                        traceback=None if state is JobState.SUCCEEDED else "Traceback: it broke\n",
                         schedule_id=claim.schedule_id, worker="w",
                     )
                 ]

@@ -89,6 +89,31 @@ def test_a_job_is_enqueued_shown_cancelled_and_retried(run: Any) -> None:
     assert "retrying" not in run("jobs", "show", "1").output
 
 
+def test_a_job_is_shown_with_its_attempts(run: Any, tmp_path: Path) -> None:
+    import workbell
+    from workbell.entrypoints.library.client import make_task
+
+    def body(_: workbell.TaskContext, __: dict[str, Any]) -> None:
+        raise ValueError("red \x1b[31m alert")
+
+    url = f"sqlite:///{tmp_path / '.workbell' / 'workbell.db'}"
+    with workbell.open(url, tasks=[make_task(body, "fails", max_attempts=1)]) as client:
+        client.jobs.enqueue("fails", {})
+        client.run_until_idle()
+
+    (attempt,) = json.loads(run("jobs", "show", "1", "--json").output)["attempts"]
+    assert attempt["outcome"] == "failed"
+    assert attempt["traceback"].endswith("ValueError: red \x1b[31m alert\n")
+    assert attempt["duration_seconds"] >= 0 and attempt["queue_wait_seconds"] >= 0
+    shown = run("jobs", "show", "1").output
+    assert "attempt 1: failed\n" in shown
+    for name in ("queued_at", "started_at", "ended_at", "worker", "duration_seconds"):
+        assert f"\n  {name} " in shown
+    assert "\n  Traceback (most recent call last):\n" in shown
+    assert "\n  ValueError: red ?[31m alert\n" in shown
+    assert "cancel_requested  no\n" in shown
+
+
 def test_an_unknown_id_prints_one_line_and_exits_with_2(run: Any) -> None:
     for words in (("jobs", "show", "9"), ("schedules", "pause", "9"), ("schedules", "run", "9")):
         result = run(*words)

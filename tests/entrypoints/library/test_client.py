@@ -42,7 +42,16 @@ def anything(_: workbell.TaskContext, parameters: dict[str, Any]) -> Any:
     return parameters
 
 
-TASKS = [make_task(area, "test.area", max_attempts=1), make_task(anything, "test.any")]
+def fails(_: workbell.TaskContext, __: dict[str, Any]) -> None:
+    """Fail."""
+    raise ZeroDivisionError("by zero")
+
+
+TASKS = [
+    make_task(area, "test.area", max_attempts=1),
+    make_task(anything, "test.any"),
+    make_task(fails, "test.fails", max_attempts=1),
+]
 
 
 @pytest.fixture
@@ -61,6 +70,21 @@ def test_parameters_are_structured_as_the_annotated_class(client: workbell.Clien
     client.run_until_idle()
     done = client.jobs.get(job.id)
     assert (done.result, done.owner, done.name) == ({"area": 12}, 7, "A")
+
+
+def test_the_attempts_of_a_job_have_tracebacks_and_timings(client: workbell.Client) -> None:
+    job = client.jobs.enqueue("test.fails", {})
+    assert client.jobs.attempts(job.id) == []
+    client.run_until_idle()
+    (attempt,) = client.jobs.attempts(job.id)
+    assert isinstance(attempt, workbell.Attempt)
+    assert (attempt.number, attempt.outcome) == (1, "failed")
+    assert attempt.error == "ZeroDivisionError: by zero"
+    assert attempt.traceback is not None
+    assert "in fails" in attempt.traceback
+    assert attempt.duration == attempt.queue_wait == timedelta()
+    with pytest.raises(workbell.NotFound):
+        client.jobs.attempts(job.id + 1)
 
 
 def test_invalid_parameters_are_refused_on_enqueue(client: workbell.Client) -> None:

@@ -1,4 +1,4 @@
-"""Failures: what an attempt stores about the error of its task."""
+"""Failed attempts: the error and traceback that they store."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +13,7 @@ from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt, Outcome
 from workbell.domain.jobs.task import Cancelled, ShuttingDown, Snooze, Task, TaskContext, TimedOut
+from workbell.services.jobs.failures import Failures
 
 pytestmark = pytest.mark.unit
 
@@ -24,7 +25,7 @@ Body = Callable[[TaskContext, Any], Any]
 def attempt_of(folder: Path, body: Body, **fields: Any) -> Attempt:
     """Run a body once; return its attempt."""
     engine = make_engine(folder, Task(key="body", body=body, **fields))
-    execution = evolve(engine.execution, secrets=[SECRET])
+    execution = evolve(engine.execution, failures=Failures([SECRET]))
     job = engine.enqueue(engine.add_user(), task_definition="body")
     (claim,) = engine.claim()
     settlement = execution.run(claim, RecordingContext(claim, engine.clock))
@@ -86,7 +87,7 @@ def test_secrets_are_hidden_in_error_log_and_traceback(tmp_path: Path) -> None:
     engine.enqueue(engine.add_user(), task_definition="body")
     (claim,) = engine.claim()
     context = RecordingContext(claim, engine.clock)
-    evolve(engine.execution, secrets=[SECRET]).run(claim, context)
+    evolve(engine.execution, failures=Failures([SECRET])).run(claim, context)
     assert context.lines == ["ValueError: *** at http://***@host/"]
 
 

@@ -15,6 +15,7 @@ from workbell.adapters.http.jobs.views import (
     JobBody,
     LogLineBody,
     ResultBody,
+    attempt_body,
     job_body,
     result_body,
 )
@@ -164,9 +165,7 @@ class JobRoutes:
     def attempts(self, request: ApiRequest) -> ApiResponse:
         """Return a job's attempts, oldest first."""
         attempts = self.jobs.attempts(request.actor, _id(request))
-        return unpaged(
-            [copy_fields(AttemptBody, attempt, error_message=attempt.error) for attempt in attempts]
-        )
+        return unpaged([attempt_body(attempt) for attempt in attempts])
 
     def logs(self, request: ApiRequest[object, LogQuery]) -> ApiResponse:
         """Return log lines of a job, ordered by attempt and `seq`."""
@@ -275,7 +274,7 @@ def _result_operations(routes: JobRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="GET", path=f"{ONE}/attempts", name="list_job_attempts",
-            summary="List a job's attempts, oldest first.", handler=routes.attempts,
+            summary="List a job's attempts with timings and tracebacks, oldest first.", handler=routes.attempts,
             responses={200: ListOf(AttemptBody)}, **SHARED,
         ),
         Operation(

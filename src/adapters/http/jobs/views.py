@@ -8,7 +8,7 @@ from attrs import frozen
 
 from workbell.adapters.http.jobs.source_statuses import JOB_PROCESSING_STATUSES, JobProcessingStatus
 from workbell.adapters.http.web.mapping import copy_fields
-from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.attempt import Attempt, Outcome, to_seconds
 from workbell.domain.jobs.job import Job, JobOrigin, Status
 from workbell.domain.jobs.task import TaskDefinition
 
@@ -52,9 +52,14 @@ JobT = TypeVar("JobT", bound=JobFields)
 
 @frozen(kw_only=True, slots=False)
 class JobBody(JobFields):
-    """One execution of a task, due at `scheduled_time`."""
+    """
+    One execution of a task, due at `scheduled_time`.
+
+    A running job with `cancel_requested` stops at its next check.
+    """
 
     status: Status
+    cancel_requested: bool
 
 
 @frozen(kw_only=True, slots=False)
@@ -76,15 +81,23 @@ class ResultBody:
 
 @frozen(kw_only=True, slots=False)
 class AttemptBody:
-    """One attempt of a job; `ended_at` and `outcome` are null until it ends."""
+    """
+    One attempt of a job; its end and outcome are null until it ends.
+
+    `queue_wait_seconds` is the time from `queued_at`, when the job was ready to
+    run, to `started_at`. `traceback` shows where the task failed.
+    """
 
     number: int
     queued_at: datetime | None
     started_at: datetime
     ended_at: datetime | None
+    queue_wait_seconds: float | None
+    duration_seconds: float | None
     outcome: Outcome | None
-    error_message: str | None
     worker: str | None
+    error_message: str | None
+    traceback: str | None
 
 
 @frozen(kw_only=True, slots=False)
@@ -190,6 +203,17 @@ def job_body(job: Job) -> JobBody:
 def jobprocessing_job_body(job: Job) -> JobProcessingJobBody:
     """Return the Job Processing body of a job."""
     return make_job_body(JobProcessingJobBody, job, status=JOB_PROCESSING_STATUSES[job.status])
+
+
+def attempt_body(attempt: Attempt) -> AttemptBody:
+    """Return the body of an attempt."""
+    return copy_fields(
+        AttemptBody,
+        attempt,
+        queue_wait_seconds=to_seconds(attempt.queue_wait),
+        duration_seconds=to_seconds(attempt.duration),
+        error_message=attempt.error,
+    )
 
 
 def result_body(job: Job) -> ResultBody:

@@ -1,17 +1,24 @@
 """Jobs, queues and statistics over HTTP."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from attrs import fields
 
 from tests.adapters.http.conftest import ApiFixture
+from tests.response_validation import response_validator
+from workbell.adapters.http.jobs.views import AttemptBody, WorkerBody
+from workbell.domain.jobs.attempt import Attempt
 from workbell.domain.jobs.job import JobState
+from workbell.ports.jobs.queues import WorkerInfo
 
 BASE = "/api/v1/jobs"
 FIELDS = [
     "id", "owner", "name", "description", "task_definition", "parameters", "scheduled_time",
     "progress", "attempt", "max_attempts", "queue", "priority", "schedule_id", "rerun_of",
     "origin", "created_at", "started_at", "completed_at", "error_message", "status",
+    "cancel_requested",
 ]  # fmt: skip
 
 
@@ -86,12 +93,74 @@ def test_attempts_list_their_outcomes(api: ApiFixture) -> None:
     (attempt,) = api.get(f"{BASE}/1/attempts").json["results"]
     assert (attempt["number"], attempt["outcome"]) == (1, "failed")
     assert attempt["error_message"] == "it broke"
+    assert attempt["traceback"] == "Traceback: it broke\n"
+    assert attempt["worker"] == "w"
+    assert (attempt["queue_wait_seconds"], attempt["duration_seconds"]) == (0.0, 2.0)
     assert api.get(f"{BASE}/1/logs", query_string="attempt=1&after=5&limit=2").json == {
         "count": 0,
         "next": None,
         "previous": None,
         "results": [],
     }
+
+
+def test_a_running_attempt_is_listed_without_its_end(api: ApiFixture) -> None:
+    api.job()
+    claim_all(api)
+    (attempt,) = api.get(f"{BASE}/1/attempts").json["results"]
+    assert attempt["started_at"] == "2026-05-04T12:00:00Z"
+    ends = ("ended_at", "duration_seconds", "outcome", "error_message", "traceback")
+    assert [attempt[name] for name in ends] == [None] * len(ends)
+
+
+def claim_all(api: ApiFixture) -> None:
+    """Claim every ready job, as a worker does."""
+    now = api.clock.now()
+    with api.store.begin() as tx:
+        tx.jobs.claim(
+            "default", worker="w", now=now, lease_until=now + timedelta(minutes=1),
+            limit=100, free_threads=100,
+        )  # fmt: skip
+
+
+def test_every_field_of_attempts_and_workers_is_shown() -> None:
+    shown = {each.name for each in fields(AttemptBody)}
+    renamed = {"error": "error_message", "job_id": None}
+    expected = {renamed.get(each.name, each.name) for each in fields(Attempt)} - {None}
+    assert expected <= shown
+    assert {each.name for each in fields(WorkerInfo)} == {each.name for each in fields(WorkerBody)}
+
+
+def test_the_owner_and_superusers_read_attempts(api: ApiFixture) -> None:
+    api.job("ada")
+    api.end(1, JobState.FAILED)
+    for caller, status in {"ada": 200, "root": 200, "bob": 404}.items():
+        assert api.get(f"{BASE}/1/attempts", caller).status_code == status
+
+
+def test_no_list_and_no_compatibility_route_has_tracebacks(api: ApiFixture) -> None:
+    api.job()
+    api.end(1, JobState.FAILED)
+    paths = [BASE, f"{BASE}/1", f"{BASE}/1/result", "/api/v1/job-results", "/api/jobs"]
+    for path in [*paths, "/api/jobs/1", "/api/job-results"]:
+        found = api.get(path)
+        assert found.status_code == 200, path
+        assert "Traceback" not in found.text, path
+
+
+def test_only_attempts_document_a_traceback(api: ApiFixture) -> None:
+    schemas = response_validator(api.deps).document["components"]["schemas"]
+    found = [name for name in schemas if "traceback" in schemas[name].get("properties", {})]
+    assert found == ["AttemptBody"]
+
+
+def test_a_requested_cancellation_is_shown(api: ApiFixture) -> None:
+    api.job()
+    assert api.get(f"{BASE}/1").json["cancel_requested"] is False
+    claim_all(api)
+    cancelled = api.post(f"{BASE}/1/cancel").json
+    assert (cancelled["status"], cancelled["cancel_requested"]) == ("running", True)
+    assert api.get(BASE).json["results"][0]["cancel_requested"] is True
 
 
 def test_a_file_is_sent_as_an_attachment(api: ApiFixture) -> None:
