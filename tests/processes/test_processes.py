@@ -171,9 +171,7 @@ def test_a_worker_with_too_many_written_off_threads_restarts(fleet: Fleet) -> No
     """It settles the attempt at its deadline and exits with status 70."""
     worker = fleet.start("worker", max_written_off="1", shutdown_grace_seconds="1")
     parameters = {"file": str(fleet.folder / "never"), "cancellable": False}
-    new = NewJob(
-        task_definition="hold", parameters=parameters, timeout_seconds=1, max_attempts=1
-    )
+    new = NewJob(task_definition="hold", parameters=parameters, timeout_seconds=1, max_attempts=1)
     job, _ = fleet.application.jobs.create(SYSTEM, new)
     assert worker.process.wait(PATIENCE) == 70
     assert fleet.reload(job).state is JobState.FAILED
