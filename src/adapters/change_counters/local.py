@@ -39,6 +39,6 @@ class NotifyingWaker:
         self.counters.increment(queue)
 
     def stop_job(self, worker: str, job_id: JobId) -> None:
-        """Tell the worker of a running job that it was cancelled."""
+        """Notify the worker of a running job that it was cancelled."""
         if self.waker is not None:
             self.waker.stop_job(worker, job_id)

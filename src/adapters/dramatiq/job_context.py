@@ -241,7 +241,7 @@ class JobContext:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the attempt was told to stop because its job was cancelled."""
+        """Whether the attempt must stop because its job was cancelled."""
         return self._stop is Cancelled
 
     @property

@@ -21,7 +21,7 @@ def _list(worker: str) -> str:
 
 
 def send_stop(redis: OptionalRedis, worker: str, job_id: JobId) -> None:
-    """Tell a worker that a job was cancelled; without Redis, it polls the store."""
+    """Notify a worker of a cancelled job; without Redis, it polls the store."""
 
     def push(client: Any) -> Any:
         pipeline = client.pipeline(transaction=False)

@@ -70,7 +70,7 @@ class RedisWaker:
         self.send(queue)
 
     def stop_job(self, worker: str, job_id: JobId) -> None:
-        """Tell a worker of any process that a job was cancelled."""
+        """Notify a worker of any process that a job was cancelled."""
         send_stop(self.redis, worker, job_id)
 
     def send(self, queue: str) -> bool:

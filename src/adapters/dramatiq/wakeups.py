@@ -39,7 +39,7 @@ class Wakeups(Protocol):
         """Wake a thread of another process, if there is one."""
 
     def stop_job(self, worker: str, job_id: JobId) -> None:
-        """Tell the worker of a running job that it was cancelled."""
+        """Notify the worker of a running job that it was cancelled."""
 
     def replace_thread(self, thread: Thread) -> None:
         """Start a thread in place of a written-off one, which ends after its turn."""

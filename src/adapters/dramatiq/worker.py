@@ -220,7 +220,7 @@ class JobWorker:
         return settlement
 
     def _run_body(self, context: JobContext) -> Settlement | None:
-        """Run the body of an attempt that was not told to stop yet."""
+        """Run the body of an attempt, unless it must stop already."""
         if context.lost:
             return None
         if context.is_cancelled:

@@ -91,7 +91,7 @@ class JobRepository(Protocol):
         max_attempts, cancel_requested, reason, result, progress, ended_at and hidden.
         If `after` is waiting and due, `initial_state` decides by the store's time
         whether it becomes READY or HELD. If it is RUNNING and to be cancelled, its
-        worker is told after the commit.
+        worker is notified after the commit.
         """
 
     def find(
@@ -312,4 +312,4 @@ class Waker(Protocol):
         """Wake a worker, within 50 ms."""
 
     def stop_job(self, worker: str, job_id: JobId) -> None:
-        """Tell the worker of a running job that it was cancelled, within 50 ms."""
+        """Notify the worker of a cancelled job, within 50 ms."""

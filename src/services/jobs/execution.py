@@ -408,7 +408,7 @@ def _has_data(settlements: Sequence[Settlement]) -> bool:
 
 
 def _log_error(context: TaskContext, text: str) -> None:
-    """Log the error of a body, unless the attempt has been told to stop."""
+    """Log the error of a body, unless the attempt must stop."""
     with suppress(Interrupted):
         context.log.error(text)
 

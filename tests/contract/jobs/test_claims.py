@@ -144,7 +144,7 @@ def test_cancelled_jobs_are_found_by_their_current_claims(store: AnyStore) -> No
         assert tx.jobs.find_cancelled(claims) == set()
 
 
-def test_the_worker_of_a_cancelled_job_is_told_after_the_commit(
+def test_the_worker_of_a_cancelled_job_is_notified_after_the_commit(
     store: AnyStore, waker: RecordingWaker
 ) -> None:
     (work,) = running(store, a_job())
@@ -159,7 +159,7 @@ def test_the_worker_of_a_cancelled_job_is_told_after_the_commit(
     assert waker.stopped == [(asked.worker, work.id)]
 
 
-def test_no_worker_is_told_of_a_waiting_job(store: AnyStore, waker: RecordingWaker) -> None:
+def test_no_worker_is_notified_of_a_waiting_job(store: AnyStore, waker: RecordingWaker) -> None:
     (work,) = keep(store, a_job())
     assert move(store, work, "cancel")
     assert waker.stopped == []
