@@ -59,15 +59,15 @@ def _run(job: JobFrame, link: WorkerLink) -> ResultFrame | FailureFrame:
         if parameters_class is not None:
             parameters = _SERIALIZER.structure(parameters, parameters_class)
         try:
-            link.is_running = True
-            link.check()
+            link.job = job
+            link.check(job)
             result = body(ChildContext(job, link), parameters)
         finally:
-            link.is_running = False
+            link.job = None
         end_if_forked(forks)
         return _result_frame(result)
     except BaseException as error:  # noqa: BLE001 - also SystemExit, and what a signal raises
-        link.is_running = False
+        link.job = None
         end_if_forked(forks)
         failure = to_frame(error)
         # libraries rarely leave their state as it was
