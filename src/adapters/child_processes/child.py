@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import json
 from msgspec.msgpack import Decoder
 
-from workbell.adapters.child_processes.channel import Channel, FrameError
+from workbell.adapters.child_processes.channel import FrameChannel, FrameError
 from workbell.adapters.child_processes.child_context import ChildContext, WorkerLink
 from workbell.adapters.child_processes.failures import to_frame
 from workbell.adapters.child_processes.frames import (
@@ -37,7 +37,7 @@ _DECODER: Final[Decoder[FromWorker]] = Decoder(FromWorker)
 
 def serve_jobs(connection: socket, idle_seconds: float) -> None:
     """Run jobs until the worker stops this child, or sends none for a time."""
-    link = WorkerLink(Channel(connection, _DECODER))
+    link = WorkerLink(FrameChannel(connection, _DECODER))
     link.install_signal_handler()
     address_space = _address_space()
     while (job := link.next_job(idle_seconds)) is not None:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 from attrs import define, field, frozen
 from msgspec import Struct
 
-from workbell.adapters.child_processes.channel import Channel, FrameError
+from workbell.adapters.child_processes.channel import FrameChannel, FrameError
 from workbell.adapters.child_processes.failures import INTERRUPTIONS, to_error
 from workbell.adapters.child_processes.frames import (
     ArtifactFrame,
@@ -48,7 +48,7 @@ class WorkerLink:
     sends the signal again; so a frame is never torn.
     """
 
-    channel: Channel[FromWorker]
+    channel: FrameChannel[FromWorker]
     job: JobFrame | None = None
     stop: type[Interrupted] | None = None
     _was_raised: bool = False
@@ -109,7 +109,7 @@ class WorkerLink:
             os._exit(EXIT_ORPHANED)
 
     def _exclusively(self, use: Callable[[], T]) -> T:
-        """Use the channel; afterwards handle a signal that came meanwhile."""
+        """Use the channel; then handle a signal that came during the use."""
         is_main = current_thread() is main_thread()
         try:
             with self._lock:

@@ -13,6 +13,7 @@ from workbell.domain.jobs.task import (
     Snooze,
     TimedOut,
 )
+from workbell.ports.jobs.isolation import ChildTraceback
 
 MAX_TEXT: Final = 8_000
 MAX_TRACEBACK: Final = 32_000
@@ -24,14 +25,6 @@ INTERRUPTIONS: Final = {
 _PERMANENT: Final = {kind.__name__: kind for kind in (Invalid, NotAllowed, NotFound)}
 _TEMPORARY: Final = {kind.__name__: kind for kind in (Throttled, Unavailable)}
 _OTHER: Final = "error"
-
-
-class ChildTraceback(Exception):
-    """The traceback of an error in a child; the cause of the error in the worker."""
-
-    def __str__(self) -> str:
-        """Return the traceback as text."""
-        return f"\n{self.args[0]}"
 
 
 def to_frame(error: BaseException) -> FailureFrame:

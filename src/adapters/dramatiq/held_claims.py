@@ -41,7 +41,7 @@ class HeldClaims:
                 clock=self.clock,
                 store_artifact=self.execution.store_artifact,
                 buffer=LogBuffer(self.clock, claim.attempt),
-                interrupt=self.execution.interrupt,
+                on_interrupt=self.execution.interrupt_child,
             )
 
     def find(self, job_id: JobId) -> JobContext | None:

@@ -94,7 +94,7 @@ class JobContext:
     """
     The context of one claimed job; satisfies `TaskContext`.
 
-    `interrupt` is called with each reason to stop: a body in a child process
+    `on_interrupt` is called with each reason to stop: a body in a child process
     need not check for it.
     """
 
@@ -102,7 +102,7 @@ class JobContext:
     clock: Clock
     store_artifact: StoreArtifact
     buffer: LogBuffer
-    interrupt: Callable[[JobId, type[Interrupted]], None] = lambda _, __: None
+    on_interrupt: Callable[[JobId, type[Interrupted]], None] = lambda _, __: None
     _progress: Progress | None = None
     _dirty: bool = False
     _stop: type[Interrupted] | None = None
@@ -177,17 +177,17 @@ class JobContext:
     def cancel(self) -> None:
         """Make the next check raise Cancelled."""
         self._stop = self._stop or Cancelled
-        self.interrupt(self.claim.id, Cancelled)
+        self.on_interrupt(self.claim.id, Cancelled)
 
     def shut_down(self) -> None:
         """Make the next check raise ShuttingDown."""
         self._stop = self._stop or ShuttingDown
-        self.interrupt(self.claim.id, ShuttingDown)
+        self.on_interrupt(self.claim.id, ShuttingDown)
 
     def mark_lost(self) -> None:
         """Make the next check raise OwnershipLost rather than other reasons."""
         self._stop = OwnershipLost
-        self.interrupt(self.claim.id, OwnershipLost)
+        self.on_interrupt(self.claim.id, OwnershipLost)
 
     @property
     def lost(self) -> bool:

@@ -11,6 +11,14 @@ class ChildCrashed(Exception):
     """The child process of an attempt ended without a result."""
 
 
+class ChildTraceback(Exception):
+    """The cause of a body's error: its traceback in the child, as text."""
+
+    def __str__(self) -> str:
+        """Return the traceback."""
+        return f"\n{self.args[0]}"
+
+
 class ChildProcesses(Protocol):
     """Runs bodies of tasks with `isolation` PROCESS in child processes."""
 
@@ -25,7 +33,8 @@ class ChildProcesses(Protocol):
             ChildCrashed: The child died or broke the protocol.
             Interrupted: The attempt was interrupted, or is out of time.
             Exception: The error of the body: one of the error families, `Snooze`, or
-                an error with the name, text and traceback of the original.
+                an error with the name and text of the original. Its cause is a
+                `ChildTraceback`.
         """
 
     def interrupt(self, job_id: JobId, why: type[Interrupted]) -> None:

@@ -1,4 +1,4 @@
-"""What a body in a child process can use, and what reaches its worker."""
+"""The context of a body in a child process, and its reports to the worker."""
 
 import os
 import traceback
