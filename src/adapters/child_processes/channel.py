@@ -25,7 +25,7 @@ class FrameError(Exception):
 
 
 @define(eq=False)
-class Channel(Generic[FrameT]):
+class FrameChannel(Generic[FrameT]):
     """
     Sends frames, and receives those of `decoder`; each by one thread at a time.
 
@@ -59,7 +59,7 @@ class Channel(Generic[FrameT]):
 
     def receive(self, timeout: float | None) -> FrameT:
         """
-        Return the next frame; an incomplete one is kept for the next call.
+        Return the next frame; the next call continues an incomplete one.
 
         Raises:
             TimeoutError: There was none within `timeout` seconds.

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import json
 from msgspec.msgpack import Decoder
 
-from workbell.adapters.child_processes.channel import Channel, FrameError
+from workbell.adapters.child_processes.channel import FrameChannel, FrameError
 from workbell.adapters.child_processes.child_context import ChildContext, WorkerLink
 from workbell.adapters.child_processes.failures import to_frame
 from workbell.adapters.child_processes.frames import (
@@ -38,7 +38,7 @@ _DECODER: Final[Decoder[FromWorker]] = Decoder(FromWorker)
 
 def serve_jobs(connection: socket, idle_seconds: float) -> None:
     """Run jobs until the worker stops this child, or sends none for a time."""
-    link = WorkerLink(Channel(connection, _DECODER))
+    link = WorkerLink(FrameChannel(connection, _DECODER))
     link.install_signal_handler()
     address_space = _address_space()
     while (job := link.next_job(idle_seconds)) is not None:
@@ -60,15 +60,15 @@ def _run(job: JobFrame, link: WorkerLink) -> ResultFrame | FailureFrame:
         if parameters_class is not None:
             parameters = _SERIALIZER.structure(parameters, parameters_class)
         try:
-            link.is_running = True
-            link.check()
+            link.job = job
+            link.check(job)
             result = call_task(body, ChildContext(job, link), parameters)
         finally:
-            link.is_running = False
+            link.job = None
         end_if_forked(forks)
         return _result_frame(result)
     except BaseException as error:  # noqa: BLE001 - also SystemExit, and what a signal raises
-        link.is_running = False
+        link.job = None
         end_if_forked(forks)
         failure = to_frame(error)
         # libraries rarely leave their state as it was

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 from time import monotonic
 from typing import Any, BinaryIO, TypeVar
 
 from attrs import define, field, frozen
 from msgspec import Struct
 
-from workbell.adapters.child_processes.channel import Channel, FrameError
+from workbell.adapters.child_processes.channel import FrameChannel, FrameError
 from workbell.adapters.child_processes.failures import INTERRUPTIONS, to_error
 from workbell.adapters.child_processes.frames import (
     ArtifactFrame,
@@ -43,16 +43,17 @@ class WorkerLink:
     The child's end of the channel, shared by the body's threads and the signal.
 
     The worker sends a `StopFrame` before SIGUSR1. The handler raises its exception
-    in the main thread while `is_running`. If a thread uses the channel at that
-    time, the handler returns, and that thread sends the signal again when it is
-    done, so a frame is never torn.
+    in the main thread while a body runs `job`. If a thread uses the channel at that
+    time, the handler returns, and that thread reads the stop when it is done, and
+    sends the signal again; so a frame is never torn.
     """
 
-    channel: Channel[FromWorker]
-    is_running: bool = False
+    channel: FrameChannel[FromWorker]
+    job: JobFrame | None = None
     stop: type[Interrupted] | None = None
     _was_raised: bool = False
     _is_deferred: bool = False
+    _is_main_inside: bool = False
     _lock: Lock = field(factory=Lock)
 
     def install_signal_handler(self) -> None:
@@ -67,24 +68,26 @@ class WorkerLink:
             return None
         return frame if isinstance(frame, JobFrame) else None
 
-    def check(self) -> None:
-        """Raise the exception of a stop."""
+    def check(self, job: JobFrame) -> None:
+        """Raise the exception of a stop; RuntimeError if the body of the job has ended."""
         if self.stop is not None:
             raise self.stop
+        if self.job is not job:
+            raise RuntimeError("The attempt has ended; a thread of it still uses its context.")
 
-    def send(self, frame: Struct) -> None:
-        """Send a frame, then check for a stop; raises FrameError."""
-        self.check()
+    def send(self, job: JobFrame, frame: Struct) -> None:
+        """Send a frame of a job, then check for a stop; raises FrameError."""
+        self.check(job)
         self.deliver(frame)
-        self.check()
+        self.check(job)
 
     def deliver(self, frame: Struct) -> None:
         """Send a frame, also after a stop; raises FrameError."""
         self._exclusively(lambda: self._send(frame))
 
-    def request(self, frame: Struct) -> StoredFrame:
-        """Send a frame and return its answer."""
-        self.check()
+    def request(self, job: JobFrame, frame: Struct) -> StoredFrame:
+        """Send a frame of a job and return its answer."""
+        self.check(job)
 
         def exchange() -> StoredFrame:
             self._send(frame)
@@ -106,27 +109,50 @@ class WorkerLink:
             os._exit(EXIT_ORPHANED)
 
     def _exclusively(self, use: Callable[[], T]) -> T:
+        """Use the channel; then handle a signal that came during the use."""
+        is_main = current_thread() is main_thread()
         try:
             with self._lock:
-                return use()
+                self._is_main_inside = is_main
+                try:
+                    return use()
+                finally:
+                    if self._is_deferred:
+                        self._read_stop()
+                    self._is_main_inside = False
         finally:
             if self._is_deferred:
                 self._is_deferred = False
                 os.kill(os.getpid(), signal.SIGUSR1)
 
     def _handle_signal(self, _: int, __: object) -> None:
-        if not self._lock.acquire(blocking=False):
-            self._is_deferred = True
+        if not self._knows_stop():
             return
-        try:
-            if self.stop is None:
-                with suppress(TimeoutError, EOFError, FrameError):
-                    self._note_stop(self.channel.receive(0.0))
-        finally:
-            self._lock.release()
-        if self.is_running and self.stop is not None and not self._was_raised:
+        if self.job is not None and self.stop is not None and not self._was_raised:
             self._was_raised = True
             raise self.stop
+
+    def _knows_stop(self) -> bool:
+        """Read the stop; return False if a thread uses the channel, and will signal again."""
+        if self._is_main_inside:
+            self._is_deferred = True
+            return False
+        if self.stop is not None:
+            return True
+        if not self._lock.acquire(blocking=False):
+            self._is_deferred = True
+            if not self._lock.acquire(blocking=False):  # that thread may have just ended
+                return False
+        try:
+            self._read_stop()
+        finally:
+            self._lock.release()
+        return True
+
+    def _read_stop(self) -> None:
+        with suppress(TimeoutError, EOFError, FrameError):
+            if self.stop is None:
+                self._note_stop(self.channel.receive(0.0))
 
     def _note_stop(self, frame: FromWorker) -> None:
         if isinstance(frame, StopFrame):
@@ -137,6 +163,7 @@ class WorkerLink:
 class ChildLog:
     """The log of an attempt, sent to the worker."""
 
+    job: JobFrame
     link: WorkerLink
 
     def debug(self, event: str, **values: object) -> None:
@@ -157,11 +184,11 @@ class ChildLog:
 
     def _send(self, level: str, event: str, values: dict[str, Any]) -> None:
         try:
-            self.link.send(LogFrame(level, event, values))
+            self.link.send(self.job, LogFrame(level, event, values))
         except FrameError:  # too long, or values without a binary form
             pairs = "".join(f" {name}={value!r}" for name, value in values.items())
             text = f"{event}{pairs}"[:MAX_LINE].encode("utf-8", "replace").decode()
-            self.link.send(LogFrame(level, text, {}))
+            self.link.send(self.job, LogFrame(level, text, {}))
 
 
 @define(eq=False)
@@ -174,7 +201,7 @@ class ChildContext:
 
     def __attrs_post_init__(self) -> None:
         """Create the log."""
-        self.log = ChildLog(self.link)
+        self.log = ChildLog(self.job, self.link)
 
     @property
     def job_id(self) -> int:
@@ -212,13 +239,13 @@ class ChildContext:
 
     def check(self) -> None:
         """Raise Interrupted if the attempt must stop."""
-        self.link.check()
+        self.link.check(self.job)
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Report progress."""
         progress = Progress(done, total, note)
         text = progress.note[:MAX_NOTE].encode("utf-8", "replace").decode()
-        self.link.send(ProgressFrame(progress.done, progress.total, text))
+        self.link.send(self.job, ProgressFrame(progress.done, progress.total, text))
 
     def artifact(
         self,
@@ -244,6 +271,6 @@ class ChildContext:
                 Path(path).unlink()
 
     def _store(self, name: str, media_type: str, path: Path) -> None:
-        answer = self.link.request(ArtifactFrame(name, media_type, str(path)))
+        answer = self.link.request(self.job, ArtifactFrame(name, media_type, str(path)))
         if answer.failure is not None:
             raise to_error(answer.failure)

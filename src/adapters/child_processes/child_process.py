@@ -1,4 +1,4 @@
-"""Child processes as their worker sees them, and the handle of the fork server."""
+"""The worker's handles of its child processes and of its fork server."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from attrs import define, field
 from msgspec import Struct
 from msgspec.msgpack import Decoder
 
-from workbell.adapters.child_processes.channel import Channel
+from workbell.adapters.child_processes.channel import FrameChannel
 from workbell.adapters.child_processes.failures import interruption
 from workbell.adapters.child_processes.frames import FromChild, StopFrame
 from workbell.domain.errors import Unavailable
 from workbell.domain.jobs.job import JobId
-from workbell.domain.jobs.task import Interrupted, OwnershipLost
+from workbell.domain.jobs.task import Interrupted, OwnershipLost, TimedOut
 
 START_SECONDS: Final = 60.0
 EXIT_SECONDS: Final = 2.0
@@ -45,7 +45,7 @@ _DECODER: Final[Decoder[FromChild]] = Decoder(FromChild)
 
 
 @define(eq=False)
-class Child:
+class ChildProcess:
     """
     A child process that a fork server has started.
 
@@ -55,7 +55,7 @@ class Child:
     """
 
     pid: int
-    channel: Channel[FromChild]
+    channel: FrameChannel[FromChild]
     status: int
     folder: Path
     jobs: int = 0
@@ -90,8 +90,8 @@ class Child:
         return not poll.poll(0)
 
     def interrupt(self, job_id: JobId, why: type[Interrupted], grace: float) -> None:
-        """Raise `why` in the body; kill the child after `grace` seconds."""
-        if issubclass(why, OwnershipLost):
+        """Raise `why` in the body, and kill the child after `grace` seconds if it runs."""
+        if issubclass(why, (OwnershipLost, TimedOut)):  # their time is over
             self.kill(job_id, why)
             return
         with self._lock:
@@ -157,7 +157,7 @@ class ForkServer:
         """The process id of the server, or None before the first child."""
         return None if self._process is None else self._process.pid
 
-    def fork(self) -> Child:
+    def fork(self) -> ChildProcess:
         """
         Start a child.
 
@@ -179,7 +179,7 @@ class ForkServer:
             self._discard(self._process, self._control)
             self._process = self._control = None
 
-    def _fork(self) -> Child | None:
+    def _fork(self) -> ChildProcess | None:
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, SEND_TIMEOUT)
         status, status_end = os.pipe()
@@ -202,7 +202,9 @@ class ForkServer:
             if pid is None:
                 ours.close()
                 os.close(status)
-        return None if pid is None else Child(pid, Channel(ours, _DECODER), status, folder)
+        return (
+            None if pid is None else ChildProcess(pid, FrameChannel(ours, _DECODER), status, folder)
+        )
 
     def _ensure_started(self) -> socket.socket:
         if self._control is not None:

@@ -38,7 +38,7 @@ _libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 @frozen(kw_only=True)
 class ForkServerSettings:
-    """What a worker tells its fork server at the start."""
+    """Settings that a worker sends to its fork server at the start."""
 
     parent: int
     modules: Sequence[str]

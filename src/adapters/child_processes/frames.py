@@ -60,8 +60,8 @@ class StoredFrame(Struct, tag="stored"):
 class ProgressFrame(Struct, tag="progress"):
     """To the worker: the progress of the body."""
 
-    done: float
-    total: float | None
+    done: int | float
+    total: int | float | None
     note: str
 
 

@@ -1,4 +1,4 @@
-"""The pool of a worker's child processes: at most one for each busy thread."""
+"""The child processes of a worker: at most one for each busy thread."""
 
 import os
 import pickle
@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from msgspec import json
 
 from workbell.adapters.child_processes.channel import FrameError
-from workbell.adapters.child_processes.child_process import Child, ForkServer
+from workbell.adapters.child_processes.child_process import ChildProcess, ForkServer
 from workbell.adapters.child_processes.failures import to_error, to_frame
 from workbell.adapters.child_processes.frames import (
     ArtifactFrame,
@@ -68,8 +68,8 @@ class ChildPool:
     server: ForkServer
     limits: ChildLimits
     metrics: ChildMetrics
-    _idle: list[Child] = field(factory=list[Child])
-    _running: dict[JobId, Child] = field(factory=dict[JobId, Child])
+    _idle: list[ChildProcess] = field(factory=list[ChildProcess])
+    _running: dict[JobId, ChildProcess] = field(factory=dict[JobId, ChildProcess])
     _code: dict[str, bytes] = field(factory=dict[str, bytes])
     _lock: Lock = field(factory=Lock)
 
@@ -130,7 +130,7 @@ class ChildPool:
 
     # children
 
-    def _take(self) -> Child:
+    def _take(self) -> ChildProcess:
         while True:
             with self._lock:
                 child = self._idle.pop() if self._idle else None
@@ -142,11 +142,11 @@ class ChildPool:
                 return child
             child.close()
 
-    def _is_usable(self, child: Child) -> bool:
+    def _is_usable(self, child: ChildProcess) -> bool:
         idle = monotonic() - child.idle_since
         return idle < self.limits.idle_seconds and child.is_alive()
 
-    def _put_back(self, job_id: JobId, child: Child, *, is_reusable: bool) -> None:
+    def _put_back(self, job_id: JobId, child: ChildProcess, *, is_reusable: bool) -> None:
         child.end_job()
         with self._lock:
             del self._running[job_id]
@@ -158,7 +158,9 @@ class ChildPool:
 
     # a job
 
-    def _job_frame(self, task: Task, claim: Claim, context: TaskContext, child: Child) -> JobFrame:
+    def _job_frame(
+        self, task: Task, claim: Claim, context: TaskContext, child: ChildProcess
+    ) -> JobFrame:
         code = self._code.get(task.key)
         if code is None:
             code = self._code[task.key] = _pickle(task)
@@ -178,7 +180,7 @@ class ChildPool:
         )
 
     def _exchange(
-        self, child: Child, task: Task, claim: Claim, context: TaskContext
+        self, child: ChildProcess, task: Task, claim: Claim, context: TaskContext
     ) -> ResultFrame | FailureFrame:
         """Send a job to a child, and pass on its reports until the body has ended."""
         until = monotonic() + claim.timeout_seconds
@@ -203,7 +205,7 @@ class ChildPool:
     def _handle(
         self,
         frame: ProgressFrame | LogFrame | ArtifactFrame,
-        child: Child,
+        child: ChildProcess,
         job_id: JobId,
         context: TaskContext,
     ) -> None:
@@ -221,7 +223,7 @@ class ChildPool:
         except Interrupted as stop:
             child.interrupt(job_id, type(stop), self.limits.kill_grace_seconds)
 
-    def _raise_end(self, child: Child, task: Task) -> NoReturn:
+    def _raise_end(self, child: ChildProcess, task: Task) -> NoReturn:
         """Raise the reason for which a child has ended, or ChildCrashed."""
         status = child.wait()
         if child.why is not None:

@@ -44,7 +44,7 @@ class HeldClaims:
                 store_artifact=self.execution.store_artifact,
                 buffer=LogBuffer(self.clock, claim.attempt),
                 is_isolated=self.execution.isolation_of(claim) is Isolation.PROCESS,
-                interrupt_child=self.execution.interrupt,
+                on_interrupt=self.execution.interrupt_child,
             )
 
     def find(self, job_id: JobId) -> JobContext | None:

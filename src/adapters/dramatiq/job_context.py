@@ -112,7 +112,7 @@ class JobContext:
     `progress`, `artifact` and the log raise as `check` does. The time limit
     counts from `begin` by the monotonic clock: neither the wait for a thread
     nor a change of the system time uses it up. `thread` runs the body, or waits
-    for the child process that does: `interrupt_child` stops a body there, which
+    for the child process that does: `on_interrupt` stops a body there, which
     need not check. `is_isolated`: its own time limit ends such an attempt.
     """
 
@@ -121,7 +121,7 @@ class JobContext:
     store_artifact: StoreArtifact
     buffer: LogBuffer
     is_isolated: bool = False
-    interrupt_child: Callable[[JobId, type[Interrupted]], None] = lambda _, __: None
+    on_interrupt: Callable[[JobId, type[Interrupted]], None] = lambda _, __: None
     _progress: Progress | None = None
     _dirty: bool = False
     _stop: type[Interrupted] | None = None
@@ -237,7 +237,7 @@ class JobContext:
         if self._stop is None or _PRECEDENCE[why] > _PRECEDENCE[self._stop]:
             self._stopped_at = monotonic()
             self._stop = why
-            self.interrupt_child(self.claim.id, why)
+            self.on_interrupt(self.claim.id, why)
 
     @property
     def is_cancelled(self) -> bool:

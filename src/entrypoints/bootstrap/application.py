@@ -298,11 +298,3 @@ class Application(Backends):
             self.check_cache()
         except Unavailable as error:
             log.warning("redis_unavailable", reason=error.detail)
-
-    def close(self) -> None:
-        """Close all connections and remove temporary files."""
-        if isinstance(self.store, SqlStore):
-            self.store.close()
-        if self.waker is not None:
-            self.waker.redis.close()
-        self.closing.close()

@@ -69,6 +69,14 @@ class Backends:
     rate_limits: RateLimiting
     webhook_client: Urllib3WebhookClient
 
+    def close(self) -> None:
+        """Close all connections and remove temporary files."""
+        if isinstance(self.store, SqlStore):
+            self.store.close()
+        if self.waker is not None:
+            self.waker.redis.close()
+        self.closing.close()
+
 
 def open_backends(settings: Settings, clock: Clock | None, echo: TextIO | None) -> Backends:
     """

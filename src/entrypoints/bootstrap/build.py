@@ -78,12 +78,17 @@ def build(
         issues_tokens: Whether a secret key is required.
 
     Raises:
-        Invalid: A secret key is required and not set.
+        Invalid: A secret key is required and not set, or a child process could not
+            import the body of a task.
         Unavailable: The store cannot be opened.
     """
     backends = open_backends(settings, clock, echo)
-    keys = signing_keys(settings, required=issues_tokens)
-    return _make_application(backends, keys, tasks)
+    try:
+        keys = signing_keys(settings, required=issues_tokens)
+        return _make_application(backends, keys, tasks)
+    except BaseException:
+        backends.close()
+        raise
 
 
 def _make_application(

@@ -33,7 +33,8 @@ class ChildProcesses(Protocol):
             ChildCrashed: The child died or broke the protocol.
             Interrupted: The attempt was interrupted, or is out of time.
             Exception: The error of the body: one of the error families, `Snooze`, or
-                an error with the name, text and traceback of the original.
+                an error with the name and text of the original. Its cause is a
+                `ChildTraceback`.
         """
 
     def interrupt(self, job_id: JobId, why: type[Interrupted]) -> None:

@@ -276,7 +276,7 @@ class ExecutionService(Generic[TxT]):
         result = evolve(result, isolation=self.isolation_of(claim))
         return settle(claim, result, self.clock.now(), spread)
 
-    def interrupt(self, job_id: JobId, why: type[Interrupted]) -> None:
+    def interrupt_child(self, job_id: JobId, why: type[Interrupted]) -> None:
         """Interrupt the body of a job if it runs in a child process."""
         if self.children is not None:
             self.children.interrupt(job_id, why)

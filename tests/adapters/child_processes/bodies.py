@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -45,14 +46,18 @@ def describe(context: workbell.TaskContext, _: Parameters) -> Parameters:
         "pid": os.getpid(),
         "group": os.getpgid(0),
         "nice": os.nice(0),
-        "threads": len(os.listdir("/proc/self/task")),
+        "threads": len([*Path("/proc/self/task").iterdir()]),
         "database": sorted(DATABASE_MODULES & {name.partition(".")[0] for name in sys.modules}),
-        "files": [os.readlink(f"/proc/self/fd/{each}") for each in _descriptors()],
+        "files": _open_files(),
     }
 
 
-def _descriptors() -> list[str]:
-    return [each for each in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{each}").exists()]
+def _open_files() -> list[str]:
+    files = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the folder itself
+            files.append(str(each.readlink()))
+    return [each for each in files if not each.endswith("/fd")]
 
 
 def report(context: workbell.TaskContext, parameters: Parameters) -> str:
@@ -84,7 +89,7 @@ def flood(context: workbell.TaskContext, parameters: Parameters) -> int:
 
 def large(_: workbell.TaskContext, parameters: Parameters) -> str:
     """Return a text of a size."""
-    return "x" * parameters["size"]
+    return "x" * int(parameters["size"])
 
 
 def fail(_: workbell.TaskContext, parameters: Parameters) -> None:
@@ -173,17 +178,30 @@ def stubborn(_: workbell.TaskContext, parameters: Parameters) -> None:
     """Ignore every stop."""
     _note(parameters, os.getpid())
     while True:
-        try:
+        with suppress(workbell.Interrupted):
             time.sleep(60)
-        except workbell.Interrupted:
-            pass
+
+
+def log_later(context: workbell.TaskContext, parameters: Parameters) -> None:
+    """Leave a thread that logs when the attempt has ended."""
+
+    def log() -> None:
+        wait = Path(parameters["pids"])
+        while not wait.exists():
+            time.sleep(0.01)
+        try:
+            context.log.info("late")
+        except RuntimeError as error:
+            Path(f"{wait}.error").write_text(str(error))
+
+    Thread(target=log, daemon=True).start()
 
 
 def fork(_: workbell.TaskContext, parameters: Parameters) -> str:
     """Fork, and return in both processes."""
     pid = os.fork()
     if pid:
-        _, status = os.waitpid(pid, 0)
+        status = os.waitpid(pid, 0)[1]
         _note(parameters, os.waitstatus_to_exitcode(status))
     return "parent" if pid else "child"
 

@@ -48,7 +48,7 @@ class FakeExecution:
         """Run every body in a thread."""
         return Isolation.THREAD
 
-    def interrupt(self, *_: Any) -> None:
+    def interrupt_child(self, *_: Any) -> None:
         """Interrupt no child process."""
 
     def heartbeat(self, claims: Sequence[Claim], _: WorkerInfo) -> Mapping[JobId, bool]:
