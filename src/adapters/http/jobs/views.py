@@ -111,7 +111,11 @@ class ArtifactBody:
 
 @frozen(kw_only=True, slots=False)
 class DefinitionBody:
-    """A task that can be scheduled, with the JSON Schema of its parameters."""
+    """
+    A task that can be scheduled, with the JSON Schema of its parameters.
+
+    `parked_since` is set while workers run and none knows the task: its jobs are held.
+    """
 
     id: int
     key: str
@@ -121,6 +125,7 @@ class DefinitionBody:
     input_schema: Mapping[str, str]
     input_fields: Sequence[str]
     is_active: bool
+    parked_since: datetime | None
     created_at: datetime
 
 
@@ -139,7 +144,12 @@ class QueueBody:
 
 @frozen(kw_only=True, slots=False)
 class WorkerBody:
-    """A worker process, as of its last heartbeat (`seen_at`)."""
+    """
+    A worker process, as of its last heartbeat (`seen_at`).
+
+    `knows` are the tasks that it can run, `excluded` those it cannot, with the time since when
+    it leaves their jobs to other processes.
+    """
 
     id: str
     host: str
@@ -149,6 +159,8 @@ class WorkerBody:
     threads: int
     running: int
     queues: Sequence[str]
+    knows: Sequence[str]
+    excluded: Mapping[str, datetime]
 
 
 @frozen(kw_only=True, slots=False)
@@ -197,4 +209,10 @@ def result_body(job: Job) -> ResultBody:
 def definition_body(definition: TaskDefinition) -> DefinitionBody:
     """Return the body of a task definition."""
     flat = definition.flat_schema()
-    return copy_fields(DefinitionBody, definition, input_schema=flat, input_fields=list(flat))
+    return copy_fields(
+        DefinitionBody,
+        definition,
+        parked_since=definition.parked_at,
+        input_schema=flat,
+        input_fields=list(flat),
+    )
