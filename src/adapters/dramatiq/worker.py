@@ -1,6 +1,6 @@
 """The job worker: coordinates the threads that claim, run and settle jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from threading import Event
@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars
 
 from workbell.adapters.dramatiq.attempt_log import log_attempt
 from workbell.adapters.dramatiq.attempt_watch import BODY, AttemptWatch, ClosedAttempt
+from workbell.adapters.dramatiq.claim_gate import ClaimGate
 from workbell.adapters.dramatiq.claim_queue import ClaimQueue
 from workbell.adapters.dramatiq.group_commit import CommitGroup, GroupCommit
 from workbell.adapters.dramatiq.held_claims import HeldClaims
@@ -99,6 +100,7 @@ class JobWorker:
     group_commits: dict[str, GroupCommit] = field(init=False)
     held: HeldClaims = field(init=False)
     unknown: UnknownTasks = field(init=False)
+    gate: ClaimGate = field(init=False)
     claimed: int = 0
     attempts: AttemptWatch = field(init=False)
     settlements: SettlementBuffer = field(factory=SettlementBuffer)
@@ -115,6 +117,7 @@ class JobWorker:
             name: GroupCommit(partial(self._commit_group, name)) for name in names
         }
         self.held = HeldClaims(self.execution, self.clock)
+        self.gate = ClaimGate(self.owner_threads)
         self.unknown = UnknownTasks(self.execution.definitions.tasks, self.clock)
         self.attempts = AttemptWatch(self.cancel_grace)
         self.metrics.bind_worker(self.threads, self.held, lambda: self.attempts.written_off)
@@ -274,28 +277,31 @@ class JobWorker:
         free -= sum(claim.mode is not ClaimMode.BATCH for claim in claimed)
         if free <= 0:
             return False
-        waiting, limits = self.queues[queue], self._limits(settlements)
+        waiting = self.queues[queue]
         limit = waiting.batch_size(free)
-        try:
-            claims, accepted = self.execution.claim(
-                queue,
-                worker=self.process.id,
-                limit=limit,
-                free_threads=free,
-                finished=settlements,
-                limits=limits,
-            )
-        except BaseException:
-            self.settlements.requeue(settlements)
-            raise
+        count = partial(self.held.count_by_fairness_key, settlements)
+        with self.gate.admit(min(limit, free), count) as running:
+            limits = self._limits(running)
+            try:
+                claims, accepted = self.execution.claim(
+                    queue,
+                    worker=self.process.id,
+                    limit=limit,
+                    free_threads=free,
+                    finished=settlements,
+                    limits=limits,
+                )
+            except BaseException:
+                self.settlements.requeue(settlements)
+                raise
+            unknown = self.unknown.set_aside(claims)
+            known = [claim for claim in claims if claim not in unknown] if unknown else claims
+            if known:
+                self.metrics.record_claims(known)
+                self.enqueue_claims(queue, known)
+                claimed += known
         self._forget_settled(settlements, accepted)
         waiting.adapt_batch_size(claims, limit)
-        unknown = self.unknown.set_aside(claims)
-        known = [claim for claim in claims if claim not in unknown] if unknown else claims
-        if known:
-            self.metrics.record_claims(known)
-            self.enqueue_claims(queue, known)
-            claimed += known
         if unknown:
             self._exclude(unknown)
             return True
@@ -312,12 +318,11 @@ class JobWorker:
             return True
         if limits.owner_threads is None:
             return False
-        before, after = (frozenset(each.saturated_keys()) for each in (limits, self._limits(())))
-        return not waiting.is_exhausted(before, after)
+        after = self._limits(self.held.count_by_fairness_key(()))
+        keys = (frozenset(each.saturated_keys()) for each in (limits, after))
+        return not waiting.is_exhausted(*keys)
 
-    def _limits(self, ended: Sequence[Settlement]) -> ClaimLimits:
-        """Return the limits of a claim that commits the settlements of ended jobs."""
-        running = {} if self.owner_threads is None else self.held.count_by_fairness_key(ended)
+    def _limits(self, running: Mapping[str, int]) -> ClaimLimits:
         return ClaimLimits(
             excluded_tasks=tuple(self.unknown.excluded()),
             owner_threads=self.owner_threads,

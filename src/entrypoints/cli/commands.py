@@ -44,6 +44,7 @@ def list_tasks(context: CliContext, as_json: bool) -> None:
                 "key": d.key,
                 "name": d.name,
                 "active": d.is_active,
+                "parked_since": d.parked_at,
                 "takes": d.flat_schema(),
             }
             for d in application.definitions.all()

@@ -48,6 +48,7 @@ from workbell.services.transaction_retry import retry_on_contention
 
 LOG_HEAD = 200
 LOG_TAIL = 800
+UNKNOWN_TASK_DELAY = 1.0
 
 TxT = TypeVar("TxT", bound=JobsTx)
 TxT_contra = TypeVar("TxT_contra", contravariant=True)
@@ -284,8 +285,9 @@ class ExecutionService(Generic[TxT]):
     def _run_body(self, claim: Claim, context: TaskContext) -> TaskResult:
         try:
             task = self.definitions.tasks.get(claim.task)
-        except NotFound as error:
-            return TaskResult(outcome=Outcome.FAILED, error=error.detail)
+        except NotFound as error:  # workers return such claims before they run them
+            delay = UNKNOWN_TASK_DELAY
+            return TaskResult(outcome=Outcome.INTERRUPTED, error=error.detail, retry_after=delay)
         try:
             return self._to_task_result(self._call_body(task, claim, context))
         except Snooze as snooze:

@@ -47,8 +47,8 @@ class ParkingService:
             parked = tx.definitions.parked()
         known = {key for worker in workers for key in worker.knows}
         excluded = self._excluded_long(workers, now) - known
-        newly = [key for key in sorted(excluded - parked.keys()) if self._park(key, now)]
-        released = [key for key in sorted(parked.keys() & known) if self._release(key, now)]
+        newly = tuple(key for key in sorted(excluded - parked.keys()) if self._park(key, now))
+        released = tuple(key for key in sorted(parked.keys() & known) if self._release(key, now))
         unknown = sorted({*parked, *newly} - known)
         if unknown:
             self._hold(unknown)

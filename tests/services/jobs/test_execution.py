@@ -367,7 +367,7 @@ def test_a_result_that_cannot_be_stored_fails_the_job(
     assert job.reason is not None and message in job.reason
 
 
-def test_a_job_of_an_unknown_task_is_retried(engine: EngineFixture, alice: Actor) -> None:
+def test_a_job_of_an_unknown_task_is_retried_uncharged(engine: EngineFixture, alice: Actor) -> None:
     """Another worker may know the task: two versions run during an upgrade."""
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
@@ -377,7 +377,9 @@ def test_a_job_of_an_unknown_task_is_retried(engine: EngineFixture, alice: Actor
     assert settlement is not None
     assert settlement.error == "This process knows no task 'echo'."
     engine.execution.settle([settlement])
-    assert engine.reload_job(job).state is SCHEDULED
+    row = engine.reload_job(job)
+    assert row.state is SCHEDULED
+    assert row.max_attempts - row.attempt == job.max_attempts
 
 
 def test_parameters_that_no_longer_fit_fail_at_once(tmp_path: Path) -> None:
