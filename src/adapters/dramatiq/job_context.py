@@ -8,12 +8,12 @@ from threading import Lock
 from typing import BinaryIO
 
 import msgspec
-from attrs import define, field
+from attrs import define, evolve, field
 
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, LogLine
-from workbell.domain.jobs.job import Progress
+from workbell.domain.jobs.job import Progress, make_progress
 from workbell.domain.jobs.task import (
     Cancelled,
     Interrupted,
@@ -141,8 +141,9 @@ class JobContext:
         return self.clock.now()
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Report progress."""
-        self._progress = Progress(done, total, sanitise_text(note)[:200])
+        """Report progress; raise Invalid for numbers that are not finite or over 10^15."""
+        progress = make_progress(done, total, note)
+        self._progress = evolve(progress, note=sanitise_text(progress.note)[:200])
         self._dirty = True
 
     def check(self) -> None:

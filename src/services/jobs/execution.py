@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
 from attrs import frozen
@@ -229,6 +230,9 @@ class ExecutionService(Generic[TxT]):
         Run a claimed job's body and return its settlement.
 
         Returns None if the claim was lost: nothing may be written then.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, in the main thread; the caller releases the claim.
         """
         try:
             result = self._run_body(claim, context)
@@ -262,7 +266,9 @@ class ExecutionService(Generic[TxT]):
             return TaskResult(outcome=Outcome.FAILED, error=text, retry_after=delay)
         except OwnershipLost:
             raise
-        except BaseException as error:  # noqa: BLE001 - also SystemExit
+        except BaseException as error:  # also SystemExit
+            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+                raise  # Ctrl-C: Python raises it in the main thread only
             text = _describe(error)
             context.log.error(text)
             return TaskResult(outcome=Outcome.FAILED, error=text)

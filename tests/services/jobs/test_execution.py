@@ -258,7 +258,6 @@ def test_permanent_errors_are_not_retried(tmp_path: Path, error: Invalid) -> Non
         ValueError("broken"),
         Conflict("broken"),
         SystemExit("broken"),
-        KeyboardInterrupt("broken"),
         GeneratorExit("broken"),
         MemoryError("broken"),
         Interrupted("broken"),
@@ -311,7 +310,7 @@ def test_an_endlessly_nested_result_fails_the_attempt(tmp_path: Path) -> None:
 
 def test_snoozing_costs_no_attempt(tmp_path: Path) -> None:
     engine, job, _ = after_running(tmp_path, raising(Snooze(90)), max_attempts=1)
-    assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
+    assert (job.state, job.due_at, job.tries, job.max_attempts) == (SCHEDULED, after(90), 0, 1)
     engine.advance(90)
     engine.execution.sweep()
     engine.run(engine.claim()[0])
@@ -328,18 +327,18 @@ def test_a_retry_after_of_the_error_is_used(tmp_path: Path, error: BaseException
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "outcome", "attempts"),
+    ("error", "state", "outcome", "tries"),
     [
-        (Cancelled(), CANCELLED, Outcome.CANCELLED, 3),
-        (TimedOut(), SCHEDULED, Outcome.TIMEOUT, 3),
-        (ShuttingDown(), READY, Outcome.INTERRUPTED, 4),
+        (Cancelled(), CANCELLED, Outcome.CANCELLED, 1),
+        (TimedOut(), SCHEDULED, Outcome.TIMEOUT, 1),
+        (ShuttingDown(), READY, Outcome.INTERRUPTED, 0),
     ],
 )
 def test_an_interrupted_body_reports_the_reason(
-    tmp_path: Path, error: BaseException, state: JobState, outcome: Outcome, attempts: int
+    tmp_path: Path, error: BaseException, state: JobState, outcome: Outcome, tries: int
 ) -> None:
     engine, job, _ = after_running(tmp_path, raising(error))
-    assert (job.state, job.max_attempts) == (state, attempts)
+    assert (job.state, job.tries, job.max_attempts) == (state, tries, 3)
     (attempt,) = engine.jobs.attempts(SYSTEM, job.id)
     assert attempt.outcome is outcome
 

@@ -240,7 +240,7 @@ def _apply(job: Job, settlement: Settlement) -> Job:
         job,
         state=state,
         due_at=(settlement.due_at or job.due_at) if scheduled else job.due_at,
-        max_attempts=settlement.max_attempts,
+        uncharged=settlement.uncharged,
         mode=settlement.mode,
         result=isolated_copy(settlement.result),
         reason=settlement.error,

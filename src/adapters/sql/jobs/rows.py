@@ -98,6 +98,7 @@ def job_values(
         int(job.mode),
         job.fail_when_lost,
         job.attempt,
+        job.uncharged,
         job.max_attempts,
         job.timeout_seconds,
         job.token,
@@ -136,8 +137,8 @@ def progress_value(progress: Progress | None) -> list[Any] | None:
 jobs_c = jobs.c
 _CLAIM_NAMES = (
     *("id", "token", "task", "owner", "parameters", "queue", "mode", "fail_when_lost"),
-    *("concurrency_key", "attempt", "max_attempts", "timeout_seconds", "due_at"),
-    *("queued_at", "started_at", "schedule_id", "cancel_requested", "lease_until"),
+    *("concurrency_key", "attempt", "uncharged", "max_attempts", "timeout_seconds"),
+    *("due_at", "queued_at", "started_at", "schedule_id", "cancel_requested", "lease_until"),
     "worker",
 )
 CLAIM_COLUMNS = (

@@ -20,7 +20,7 @@ from workbell.domain.jobs.job import JobId, JobState
 _SETTLED = """
 input AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:settled AS json)) AS g(
-        nth int, id bigint, token bigint, state smallint, due timestamp, max_attempts int,
+        nth int, id bigint, token bigint, state smallint, due timestamp, uncharged int,
         mode smallint, result text, error text, lease_before timestamp, attempt int,
         queued timestamp, started timestamp, ended timestamp, outcome text, worker text)
 ),
@@ -40,7 +40,7 @@ accepted AS MATERIALIZED (
 updated AS (
     UPDATE workbell_jobs SET state = new_state,
         due_at = CASE WHEN new_state >= 4 THEN due_at ELSE coalesce(due, due_at) END,
-        max_attempts = accepted.max_attempts, mode = accepted.mode, result = accepted.result,
+        uncharged = accepted.uncharged, mode = accepted.mode, result = accepted.result,
         reason = error, lease_until = NULL, ended_at = CASE WHEN new_state >= 4 THEN ended END
     FROM accepted WHERE workbell_jobs.id = accepted.id
 ),
@@ -73,7 +73,7 @@ claimed AS (
         attempt = attempt + 1, token = token + 1
     FROM selected WHERE workbell_jobs.id = selected.id
     RETURNING nth, workbell_jobs.id, token, task, owner, parameters::json, queue, mode, fail_when_lost,
-        concurrency_key, attempt, max_attempts, timeout_seconds, cancel_requested, schedule_id, worker,
+        concurrency_key, attempt, uncharged, max_attempts, timeout_seconds, cancel_requested, schedule_id, worker,
         due_at AT TIME ZONE 'UTC' AS due_at, queued_at AT TIME ZONE 'UTC' AS queued_at,
         started_at AT TIME ZONE 'UTC' AS started_at, lease_until AT TIME ZONE 'UTC' AS lease_until,
         coalesce(tick, for_tick) AT TIME ZONE 'UTC' AS tick
@@ -127,7 +127,7 @@ def _to_json(settlements: Sequence[Settlement]) -> str | None:
             "token": each.token,
             "state": int(each.state),
             "due": to_naive_utc(each.due_at),
-            "max_attempts": each.max_attempts,
+            "uncharged": each.uncharged,
             "mode": int(each.mode),
             "result": json_text(each.result),
             "error": each.error,

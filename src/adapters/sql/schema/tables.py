@@ -200,7 +200,7 @@ jobs = Table(
     *integers("concurrency_limit"),
     Column("mode", SmallInteger, nullable=False),
     *flags("fail_when_lost"),
-    *integers("attempt", "max_attempts", "timeout_seconds"),
+    *integers("attempt", "uncharged", "max_attempts", "timeout_seconds"),
     *long_integers("token"),
     *times("lease_until", null=True),
     *texts("worker", length=128, null=True),
