@@ -23,7 +23,8 @@ from workbell.domain.jobs.task import (
     TimedOut,
 )
 from workbell.ports.system import Clock
-from workbell.services.jobs.execution import LOG_HEAD, LOG_TAIL, sanitise_text
+from workbell.services.jobs.engine_rows import LOG_HEAD, LOG_TAIL
+from workbell.services.jobs.execution import sanitise_text
 
 MAX_LOG_BYTES = 256 * 1024
 MAX_LINE = 4000

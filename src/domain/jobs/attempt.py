@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from workbell.domain.identity.user import UserId
+from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 from workbell.domain.jobs.task import MAX_DELAY_SECONDS, MIN_DELAY_SECONDS
 
@@ -37,7 +37,8 @@ class Claim:
     A job that a worker has claimed, with all that running it requires.
 
     `token` is the fencing token that the claim incremented. `tick` is the nominal
-    time, also of manual runs and backfills.
+    time, also of manual runs and backfills. `unreadable` is why the row could not
+    be decoded: only the id and the token of such a claim are the row's.
     """
 
     id: JobId
@@ -61,6 +62,31 @@ class Claim:
     cancel_requested: bool = False
     lease_until: datetime | None = None
     worker: str | None = None
+    unreadable: str | None = None
+
+    @classmethod
+    def of_unreadable(cls, job_id: JobId, token: int, reason: str, now: datetime) -> "Claim":
+        """Return the claim of a row that cannot be decoded."""
+        return cls(
+            id=job_id,
+            token=token,
+            task="",
+            owner=SYSTEM_ID,
+            parameters={},
+            queue="",
+            mode=ClaimMode.ORDINARY,
+            fail_when_lost=False,
+            concurrency_key=None,
+            attempt=0,
+            max_attempts=0,
+            timeout_seconds=0,
+            due_at=now,
+            queued_at=None,
+            started_at=now,
+            schedule_id=None,
+            tick=None,
+            unreadable=reason,
+        )
 
     @property
     def deadline(self) -> datetime:

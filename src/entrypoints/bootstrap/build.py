@@ -14,6 +14,7 @@ from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.mail.background import BackgroundMailer
+from workbell.adapters.observability.quarantine import QuarantineLog
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, min_duration
 from workbell.domain.errors import Invalid
@@ -97,6 +98,7 @@ def _make_application(
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
+    quarantine = QuarantineLog(backends.metrics)
     sessions = SessionService(store=store, clock=clock, actor_cache=login.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -127,7 +129,7 @@ def _make_application(
         reminders=notices.reminders,
         notices=notices,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
-        execution=_make_execution(backends, definitions, delivery),
+        execution=_make_execution(backends, definitions, delivery, quarantine),
         retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
         login=login,
@@ -194,7 +196,10 @@ def _make_jobs(
 
 
 def _make_execution(
-    backends: Backends, definitions: TaskDefinitionService, delivery: DeliveryServices
+    backends: Backends,
+    definitions: TaskDefinitionService,
+    delivery: DeliveryServices,
+    quarantine: QuarantineLog,
 ) -> ExecutionService[BuiltInTasksTx]:
     return ExecutionService(
         store=backends.store,
@@ -207,6 +212,7 @@ def _make_execution(
             RunOutcomes(clock=backends.clock),
             delivery.outcomes,
         ],
+        reporter=quarantine,
     )
 
 

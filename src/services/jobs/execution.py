@@ -1,12 +1,12 @@
 """Execution: claim jobs, run their bodies and commit the outcomes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
@@ -35,17 +35,19 @@ from workbell.domain.jobs.task import (
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
+from workbell.ports.quarantine import NoReporter, QuarantineReporter
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
+from workbell.services.faults import describe_fault
+from workbell.services.jobs.engine_rows import EngineRows
+from workbell.services.jobs.quarantine import JobQuarantine
+from workbell.services.jobs.settlement_hooks import SettlementHook
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.transaction_retry import retry_on_contention
 
 MAX_ERROR = 4000
-LOG_HEAD = 200
-LOG_TAIL = 800
 
 TxT = TypeVar("TxT", bound=JobsTx)
-TxT_contra = TypeVar("TxT_contra", contravariant=True)
 
 
 @frozen(kw_only=True)
@@ -56,25 +58,6 @@ class SweepResult:
     reaped: int
     released: int
     queues: Sequence[str]
-
-
-class SettlementHook(Protocol[TxT_contra]):
-    """Reaction of another context to outcomes, in their transaction."""
-
-    def applies_to(self, settlement: Settlement) -> bool:
-        """Whether the other context needs to see the outcome."""
-        ...
-
-    def prepare(
-        self, tx: TxT_contra, settlements: Sequence[Settlement]
-    ) -> Callable[[Sequence[Settlement]], None]:
-        """
-        Lock the other context's rows before the job rows are written.
-
-        Returns a function that is called in the same transaction with the
-        settlements that the store has accepted.
-        """
-        ...
 
 
 @frozen(kw_only=True)
@@ -93,6 +76,19 @@ class ExecutionService(Generic[TxT]):
     files: FileStore
     lease: timedelta
     on_settled: Sequence[SettlementHook[TxT]] = ()
+    reporter: QuarantineReporter = Factory(NoReporter)
+
+    @property
+    def quarantine(self) -> JobQuarantine[TxT]:
+        """The quarantine of jobs that cannot be processed."""
+        return JobQuarantine(
+            store=self.store, clock=self.clock, reporter=self.reporter, hooks=self.on_settled
+        )
+
+    @property
+    def rows(self) -> EngineRows[TxT]:
+        """The operations on many jobs."""
+        return EngineRows(store=self.store, quarantine=self.quarantine)
 
     @retry_on_contention
     def claim(
@@ -108,42 +104,37 @@ class ExecutionService(Generic[TxT]):
         now = self.clock.now()
         request = _ClaimRequest(queue, worker, now, now + self.lease, limit, free_threads)
         try:
-            return self._settle_and_claim(finished, request)
+            claims, accepted = self._settle_and_claim(finished, request)
         except Unavailable:
             raise
-        except Exception:
-            if not _has_data(finished):
-                raise
-        accepted = self.settle(finished)
-        return self._settle_and_claim((), request)[0], accepted
+        except Exception:  # noqa: BLE001 - of a hook, or of one of the rows
+            accepted = self.settle(finished)
+            claims = self._claim_row_by_row(request)
+        return self.quarantine.remove_unreadable(claims), accepted
 
     @retry_on_contention
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
         """
         Commit outcomes; return the jobs whose claim was still valid.
 
-        If hooks cannot store the data of some, each is committed by itself, and
-        those fail.
+        If that fails for one of them, each is committed by itself. An attempt fails
+        if hooks cannot store its data, and a job is quarantined if its row cannot be
+        written.
         """
         try:
             with self.store.begin() as tx:
                 return self._record(tx, settlements)
         except Unavailable:
             raise
-        except Exception as error:
-            if not _has_data(settlements):
-                raise
+        except Exception as error:  # noqa: BLE001 - of a hook, or of one of the rows
             if len(settlements) == 1:
-                return self.settle([fail_settlement(settlements[0], _describe(error))])
+                return self._settle_faulty(settlements[0], error)
         return {job_id for each in settlements for job_id in self.settle([each])}
 
-    @retry_on_contention
     def release(self, claims: Sequence[Claim]) -> set[JobId]:
         """Release claims whose jobs were never started."""
-        with self.store.begin() as tx:
-            return tx.jobs.release([(claim.id, claim.token) for claim in claims])
+        return self.rows.release([(claim.id, claim.token) for claim in claims])
 
-    @retry_on_contention
     def heartbeat(self, claims: Sequence[Claim], worker: WorkerInfo) -> Mapping[JobId, bool]:
         """
         Renew leases and the worker's own row.
@@ -151,11 +142,7 @@ class ExecutionService(Generic[TxT]):
         Returns for each claim that is still owned whether its job should stop.
         """
         until = self.clock.now() + self.lease
-        with self.store.begin() as tx:
-            tx.workers.heartbeat(worker)
-            if not claims:
-                return {}
-            return tx.jobs.renew_leases([(claim.id, claim.token) for claim in claims], until)
+        return self.rows.heartbeat(worker, [(claim.id, claim.token) for claim in claims], until)
 
     def next_due(self) -> datetime | None:
         """Return when the earliest scheduled job is due."""
@@ -188,31 +175,20 @@ class ExecutionService(Generic[TxT]):
         with self.store.begin() as tx:
             tx.workers.remove(worker_id)
 
-    @retry_on_contention
     def record_progress(
         self,
         progress: Sequence[tuple[Claim, Progress]],
         lines: Mapping[JobId, Sequence[LogLine]],
     ) -> None:
         """Store progress and log lines of running attempts."""
-        with self.store.begin() as tx:
-            if progress:
-                tx.jobs.record_progress([(claim.id, claim.token, at) for claim, at in progress])
-            for job_id, job_lines in lines.items():
-                tx.logs.append(job_id, job_lines, keep_head=LOG_HEAD, keep_tail=LOG_TAIL)
+        self.rows.record_progress(progress, lines)
 
     @retry_on_contention
     def sweep(self, *, reaping: bool = True) -> SweepResult:
         """Stage due jobs, reap lost ones, release keys and finish drains."""
         now = self.clock.now()
-        with self.store.view() as tx:
-            due = tx.jobs.next_due()
-            lost = tx.jobs.expired(now) if reaping else ()
-        staged = reaped = released = 0
-        if due is not None and due <= now:
-            with self.store.begin() as tx:
-                staged = tx.jobs.stage(now)
-        if lost:
+        staged, reaped, released = self.rows.stage(now), 0, 0
+        if reaping and (lost := self.rows.expired(now)):
             reaped = len(self.settle([reap(claim, now) for claim in lost]))
         with self.store.view() as tx:
             held = tx.jobs.has_held()
@@ -328,6 +304,33 @@ class ExecutionService(Generic[TxT]):
             )
         return claims, accepted | recorded
 
+    def _claim_row_by_row(self, request: "_ClaimRequest") -> Sequence[Claim]:
+        with self.store.begin() as tx:
+            return tx.jobs.claim(
+                request.queue,
+                worker=request.worker,
+                now=request.now,
+                lease_until=request.lease_until,
+                limit=request.limit,
+                free_threads=request.free_threads,
+                row_by_row=True,
+            )
+
+    def _settle_faulty(self, settlement: Settlement, error: Exception) -> set[JobId]:
+        """Settle one outcome that could not be stored, without what may be the fault."""
+        if settlement.data is not None:
+            return self.settle([fail_settlement(settlement, _describe(error))])
+        try:
+            with self.store.begin() as tx:
+                accepted = tx.jobs.settle([settlement])
+        except Unavailable:
+            raise
+        except Exception as fault:  # noqa: BLE001 - of the row
+            self.quarantine.fail(settlement.id, describe_fault(fault), token=settlement.token)
+            return set()
+        self.reporter.report("hook", settlement.id, describe_fault(error))
+        return accepted
+
     def _record(self, tx: TxT, settlements: Sequence[Settlement]) -> set[JobId]:
         """Write outcomes and call the hooks of other contexts."""
         reactions = [hook.prepare(tx, settlements) for hook in self.on_settled]
@@ -351,11 +354,6 @@ class _ClaimRequest:
     lease_until: datetime
     limit: int
     free_threads: int
-
-
-def _has_data(settlements: Sequence[Settlement]) -> bool:
-    """Whether a hook has to store data of a settlement."""
-    return any(each.data is not None for each in settlements)
 
 
 def _describe(error: BaseException) -> str:

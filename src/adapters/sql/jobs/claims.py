@@ -20,7 +20,7 @@ from workbell.adapters.sql.jobs.rows import (
 from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING
 from workbell.adapters.sql.schema.tables import jobs, queues
 from workbell.domain.jobs.attempt import Claim
-from workbell.domain.jobs.job import JobId, JobState, Progress, select_claimable
+from workbell.domain.jobs.job import ClaimMode, JobId, JobState, Progress, select_claimable
 
 jobs_c = jobs.c
 _ids = jobs_c.id.in_(bindparam("ids", expanding=True))
@@ -38,6 +38,9 @@ CLAIMED = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
+_MODES = {int(mode): mode for mode in ClaimMode}
+_CLAIMED_REFS = CLAIMED.with_only_columns(jobs_c.id, jobs_c.token, jobs_c.mode)
+_CLAIM_ROW = select(*CLAIM_COLUMNS).where(jobs_c.id == bindparam("job_id"))
 _claim = update(jobs).values(
     state=literal_column(str(int(JobState.RUNNING))),
     lease_until=bindparam("new_lease"),
@@ -81,8 +84,11 @@ class JobClaims(JobStaging):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        row_by_row: bool = False,
     ) -> Sequence[Claim]:
         """Claim ready jobs of a running queue."""
+        if row_by_row:
+            return self._claim_row_by_row(queue, worker, now, lease_until, limit, free_threads)
         if (settle_and_claim := self._strategy.settle_and_claim) is not None:
             request = (queue, limit, free_threads, lease_until, worker, now)
             return settle_and_claim(self._db, (), request, self._single_statement)[0]
@@ -118,6 +124,30 @@ class JobClaims(JobStaging):
             for job_id, token, progress in sorted(notes, key=lambda note: note[0])
         ]
         _PROGRESS.execute_many(self._db, rows)
+
+    def _claim_row_by_row(
+        self,
+        queue: str,
+        worker: str,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        free_threads: int,
+    ) -> Sequence[Claim]:
+        """Claim rows by id, then decode each by itself."""
+        rows = self._db.execute(_CLAIMED_REFS, {"queue": queue, "limit": limit}).all()
+        modes = [_MODES.get(mode, ClaimMode.ORDINARY) for _, _, mode in rows]
+        rows = rows[: select_claimable(modes, free_threads)]
+        if rows:
+            self._mark_claimed([row.id for row in rows], worker, now, lease_until)
+        return [self._decode(JobId(row.id), row.token + 1, now) for row in rows]
+
+    def _decode(self, job_id: JobId, token: int, now: datetime) -> Claim:
+        """Return the claim of a claimed row, which may be unreadable."""
+        try:
+            return claim_from_row(self._db.execute(_CLAIM_ROW, {"job_id": job_id}).one())
+        except Exception as error:  # noqa: BLE001 - the driver decodes, too
+            return Claim.of_unreadable(job_id, token, str(error), now)
 
     def _mark_claimed(
         self, ids: Sequence[int], worker: str, now: datetime, lease_until: datetime

@@ -6,7 +6,10 @@ time (docs/decisions/0005-one-strategy-per-database.md). A single statement
 commits itself: one round trip in place of three.
 """
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
 import msgspec
 from attrs import evolve
@@ -88,6 +91,7 @@ _SETTLE_AND_CLAIM = prepare(
     *_CLAIM_PARAMETERS,
 )
 _decode_claims = msgspec.json.Decoder(list[Claim]).decode
+_decode_claim = msgspec.json.Decoder(Claim).decode
 
 
 def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
@@ -115,7 +119,23 @@ def settle_and_claim(
     else:
         rows = _CLAIM.fetch_all(db, values, committing=committing)
     ((accepted, claims),) = rows
-    return _decode_claims(claims or "[]"), {JobId(each) for each in accepted or ()}
+    return _read_claims(claims or "[]", now), {JobId(each) for each in accepted or ()}
+
+
+def _read_claims(claims: str, now: datetime) -> list[Claim]:
+    """Decode claims, which are committed: all together, or each by itself if one fails."""
+    try:
+        return _decode_claims(claims)
+    except msgspec.DecodeError:
+        # msgspec cannot split a list in which a text is no Unicode.
+        return [_read_claim(values, now) for values in json.loads(claims)]
+
+
+def _read_claim(values: dict[str, Any], now: datetime) -> Claim:
+    try:
+        return _decode_claim(msgspec.json.encode(values))
+    except (msgspec.DecodeError, ValueError) as error:
+        return Claim.of_unreadable(JobId(values["id"]), values["token"], str(error), now)
 
 
 def _to_json(settlements: Sequence[Settlement]) -> str | None:
