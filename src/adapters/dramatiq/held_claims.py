@@ -47,6 +47,10 @@ class HeldClaims:
                 on_interrupt=self.execution.interrupt_child,
             )
 
+    def claims(self) -> Sequence[Claim]:
+        """Return the claims."""
+        return [context.claim for context in self._snapshot()]
+
     def find(self, job_id: JobId) -> JobContext | None:
         """Return the context of a job's claim, or None."""
         return self._contexts.get(job_id)

@@ -10,12 +10,12 @@ from time import monotonic
 from typing import BinaryIO, Final
 
 import msgspec
-from attrs import define, field
+from attrs import define, evolve, field
 
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, LogLine
-from workbell.domain.jobs.job import JobId, Progress
+from workbell.domain.jobs.job import JobId, Progress, make_progress
 from workbell.domain.jobs.task import (
     Cancelled,
     Interrupted,
@@ -25,7 +25,8 @@ from workbell.domain.jobs.task import (
     TimedOut,
 )
 from workbell.ports.system import Clock
-from workbell.services.jobs.execution import LOG_HEAD, LOG_TAIL, sanitise_text
+from workbell.services.jobs.engine_rows import LOG_HEAD, LOG_TAIL
+from workbell.services.jobs.execution import sanitise_text
 
 MAX_LOG_BYTES = 256 * 1024
 MAX_LINE = 4000
@@ -174,9 +175,10 @@ class JobContext:
         return self.clock.now()
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Report progress."""
+        """Report progress; raise Invalid for numbers that are not finite or over 10^15."""
         self.check()
-        self._progress = Progress(done, total, sanitise_text(note)[:200])
+        progress = make_progress(done, total, note)
+        self._progress = evolve(progress, note=sanitise_text(progress.note)[:200])
         self._dirty = True
 
     def check(self) -> None:

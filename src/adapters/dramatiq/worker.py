@@ -125,7 +125,12 @@ class JobWorker:
     # the threads
 
     def drain(self, queue: str) -> None:
-        """Run ready jobs of a queue for about a second; never raises."""
+        """
+        Run ready jobs of a queue for about a second.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; see `release_interrupted`.
+        """
         with self.threads.turn():
             try:
                 self._work(queue)
@@ -468,6 +473,19 @@ class JobWorker:
             return False
         context.interrupt(Cancelled)
         return True
+
+    def release_interrupted(self) -> None:
+        """
+        Commit what has ended, and return the other claims uncharged.
+
+        For a worker in the main thread that Ctrl-C has interrupted.
+        """
+        self.flush()
+        claims = self.held.claims()
+        self.execution.release(claims)
+        self.held.release(claim.id for claim in claims)
+        for queue in self.queues.values():
+            queue.pop_older_than(0.0)
 
     def stop_claiming(self) -> None:
         """Stop starting jobs, and return unstarted claims to the store."""

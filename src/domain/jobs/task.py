@@ -15,6 +15,10 @@ from workbell.domain.identity.user import UserId
 
 TaskId = NewType("TaskId", int)
 
+MIN_DELAY_SECONDS = 1.0
+MAX_DELAY_SECONDS = 366 * 86_400.0
+"""The delays that a task may request: by `Snooze` or by the `retry_after` of an error."""
+
 
 class OnLost(StrEnum):
     """What happens to a job whose worker died."""
@@ -31,9 +35,18 @@ class Isolation(StrEnum):
 
 
 class Snooze(Exception):
-    """Raised by a task to run again after a delay; uses up no attempt."""
+    """
+    Raised by a task to run again after a delay; uses up no attempt.
+
+    Raises:
+        Invalid: The delay is not a number from 1 second to 366 days.
+    """
 
     def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise Invalid(f"A snooze takes a number of seconds, not {seconds!r}.")
+        if not MIN_DELAY_SECONDS <= seconds <= MAX_DELAY_SECONDS:  # also NaN
+            raise Invalid(f"A snooze takes 1 second to 366 days, not {seconds!r} seconds.")
         super().__init__(f"snoozed for {seconds:g} seconds")
         self.seconds = seconds
 

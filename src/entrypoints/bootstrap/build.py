@@ -17,6 +17,7 @@ from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.mail.background import BackgroundMailer
+from workbell.adapters.observability.quarantine import QuarantineLog
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, min_duration
 from workbell.domain.errors import Invalid
@@ -109,6 +110,7 @@ def _make_application(
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
+    quarantine = QuarantineLog(backends.metrics)
     sessions = SessionService(store=store, clock=clock, actor_cache=login.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -139,7 +141,7 @@ def _make_application(
         reminders=notices.reminders,
         notices=notices,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
-        execution=_make_execution(backends, definitions, delivery, children, keys),
+        execution=_make_execution(backends, definitions, delivery, children, quarantine, keys),
         retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
         login=login,
@@ -218,6 +220,7 @@ def _make_execution(
     definitions: TaskDefinitionService,
     delivery: DeliveryServices,
     children: ChildPool,
+    quarantine: QuarantineLog,
     keys: Sequence[bytes],
 ) -> ExecutionService[BuiltInTasksTx]:
     return ExecutionService(
@@ -233,6 +236,7 @@ def _make_execution(
             delivery.outcomes,
         ],
         failures=Failures([*secret_values(backends.settings), *(key.decode() for key in keys)]),
+        reporter=quarantine,
     )
 
 

@@ -179,7 +179,7 @@ def _job_row(job: Job) -> dict[str, Any]:
         "id": job.id,
         "task": job.task,
         "status": job.status,
-        "attempt": f"{job.attempt}/{job.max_attempts}",
+        "attempt": f"{job.tries}/{job.max_attempts}",
         "due": job.due_at,
         "started": job.started_at,
         "ended": job.ended_at,

@@ -123,7 +123,13 @@ class Client:
             self.application.store.waker.wake(queue)
 
     def run_until_idle(self) -> None:
-        """Run jobs, also in this thread, until no job is due."""
+        """
+        Run jobs, also in this thread, until no job is due.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C. The interrupted job returns to its queue and
+                uses up no attempt.
+        """
         with self._renewing_leases():
             while True:
                 fired = self.application.ticker.tick()
@@ -159,6 +165,9 @@ class Client:
             thread.start()
         try:
             yield
+        except KeyboardInterrupt:
+            self._inline.release_interrupted()
+            raise
         finally:
             for thread in threads:
                 thread.stop()

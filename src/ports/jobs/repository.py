@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -17,6 +17,9 @@ from workbell.ports.audit import AuditTx
 from workbell.ports.identity.users import UserRepository
 from workbell.ports.jobs.queues import QueueRepository, StatisticsRepository, WorkerRepository
 from workbell.ports.jobs.task_definitions import TaskDefinitionRepository
+
+JobRef: TypeAlias = tuple[JobId, int]
+"""The id and the token of a job."""
 
 
 @frozen(kw_only=True)
@@ -128,8 +131,12 @@ class JobRepository(Protocol):
 
     # statements of the job engine
 
-    def stage(self, now: datetime, *, limit: int = 500) -> int:
-        """Move due SCHEDULED jobs to READY or HELD, oldest first; return how many."""
+    def stage(self, now: datetime, *, limit: int = 500, only: JobId | None = None) -> int:
+        """
+        Move due SCHEDULED jobs to READY or HELD, oldest first; return how many.
+
+        `only` limits it to one job.
+        """
 
     def claim(
         self,
@@ -141,13 +148,15 @@ class JobRepository(Protocol):
         limit: int,
         free_threads: int,
         limits: ClaimLimits = UNLIMITED,
+        row_by_row: bool = False,
     ) -> Sequence[Claim]:
         """
         Claim READY jobs of a running queue, incrementing attempt and token.
 
         Ordered by priority (highest first), fair tag and id. `limits` leaves out
         tasks and fairness keys; of the first `limit` others, `select_within_limits`
-        and then `select_claimable` decide which are claimed.
+        and then `select_claimable` decide which are claimed. It may raise for a row that cannot be decoded; with
+        `row_by_row`, which is slower, the claim of such a row is `unreadable`.
         """
 
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
@@ -175,22 +184,20 @@ class JobRepository(Protocol):
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Settle, then claim; one statement if the store supports it."""
 
-    def renew_leases(
-        self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
-    ) -> Mapping[JobId, bool]:
+    def renew_leases(self, claims: Sequence[JobRef], lease_until: datetime) -> Mapping[JobId, bool]:
         """
         Renew the leases of (id, token) pairs that are still RUNNING.
 
         Returns, for each renewed job, whether its cancellation was requested.
         """
 
-    def find_cancelled(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+    def find_cancelled(self, claims: Sequence[JobRef]) -> set[JobId]:
         """Return the RUNNING ones of (id, token) pairs with a requested cancellation."""
 
     def shorten_leases(self, after: datetime, lease_until: datetime) -> int:
         """Set leases that end after a time to another end; return how many."""
 
-    def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+    def release(self, claims: Sequence[JobRef]) -> set[JobId]:
         """
         Return claims that were not started to READY; return the accepted ids.
 
@@ -198,8 +205,36 @@ class JobRepository(Protocol):
         requested, the job becomes CANCELLED instead.
         """
 
-    def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
-        """Return running jobs whose lease has expired, oldest first, unlocked."""
+    def expired(
+        self, now: datetime, *, limit: int = 500, only: JobId | None = None
+    ) -> Sequence[Claim]:
+        """
+        Return running jobs whose lease has expired, oldest first, unlocked.
+
+        Parameters are not read: they are empty. `only` limits it to one job.
+        """
+
+    def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return due SCHEDULED jobs; nothing else of the rows is decoded."""
+
+    def list_expired(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return the jobs of `expired`; nothing else of the rows is decoded."""
+
+    def quarantine(
+        self,
+        job_id: JobId,
+        reason: str,
+        now: datetime,
+        *,
+        token: int | None = None,
+        attempt: int | None = None,
+    ) -> Settlement | None:
+        """
+        Fail a job whose row cannot be processed; no JSON of the row is decoded.
+
+        Clears what is not needed any more: lease, progress and result. Returns what
+        hooks need, or None if the job has ended, or has another token or attempt.
+        """
 
     def release_concurrency_keys(self, now: datetime) -> int:
         """Move HELD jobs to READY where key and task allow it; return how many."""

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from tests.adapters.dramatiq.factories import NOW, claim, settlement
 from workbell.adapters.dramatiq.held_claims import HeldClaims
+from workbell.domain.errors import Invalid
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId
 from workbell.domain.jobs.task import Cancelled, Isolation, OwnershipLost, ShuttingDown
@@ -123,6 +124,18 @@ def test_progress_and_log_are_stored_once(held: HeldClaims, execution: FakeExecu
     held.store_notes()
     held.store_last_notes(context)
     assert (execution.progress, execution.lines) == ([5], ["began"])
+
+
+def test_progress_that_cannot_be_stored_is_refused_in_the_body(
+    held: HeldClaims, execution: FakeExecution
+) -> None:
+    context = held.find(JobId(1))
+    assert context is not None
+    context.progress(5, note="a\x00\ud800")
+    with pytest.raises(Invalid):
+        context.progress(float("nan"))
+    held.store_notes()
+    assert execution.progress == [5]
 
 
 def test_a_log_that_cannot_be_stored_does_not_end_the_attempt(

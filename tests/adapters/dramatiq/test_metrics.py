@@ -29,7 +29,6 @@ NAMES = {
     "workbell_worker_threads_busy": "gauge",
     "workbell_worker_claims": "gauge",
     "workbell_threads_written_off": "gauge",
-    "workbell_unknown_claims": "counter",
     "workbell_clock_refused": "counter",
 }
 

@@ -219,7 +219,7 @@ def test_stopping_interrupts_jobs_without_using_an_attempt(
 
     job = reload(application, created)
     assert job.state.waiting
-    assert job.max_attempts - job.attempt == created.max_attempts
+    assert (job.tries, job.max_attempts) == (0, created.max_attempts)
     assert bodies.interruptions == ["ShuttingDown"]
 
 

@@ -128,7 +128,8 @@ def test_a_snooze_does_not_use_up_an_attempt(store: AnyStore) -> None:
     (work,) = running(store, a_job(max_attempts=1))
     write(store, ended(work, Outcome.SNOOZED, retry_after=10))
     row = see(store, work)
-    assert (row.state, row.due_at, row.attempt, row.max_attempts) == (SCHEDULED, after(10), 1, 2)
+    assert (row.state, row.due_at, row.attempt, row.uncharged) == (SCHEDULED, after(10), 1, 1)
+    assert (row.tries, row.max_attempts) == (0, 1)
 
 
 def test_a_retry_that_is_due_already_is_ready_at_once(store: AnyStore) -> None:
@@ -294,7 +295,8 @@ def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone(store: Any
     first, second = running(store, *[a_job(mode=ClaimMode.BATCH, max_attempts=1)] * 2)
     reap_all(store, after(31))
     row = see(store, first)
-    assert (row.state, row.mode, row.max_attempts) == (SCHEDULED, ClaimMode.EXCLUSIVE, 2)
+    assert (row.state, row.mode, row.uncharged) == (SCHEDULED, ClaimMode.EXCLUSIVE, 1)
+    assert row.max_attempts == 1
     sweep(store, after(32))
     assert len(claim(store, now=after(32))) == 1
     reap_all(store, after(99))
@@ -334,7 +336,7 @@ def test_a_stale_claim_cannot_be_released(store: AnyStore) -> None:
 
 def test_a_released_claim_retains_its_earlier_attempts(store: AnyStore) -> None:
     (work,) = running(store, a_job())
-    write(store, ended(work, Outcome.FAILED, retry_after=0))
+    write(store, ended(work, Outcome.SNOOZED, retry_after=0))
     (second,) = claim(store)
     with store.begin() as tx:
         tx.jobs.release([(second.id, second.token)])

@@ -4,21 +4,34 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from attrs import define, evolve, fields
 
 from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.values import isolated_copy
-from workbell.domain.jobs.attempt import Attempt, Claim, Settlement
+from workbell.domain.jobs.attempt import Attempt, Claim, Outcome, Settlement
 from workbell.domain.jobs.claim_limits import (
     UNLIMITED,
     ClaimLimits,
     is_counted,
     select_within_limits,
 )
-from workbell.domain.jobs.job import FIRST_ROWS, Job, JobId, JobState, Progress, select_claimable
+from workbell.domain.jobs.job import (
+    ENDED,
+    FIRST_ROWS,
+    ClaimMode,
+    Job,
+    JobId,
+    JobState,
+    Progress,
+    select_claimable,
+)
+from workbell.ports.jobs.repository import JobRef
 
-_CLAIM_FIELDS = tuple(each.name for each in fields(Claim) if each.name != "tick")
+_CLAIM_FIELDS = tuple(
+    each.name for each in fields(Claim) if each.name not in {"tick", "parameters", "unreadable"}
+)
 _ATTEMPT_FIELDS = (
     "queued_at",
     "started_at",
@@ -37,13 +50,19 @@ class MemoryEngine:
 
     _rows: MemoryJobTable
 
-    def stage(self, now: datetime, *, limit: int = 500) -> int:
+    def stage(self, now: datetime, *, limit: int = 500, only: JobId | None = None) -> int:
         """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
-        entries = self._rows.tables.job_index.of("scheduled")[:limit]
         jobs = self._rows.tables.jobs.rows
-        due = [jobs[job_id] for due_at, job_id in entries if due_at <= now]
+        due = [jobs[job_id] for job_id, _ in self.list_due(now, limit=limit)]
+        due = [job for job in due if only in {None, job.id}]
         self._rows.stage(due, now)
         return len(due)
+
+    def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return the ids and tokens of due SCHEDULED jobs."""
+        entries = self._rows.tables.job_index.of("scheduled")[:limit]
+        jobs = self._rows.tables.jobs.rows
+        return [(job_id, jobs[job_id].token) for due_at, job_id in entries if due_at <= now]
 
     def claim(
         self,
@@ -55,6 +74,7 @@ class MemoryEngine:
         limit: int,
         free_threads: int,
         limits: ClaimLimits = UNLIMITED,
+        row_by_row: bool = False,  # noqa: ARG002 - rows are objects already
     ) -> Sequence[Claim]:
         """Claim ready jobs of a running queue."""
         if not self._is_running(queue):
@@ -77,7 +97,7 @@ class MemoryEngine:
                 started_at=now,
             )
             self._rows.put(running)
-            claims.append(_make_claim(running))
+            claims.append(_read_claim(running))
         return claims
 
     def settle_and_claim(
@@ -169,11 +189,64 @@ class MemoryEngine:
         self._rows.release(freed - {None}, now)
         return given
 
-    def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
-        """Return running jobs whose lease has expired, oldest first."""
+    def expired(
+        self, now: datetime, *, limit: int = 500, only: JobId | None = None
+    ) -> Sequence[Claim]:
+        """Return running jobs whose lease has expired, oldest first, without parameters."""
+        jobs = self._rows.tables.jobs.rows
+        found = [job_id for job_id, _ in self.list_expired(now, limit=limit)]
+        return [_make_claim(jobs[job_id], {}) for job_id in found if only in {None, job_id}]
+
+    def list_expired(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return the ids and tokens of running jobs whose lease has expired."""
         entries = self._rows.tables.job_index.of("running")[:limit]
         jobs = self._rows.tables.jobs.rows
-        return [_make_claim(jobs[job_id]) for lease, job_id in entries if lease < now]
+        return [(job_id, jobs[job_id].token) for lease, job_id in entries if lease < now]
+
+    def quarantine(
+        self,
+        job_id: JobId,
+        reason: str,
+        now: datetime,
+        *,
+        token: int | None = None,
+        attempt: int | None = None,
+    ) -> Settlement | None:
+        """Fail a job whose row cannot be processed."""
+        job = self._rows.get(job_id)
+        if job is None or job.state in ENDED:
+            return None
+        if token not in {None, job.token} or attempt not in {None, job.attempt}:
+            return None
+        self._rows.put(
+            evolve(
+                job,
+                state=JobState.FAILED,
+                mode=ClaimMode.ORDINARY,
+                reason=reason,
+                due_at=now,
+                ended_at=now,
+                lease_until=None,
+                progress=None,
+                result=None,
+            )
+        )
+        self._rows.release({job.concurrency_key} - {None}, now)
+        return Settlement(
+            id=job_id,
+            token=job.token,
+            attempt=job.attempt,
+            uncharged=job.uncharged,
+            state=JobState.FAILED,
+            outcome=Outcome.FAILED,
+            concurrency_key=job.concurrency_key,
+            queued_at=None,
+            started_at=now,
+            ended_at=now,
+            mode=ClaimMode.ORDINARY,
+            error=reason,
+            schedule_id=job.schedule_id,
+        )
 
     def release_concurrency_keys(self, now: datetime) -> int:
         """Make held jobs READY if their key is below its limit and their task active."""
@@ -295,7 +368,7 @@ def _apply(job: Job, settlement: Settlement) -> Job:
         job,
         state=state,
         due_at=(settlement.due_at or job.due_at) if scheduled else job.due_at,
-        max_attempts=settlement.max_attempts,
+        uncharged=settlement.uncharged,
         mode=settlement.mode,
         result=isolated_copy(settlement.result),
         reason=settlement.error,
@@ -304,6 +377,16 @@ def _apply(job: Job, settlement: Settlement) -> Job:
     )
 
 
-def _make_claim(job: Job) -> Claim:
+def _make_claim(job: Job, parameters: Mapping[str, Any]) -> Claim:
     values = {name: getattr(job, name) for name in _CLAIM_FIELDS}
-    return Claim(**values, tick=job.tick or job.for_tick)
+    return Claim(**values, parameters=parameters, tick=job.tick or job.for_tick)
+
+
+def _read_claim(job: Job) -> Claim:
+    parameters: object = job.parameters
+    if isinstance(parameters, Mapping):
+        return _make_claim(job, job.parameters)
+    assert job.started_at is not None
+    return Claim.of_unreadable(
+        job.id, job.token, "the parameters are not a JSON object", job.started_at
+    )

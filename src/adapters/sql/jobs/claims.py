@@ -52,6 +52,14 @@ RUNNING_BY_KEY = prepare(
     )
     .group_by(jobs_c.fair_key)
 )
+_REF_COLUMNS = (
+    jobs_c.id,
+    jobs_c.token,
+    jobs_c.mode,
+    jobs_c.owner,
+    jobs_c.fair_key.label("fairness_key"),
+)
+_CLAIM_ROW = select(*CLAIM_COLUMNS).where(jobs_c.id == bindparam("job_id"))
 _claim = update(jobs).values(
     state=literal_column(str(int(JobState.RUNNING))),
     lease_until=bindparam("new_lease"),
@@ -104,11 +112,15 @@ class JobClaims(JobStaging):
         limit: int,
         free_threads: int,
         limits: ClaimLimits = UNLIMITED,
+        row_by_row: bool = False,
     ) -> Sequence[Claim]:
         """Claim ready jobs of a running queue."""
         if limits.owner_running is not None:
             counts = dict(RUNNING_BY_KEY.fetch_all(self._db))
             limits = evolve(limits, running_everywhere=counts)
+        if row_by_row:
+            rows = self._claimable_refs(queue, limit, free_threads, limits)
+            return self._claim_row_by_row(rows, worker, now, lease_until)
         if (settle_and_claim := self._strategy.settle_and_claim) is not None:
             request = (queue, limit, free_threads, lease_until, worker, now)
             return settle_and_claim(self._db, (), request, limits, self._single_statement)[0]
@@ -160,6 +172,32 @@ class JobClaims(JobStaging):
         ]
         _PROGRESS.execute_many(self._db, rows)
 
+    def _claim_row_by_row(
+        self, rows: Sequence[AnyRow], worker: str, now: datetime, lease_until: datetime
+    ) -> Sequence[Claim]:
+        """Claim rows by id, then decode each by itself."""
+        if rows:
+            self._mark_claimed([row.id for row in rows], worker, now, lease_until)
+        return [self._decode(JobId(row.id), row.token + 1, now) for row in rows]
+
+    def _claimable_refs(
+        self, queue: str, limit: int, free_threads: int, limits: ClaimLimits
+    ) -> Sequence[AnyRow]:
+        """Return what a claim needs of its rows, without the columns that may be unreadable."""
+        query, values = _candidates(limits)
+        values |= {"queue": queue, "limit": limit}
+        read = self._db.execute(query.with_only_columns(*_REF_COLUMNS), values).all()
+        rows = _select_within_limits(read, limits)
+        modes = [_mode(row) for row in rows]
+        return rows[: select_claimable(modes, free_threads)]
+
+    def _decode(self, job_id: JobId, token: int, now: datetime) -> Claim:
+        """Return the claim of a claimed row, which may be unreadable."""
+        try:
+            return claim_from_row(self._db.execute(_CLAIM_ROW, {"job_id": job_id}).one())
+        except Exception as error:  # noqa: BLE001 - the driver decodes, too
+            return Claim.of_unreadable(job_id, token, str(error), now)
+
     def _mark_claimed(
         self, ids: Sequence[int], worker: str, now: datetime, lease_until: datetime
     ) -> None:
@@ -197,6 +235,11 @@ class JobClaims(JobStaging):
         ]
 
 
+def _mode(row: AnyRow) -> ClaimMode:
+    """Return the mode of a row; an unreadable one is claimed as an ordinary job."""
+    return MODES[row.mode] if 0 <= row.mode < len(MODES) else ClaimMode.ORDINARY
+
+
 def _candidates(limits: ClaimLimits) -> tuple[Select[Any], dict[str, Any]]:
     """Return the query for the rows that a claim may consider, and its extra values."""
     query, values = CLAIMED, dict[str, Any]()
@@ -211,5 +254,5 @@ def _select_within_limits(rows: Sequence[AnyRow], limits: ClaimLimits) -> list[A
     room = limits.smallest_room()
     if room is None or len(rows) <= room:
         return list(rows)
-    keys = [(row.fairness_key, UserId(row.owner), MODES[row.mode]) for row in rows]
+    keys = [(row.fairness_key, UserId(row.owner), _mode(row)) for row in rows]
     return [rows[position] for position in select_within_limits(keys, limits)]

@@ -13,6 +13,7 @@ from workbell.adapters.sql.jobs import concurrency_keys
 from workbell.adapters.sql.jobs.claims import JobClaims
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, tag_single
 from workbell.adapters.sql.jobs.listing import VISIBLE, JobLists
+from workbell.adapters.sql.jobs.quarantine import JobQuarantine
 from workbell.adapters.sql.jobs.retention import JobRetention
 from workbell.adapters.sql.jobs.rows import job_from_row, progress_value
 from workbell.adapters.sql.schema.indexes import IS_READY, IS_SCHEDULED
@@ -77,7 +78,7 @@ FIRST_OF_TASKS = (
 
 
 @frozen
-class SqlJobRepository(JobClaims, JobLists, JobRetention):
+class SqlJobRepository(JobClaims, JobLists, JobQuarantine, JobRetention):
     """Jobs of the current transaction."""
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
@@ -148,9 +149,10 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             concurrency_keys.release(self._db, keys, now, self._woken)
         return True
 
-    def stage(self, now: datetime, *, limit: int = 500) -> int:
+    def stage(self, now: datetime, *, limit: int = 500, only: JobId | None = None) -> int:
         """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
-        rows = self._db.execute(STAGED, {"now": now, "limit": limit}).all()
+        query = STAGED if only is None else STAGED.where(jobs_c.id == only)
+        rows = self._db.execute(query, {"now": now, "limit": limit}).all()
         if not rows:
             return 0
         concurrency_keys.lock(self._db, concurrency_keys.get_keys(rows))

@@ -6,7 +6,9 @@ time (docs/decisions/0005-one-strategy-per-database.md). A single statement
 commits itself: one round trip in place of three.
 """
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -23,7 +25,7 @@ from workbell.domain.jobs.job import JobId, JobState
 _SETTLED = """
 input AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:settled AS json)) AS g(
-        nth int, id bigint, token bigint, state smallint, due timestamp, max_attempts int,
+        nth int, id bigint, token bigint, state smallint, due timestamp, uncharged int,
         mode smallint, result text, error text, lease_before timestamp, attempt int,
         queued timestamp, started timestamp, ended timestamp, outcome text, worker text,
         traceback text, isolation text)
@@ -44,7 +46,7 @@ accepted AS MATERIALIZED (
 updated AS (
     UPDATE workbell_jobs SET state = new_state,
         due_at = CASE WHEN new_state >= 4 THEN due_at ELSE coalesce(due, due_at) END,
-        max_attempts = accepted.max_attempts, mode = accepted.mode, result = accepted.result,
+        uncharged = accepted.uncharged, mode = accepted.mode, result = accepted.result,
         reason = error, lease_until = NULL, ended_at = CASE WHEN new_state >= 4 THEN ended END
     FROM accepted WHERE workbell_jobs.id = accepted.id
 ),
@@ -80,7 +82,7 @@ claimed AS (
         attempt = attempt + 1, token = token + 1
     FROM selected WHERE workbell_jobs.id = selected.id
     RETURNING nth, workbell_jobs.id, token, task, owner, parameters::json, queue, mode, fail_when_lost,
-        concurrency_key, attempt, max_attempts, timeout_seconds, cancel_requested, schedule_id, worker,
+        concurrency_key, attempt, uncharged, max_attempts, timeout_seconds, cancel_requested, schedule_id, worker,
         fair_key AS fairness_key,
         due_at AT TIME ZONE 'UTC' AS due_at, queued_at AT TIME ZONE 'UTC' AS queued_at,
         started_at AT TIME ZONE 'UTC' AS started_at, lease_until AT TIME ZONE 'UTC' AS lease_until,
@@ -125,6 +127,7 @@ def _statement(extra: tuple[str, ...], *, settles: bool) -> PreparedStatement:
 
 
 _decode_claims = msgspec.json.Decoder(list[Claim]).decode
+_decode_claim = msgspec.json.Decoder(Claim).decode
 
 
 def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
@@ -156,7 +159,23 @@ def settle_and_claim(
         values = (_to_json(settlements), *values)
     statement = _statement(tuple(extra), settles=bool(settlements))
     ((accepted, claims),) = statement.fetch_all(db, values, committing=committing)
-    return _decode_claims(claims or "[]"), {JobId(each) for each in accepted or ()}
+    return _read_claims(claims or "[]", now), {JobId(each) for each in accepted or ()}
+
+
+def _read_claims(claims: str, now: datetime) -> list[Claim]:
+    """Decode claims, which are committed: all together, or each by itself if one fails."""
+    try:
+        return _decode_claims(claims)
+    except msgspec.DecodeError:
+        # msgspec cannot split a list in which a text is no Unicode.
+        return [_read_claim(values, now) for values in json.loads(claims)]
+
+
+def _read_claim(values: dict[str, Any], now: datetime) -> Claim:
+    try:
+        return _decode_claim(msgspec.json.encode(values))
+    except (msgspec.DecodeError, ValueError) as error:
+        return Claim.of_unreadable(JobId(values["id"]), values["token"], str(error), now)
 
 
 def _limit_values(limits: ClaimLimits, rows: int) -> dict[str, Any]:
@@ -181,7 +200,7 @@ def _to_json(settlements: Sequence[Settlement]) -> str | None:
             "token": each.token,
             "state": int(each.state),
             "due": to_naive_utc(each.due_at),
-            "max_attempts": each.max_attempts,
+            "uncharged": each.uncharged,
             "mode": int(each.mode),
             "result": json_text(each.result),
             "error": each.error,

@@ -24,7 +24,9 @@ def tables() -> list[Spec]:
             *columns("id id!, state small, queue str:128, priority int, fair_tag float"),
             *columns("fair_key str:128, weight float, due_at time, concurrency_key str:191?"),
             *columns("concurrency_limit int, mode small, fail_when_lost flag, attempt int"),
-            *columns("max_attempts int, timeout_seconds int, token id, lease_until time?"),
+            *columns(
+                "uncharged int, max_attempts int, timeout_seconds int, token id, lease_until time?"
+            ),
             *columns("worker str:128?, cancel_requested flag, owner id, task str:255"),
             *columns("name str:255, origin str:16, schedule_id id?, tick time?, for_tick time?"),
             *columns("rerun_of id?, idempotency_key str:255?, request_hash str:128?"),
