@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
+from workbell.adapters.regular_files import open_regular_file
 from workbell.domain.errors import NotFound, Unavailable
 from workbell.ports.files import StoredFile
 from workbell.ports.system import Ids
@@ -40,7 +41,7 @@ class LocalFileStore:
     def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
         """Copy the source to a new file; raise Unavailable if that fails."""
         if isinstance(source, Path):
-            with source.open("rb") as file:
+            with open_regular_file(source) as file:
                 return self._write(key, file)
         return self._write(key, BytesIO(source) if isinstance(source, bytes) else source)
 

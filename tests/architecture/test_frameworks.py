@@ -20,6 +20,8 @@ FILES = sorted(
 )
 REMOVED = {"cffi", "cheroot", "ctypes", "granian", "hypercorn", "psycopg.pq", "uvicorn"}
 """Packages that earlier bypasses and servers needed."""
+PRCTL = "adapters/child_processes/fork_server.py: ctypes"
+"""The standard library has no prctl(2), by which children end with their fork server."""
 
 
 @cache
@@ -52,7 +54,7 @@ def test_removed_packages_are_neither_imported_nor_required() -> None:
         for name in imported(path)
         if any(name == each or name.startswith(f"{each}.") for each in REMOVED)
     }
-    assert importing == set()
+    assert importing == {PRCTL}
     required = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     pinned = (ROOT / "requirements" / "run.txt").read_text(encoding="utf-8")
     for package in ("cheroot", "granian"):

@@ -24,7 +24,7 @@ from workbell.adapters.serialization.csv_text import to_csv
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import Actor
-from workbell.domain.jobs.task import Task, TaskContext
+from workbell.domain.jobs.task import Isolation, Task, TaskContext
 
 Operation = Literal["describe", "count", "sum", "min", "max", "mean"]
 
@@ -190,6 +190,7 @@ class DataProcessor:
             body=self.run,
             check=self.check,
             timeout_seconds=3600,
+            isolation=Isolation.PROCESS,
         )
 
     def _open(self, parameters: DataProcessing) -> DataSet:

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TextIO
@@ -11,6 +12,7 @@ from typing import Any, NoReturn, Protocol, TextIO
 from attrs import define, field, frozen
 
 from workbell.adapters.builtin_tasks.column_statistics import to_label
+from workbell.adapters.regular_files import open_regular_file
 from workbell.domain.errors import Invalid, NotFound
 
 BATCH_ROWS = 2_000
@@ -171,7 +173,7 @@ class _Lines:
 @contextmanager
 def _open_lines(path: Path) -> Iterator[_Lines]:
     try:
-        file = path.open(encoding="utf-8-sig", newline="")
+        file = TextIOWrapper(open_regular_file(path), encoding="utf-8-sig", newline="")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound("The source file does not exist.") from error
     except OSError as error:

@@ -15,7 +15,7 @@ from workbell.adapters.builtin_tasks.allowed_folders import Folders
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid, NotFound, Unavailable
 from workbell.domain.identity.actor import Actor
-from workbell.domain.jobs.task import Task, TaskContext
+from workbell.domain.jobs.task import Isolation, Task, TaskContext
 
 
 @frozen(kw_only=True)
@@ -95,6 +95,7 @@ class FileBackups:
             body=self.run,
             check=self.check,
             timeout_seconds=4 * 3600,
+            isolation=Isolation.PROCESS,
         )
 
     def _paths(self, parameters: FileBackup) -> tuple[Path, Path]:

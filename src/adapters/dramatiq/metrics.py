@@ -1,7 +1,7 @@
 """The metrics of the engine: worker, sweeper and scheduler."""
 
 from collections import Counter as Tally
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from typing import Final
 
 from attrs import define, field, frozen
@@ -51,9 +51,12 @@ class EngineMetrics:
     ticked: Counter = field(init=False)
     tick_lateness: Histogram = field(init=False)
     clock_jumps: Counter = field(init=False)
+    unknown_claims: Counter = field(init=False)
+    clock_refused: Counter = field(init=False)
     threads: Gauge = field(init=False)
     busy_threads: Gauge = field(init=False)
     held_claims: Gauge = field(init=False)
+    threads_written_off: Gauge = field(init=False)
     _labels: LabelLimit = field(factory=lambda: LabelLimit(MAX_TASK_LABELS))
     _by_task: dict[str, _TaskHistograms] = field(factory=dict[str, _TaskHistograms])
 
@@ -80,15 +83,27 @@ class EngineMetrics:
         self.clock_jumps = self._counter(
             "clock_jumps", "Jumps of the store's clock by over 2 seconds."
         )
+        self.unknown_claims = self._counter(
+            "unknown_claims", "Claims of tasks that this process does not know, by task.", ["task"]
+        )
+        self.clock_refused = self._counter(
+            "clock_refused", "Readings of the store's clock refused as unconfirmed leaps."
+        )
         self.threads = self._gauge("worker_threads", "Threads that run jobs.")
         self.busy_threads = self._gauge("worker_threads_busy", "Threads that are running jobs.")
         self.held_claims = self._gauge("worker_claims", "Claims that are not settled yet.")
+        self.threads_written_off = self._gauge(
+            "threads_written_off", "Threads that run bodies whose attempts were closed."
+        )
 
-    def bind_worker(self, threads: ThreadSlots, held: Sized) -> None:
+    def bind_worker(
+        self, threads: ThreadSlots, held: Sized, written_off: Callable[[], int]
+    ) -> None:
         """Bind the gauges to a worker, and create the series of every task at 0."""
         self.threads.set_function(lambda: threads.total)
         self.busy_threads.set_function(lambda: threads.busy)
         self.held_claims.set_function(lambda: len(held))
+        self.threads_written_off.set_function(written_off)
         for task in self.tasks.all():
             self._histograms(task.key)
 

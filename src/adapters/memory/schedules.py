@@ -15,7 +15,7 @@ from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import TaskId
-from workbell.domain.schedules.schedule import Schedule, ScheduleId, check_active_limit
+from workbell.domain.schedules.schedule import ENDED, Schedule, ScheduleId, check_active_limit
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
@@ -168,6 +168,14 @@ class MemoryScheduleRepository:
         above = (schedule for schedule in self._active() if schedule.id > after)
         return sorted(above, key=lambda schedule: schedule.id)[:limit]
 
+    def list_ahead(
+        self, bound: datetime, *, after: ScheduleId, limit: int = 500
+    ) -> Sequence[Schedule]:
+        """Return schedules whose next run, or unreached end, is after a time, by id."""
+        rows = (row for row in self._tables.schedules if row.deleted_at is None and row.id > after)
+        ahead = (row for row in rows if _is_ahead(row, bound))
+        return sorted(ahead, key=lambda schedule: schedule.id)[:limit]
+
     def _put(self, schedule: Schedule) -> Schedule:
         stored = evolve(in_utc(schedule), parameters=isolated_copy(dict(schedule.parameters)))
         self._tables.schedules.put(stored.id, stored)
@@ -204,6 +212,12 @@ class MemoryScheduleRepository:
             last_run_time=run.started_at if run else None,
             last_status=run.status if run else None,
         )
+
+
+def _is_ahead(row: Schedule, bound: datetime) -> bool:
+    if row.next_at is None:
+        return row.paused_reason == ENDED and row.ends_at is not None and row.ends_at > bound
+    return row.next_at > bound
 
 
 def _fits(row: Schedule, filters: ScheduleFilter, task_name: str) -> bool:

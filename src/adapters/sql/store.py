@@ -10,6 +10,7 @@ from typing import Any
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
+from workbell.adapters.fork_detection import end_if_forked, fork_count
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.sql.audit.chain import SqlAuditChainRepository
 from workbell.adapters.sql.audit.repository import SqlAuditRepository
@@ -68,6 +69,7 @@ from workbell.adapters.sql.schema.upgrade import SchemaMigration
 from workbell.adapters.sql.search.repository import SqlSearchRepository
 from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.domain.errors import Contended, Invalid, Unavailable
+from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
@@ -103,10 +105,12 @@ class SqlTx:
         strategy: Strategy,
         clock: Clock,
         woken: set[str] | None = None,
+        stopped: set[tuple[str, JobId]] | None = None,
         single_statement: bool = False,
     ) -> None:
         self.db, self.strategy, self.clock = db, strategy, clock
         self.woken: set[str] = set() if woken is None else woken
+        self.stopped: set[tuple[str, JobId]] = set() if stopped is None else stopped
         self.single_statement = single_statement
 
     users: SqlUserRepository = _repository(lambda tx: SqlUserRepository(tx.db))
@@ -125,7 +129,9 @@ class SqlTx:
         lambda tx: SqlScheduleRepository(tx.db, tx.strategy)
     )
     jobs: SqlJobRepository = _repository(
-        lambda tx: SqlJobRepository(tx.db, tx.strategy, tx.woken, tx.clock, tx.single_statement)
+        lambda tx: SqlJobRepository(
+            tx.db, tx.strategy, tx.woken, tx.stopped, tx.clock, tx.single_statement
+        )
     )
     logs: SqlJobLogRepository = _repository(lambda tx: SqlJobLogRepository(tx.db))
     queues: SqlQueueRepository = _repository(lambda tx: SqlQueueRepository(tx.db))
@@ -182,7 +188,8 @@ class SqlStore:
 
     Attributes:
         clock: The services' clock, which commands on jobs use too.
-        waker: Called after a commit for each queue that got ready jobs.
+        waker: Called after a commit for each queue that got ready jobs, and for each
+            running job that was cancelled.
         schema: The PostgreSQL schema of the tables; None is the search path.
     """
 
@@ -193,6 +200,7 @@ class SqlStore:
     schema: str | None = None
     _machine: Clock = field(init=False, default=Factory(_get_clock, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
+    _forks: int = field(init=False, factory=fork_count, repr=False)
 
     @contextmanager
     def begin(self, *, single_statement: bool = False) -> Generator[SqlTx]:
@@ -207,22 +215,29 @@ class SqlStore:
             Contended: A lock or serialization conflict; rolled back, safe to retry.
             Unavailable: The database does not answer, or the commit failed.
         """
+        end_if_forked(self._forks)
         if getattr(self._threads, "writes", False):
             raise RuntimeError("This thread already has an open transaction.")
         woken: set[str] = set()
+        stopped: set[tuple[str, JobId]] = set()
         self._threads.writes = True
         try:
             with translate_errors(), span("transaction"), self._connections.writing() as connection:
-                yield SqlTx(connection, self._strategy, self.clock, woken, single_statement)
+                yield SqlTx(
+                    connection, self._strategy, self.clock, woken, stopped, single_statement
+                )
         finally:
             self._threads.writes = False
-        if woken and self.waker is not None:
+        if self.waker is not None:
             for queue in sorted(woken):
                 self.waker.wake(queue)
+            for worker, job_id in sorted(stopped):
+                self.waker.stop_job(worker, job_id)
 
     @contextmanager
     def view(self) -> Generator[SqlTx]:
         """Open the repositories for reading, without a transaction or locks."""
+        end_if_forked(self._forks)
         with translate_errors(), self._connections.reading() as connection:
             yield SqlTx(connection, self._strategy, self.clock)
 

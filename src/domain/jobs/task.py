@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, NewType, Protocol
 
 from attrs import Factory, define, field, frozen
+from attrs.converters import optional
 
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
 
 TaskId = NewType("TaskId", int)
+
+MIN_DELAY_SECONDS = 1.0
+MAX_DELAY_SECONDS = 366 * 86_400.0
+"""The delays that a task may request: by `Snooze` or by the `retry_after` of an error."""
 
 
 class OnLost(StrEnum):
@@ -22,10 +27,26 @@ class OnLost(StrEnum):
     FAIL = "fail"
 
 
+class Isolation(StrEnum):
+    """Where the function of a task runs."""
+
+    THREAD = "thread"
+    PROCESS = "process"
+
+
 class Snooze(Exception):
-    """Raised by a task to run again after a delay; uses up no attempt."""
+    """
+    Raised by a task to run again after a delay; uses up no attempt.
+
+    Raises:
+        Invalid: The delay is not a number from 1 second to 366 days.
+    """
 
     def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise Invalid(f"A snooze takes a number of seconds, not {seconds!r}.")
+        if not MIN_DELAY_SECONDS <= seconds <= MAX_DELAY_SECONDS:  # also NaN
+            raise Invalid(f"A snooze takes 1 second to 366 days, not {seconds!r} seconds.")
         super().__init__(f"snoozed for {seconds:g} seconds")
         self.seconds = seconds
 
@@ -43,7 +64,11 @@ class ResultForHook:
 
 
 class Interrupted(BaseException):
-    """Raised by `context.check()`; a task cleans up and lets it propagate."""
+    """
+    Raised by `check`, `progress`, `artifact` and the log of a context.
+
+    A task cleans up and lets it propagate.
+    """
 
 
 class Cancelled(Interrupted):
@@ -83,7 +108,11 @@ class TaskLog(Protocol):
 
 
 class TaskContext(Protocol):
-    """The job a task is running for, and its means to report back."""
+    """
+    The job a task is running for, and its means to report back.
+
+    `progress`, `artifact` and every call of `log` raise Interrupted as `check` does.
+    """
 
     @property
     def job_id(self) -> int:
@@ -151,8 +180,8 @@ Check = Callable[[Actor, Any], None]
 Delay = Callable[[Any], float]
 
 
-def _at_least_one(_: object, attribute: Any, value: int) -> None:
-    if value < 1:
+def _at_least_one(_: object, attribute: Any, value: int | None) -> None:
+    if value is not None and value < 1:
         raise ValueError(f"{attribute.name} must be at least 1, not {value}")
 
 
@@ -168,6 +197,10 @@ class Task:
     their outcomes are committed together. `is_internal` tasks are not listed, and
     only the service itself creates their jobs; users cannot cancel those that are
     not `is_cancellable`.
+
+    With `isolation` PROCESS the body runs in a child process, which can be killed;
+    None is the default of the installation. `memory_mib` limits the address space
+    that a body may add to its child, `cpu_seconds` its processor time.
     """
 
     key: str
@@ -182,6 +215,9 @@ class Task:
     is_internal: bool = False
     is_cancellable: bool = True
     on_lost: OnLost = field(default=OnLost.RETRY, converter=OnLost)
+    isolation: Isolation | None = field(default=None, converter=optional(Isolation))
+    memory_mib: int | None = field(default=None, validator=_at_least_one)
+    cpu_seconds: int | None = field(default=None, validator=_at_least_one)
     check: Check | None = None
     delay: Delay | None = None
 
@@ -215,7 +251,11 @@ class Tasks:
 
 @frozen(kw_only=True)
 class TaskDefinition:
-    """A task as stored: with an id, a JSON Schema and an on/off switch."""
+    """
+    A task as stored: with an id, a JSON Schema and an on/off switch.
+
+    `parked_at` is set while no worker knows the task; its jobs are held then.
+    """
 
     id: TaskId = TaskId(0)
     key: str
@@ -225,6 +265,12 @@ class TaskDefinition:
     schema_version: int = 1
     is_active: bool = True
     created_at: datetime
+    parked_at: datetime | None = None
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether jobs of the task may become READY."""
+        return self.is_active and self.parked_at is None
 
     def flat_schema(self) -> dict[str, str]:
         """Return the parameters as {name: type}, as the InsightHub API lists them."""

@@ -47,13 +47,15 @@ class TickPlan:
     """
     The rows for a schedule's due ticks, and its next state.
 
-    The rows account for every tick up to the cursor.
+    The rows account for every tick up to the cursor. `catches_up` means that they
+    include all missed ticks, which run one after another.
     """
 
     rows: Sequence[PlannedTick]
     cursor: datetime
     next_at: datetime | None
     runs: int
+    catches_up: bool = False
 
 
 class Due(NamedTuple):
@@ -121,10 +123,10 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
     """
     first = schedule.next_at
     assert first is not None and first <= now
-    newest = _newest_due(schedule, first, now)
+    newest, is_late = _newest_due(schedule, first, now), now - first > MISFIRE_GRACE
     if not task_active:
         rows = [_skipped_row(_range(schedule, first, newest), SkipReason.TASK_INACTIVE)]
-    elif now - first <= MISFIRE_GRACE:
+    elif not is_late:
         rows = [PlannedTick(tick=tick) for tick in _due_ticks(schedule, first, newest)]
     else:
         rows = _plan_late(schedule, first, newest, now)
@@ -135,6 +137,7 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
         cursor=rows[-1].last if rows else newest,
         next_at=None if is_done else schedule.tick_after(max(now, newest)),
         runs=runs,
+        catches_up=is_late and schedule.misfire_policy is MisfirePolicy.ALL,
     )
 
 
@@ -219,7 +222,11 @@ class OverlapDecision(StrEnum):
 
 
 def decide_overlap(
-    policy: OverlapPolicy, unfinished: Sequence[Job], planned: Sequence[Job]
+    policy: OverlapPolicy,
+    unfinished: Sequence[Job],
+    planned: Sequence[Job],
+    *,
+    catches_up: bool = False,
 ) -> OverlapDecision:
     """
     Decide what to do with one tick, given its schedule's unfinished runs.
@@ -228,11 +235,12 @@ def decide_overlap(
     same pass. RUN inserts the job (HELD if its concurrency key is full), SKIP
     inserts a skipped row, REPLACE inserts the job and skips the held tick, CANCEL
     inserts it and cancels the others. Runs waiting for a retry are unfinished.
+    With `catches_up` a missed tick waits for them where SKIP would drop it.
     """
     if policy is OverlapPolicy.ALLOW_ALL or not (unfinished or planned):
         return OverlapDecision.RUN
     if policy is OverlapPolicy.SKIP:
-        return OverlapDecision.SKIP
+        return OverlapDecision.RUN if catches_up else OverlapDecision.SKIP
     if policy is OverlapPolicy.CANCEL_OTHER:
         return OverlapDecision.CANCEL
     return (

@@ -8,21 +8,26 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TextIO
 
+from attrs import evolve
+
 from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx, built_in_tasks
+from workbell.adapters.child_processes.pool import ChildPool
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.mail.background import BackgroundMailer
+from workbell.adapters.observability.quarantine import QuarantineLog
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, min_duration
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.second_factor import FactorKeys
 from workbell.domain.jobs.job import JobState
-from workbell.domain.jobs.task import Task, Tasks
+from workbell.domain.jobs.task import Isolation, Task, Tasks
 from workbell.entrypoints.bootstrap.application import FIELDS, Application
 from workbell.entrypoints.bootstrap.audit import make_audit
 from workbell.entrypoints.bootstrap.backends import Backends, open_backends
+from workbell.entrypoints.bootstrap.children import make_children
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices, make_delivery
 from workbell.entrypoints.bootstrap.notifications import (
     NotificationServices,
@@ -74,12 +79,17 @@ def build(
         issues_tokens: Whether a secret key is required.
 
     Raises:
-        Invalid: A secret key is required and not set.
+        Invalid: A secret key is required and not set, or a child process could not
+            import the body of a task.
         Unavailable: The store cannot be opened.
     """
     backends = open_backends(settings, clock, echo)
-    keys = signing_keys(settings, required=issues_tokens)
-    return _make_application(backends, keys, tasks)
+    try:
+        keys = signing_keys(settings, required=issues_tokens)
+        return _make_application(backends, keys, tasks)
+    except BaseException:
+        backends.close()
+        raise
 
 
 def _make_application(
@@ -95,10 +105,12 @@ def _make_application(
     delivery = make_delivery(backends, keys, identity, users, FIELDS)
     projects = make_projects(store, clock, notices.notifier, FIELDS)
     internal = (*notices.tasks(), *delivery.tasks.tasks(), *projects.tasks.tasks())
-    registry = _make_tasks(backends, [*internal, *tasks])
+    children = make_children(backends)
+    registry = _make_tasks(backends, children, internal, tasks)
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
+    quarantine = QuarantineLog(backends.metrics)
     sessions = SessionService(store=store, clock=clock, actor_cache=login.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -129,7 +141,7 @@ def _make_application(
         reminders=notices.reminders,
         notices=notices,
         ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
-        execution=_make_execution(backends, definitions, delivery, keys),
+        execution=_make_execution(backends, definitions, delivery, children, quarantine, keys),
         retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
         login=login,
@@ -151,7 +163,9 @@ def _make_summaries(backends: Backends) -> SummaryService:
     )
 
 
-def _make_tasks(backends: Backends, others: Iterable[Task]) -> Tasks:
+def _make_tasks(
+    backends: Backends, children: ChildPool, internal: Iterable[Task], own: Iterable[Task]
+) -> Tasks:
     general = built_in_tasks(
         store=backends.store,
         files=backends.files,
@@ -161,8 +175,14 @@ def _make_tasks(backends: Backends, others: Iterable[Task]) -> Tasks:
         backup_dirs=backends.settings.backup_dirs,
     )
     tasks = Tasks()
-    for task in (*general, *others):
+    for task in (*general, *internal):
         tasks.add(task)
+    default = backends.settings.task_isolation
+    for task in own:
+        isolated = evolve(task, isolation=task.isolation or default)
+        if isolated.isolation is Isolation.PROCESS:
+            children.check(isolated)
+        tasks.add(isolated)
     return tasks
 
 
@@ -199,6 +219,8 @@ def _make_execution(
     backends: Backends,
     definitions: TaskDefinitionService,
     delivery: DeliveryServices,
+    children: ChildPool,
+    quarantine: QuarantineLog,
     keys: Sequence[bytes],
 ) -> ExecutionService[BuiltInTasksTx]:
     return ExecutionService(
@@ -208,11 +230,13 @@ def _make_execution(
         definitions=definitions,
         files=backends.files,
         lease=timedelta(seconds=backends.settings.lease_seconds),
+        children=children,
         on_settled=[
             RunOutcomes(clock=backends.clock),
             delivery.outcomes,
         ],
         failures=Failures([*secret_values(backends.settings), *(key.decode() for key in keys)]),
+        reporter=quarantine,
     )
 
 

@@ -44,6 +44,7 @@ def list_tasks(context: CliContext, as_json: bool) -> None:
                 "key": d.key,
                 "name": d.name,
                 "active": d.is_active,
+                "parked_since": d.parked_at,
                 "takes": d.flat_schema(),
             }
             for d in application.definitions.all()
@@ -194,7 +195,7 @@ def _job_row(job: Job) -> dict[str, Any]:
         "id": job.id,
         "task": job.task,
         "status": job.status,
-        "attempt": f"{job.attempt}/{job.max_attempts}",
+        "attempt": f"{job.tries}/{job.max_attempts}",
         "due": job.due_at,
         "started": job.started_at,
         "ended": job.ended_at,

@@ -12,9 +12,11 @@ from attrs import fields, frozen
 
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.second_factor import SecondFactorPolicy
+from workbell.domain.jobs.task import Isolation
 from workbell.domain.rate_limits.policy import Rate
 from workbell.entrypoints.config.enums import LogFormat, LogLevel, PasswordHashing, VerifiedEmail
 from workbell.entrypoints.config.option import (
+    float_option,
     format_default,
     get_option,
     int_option,
@@ -261,6 +263,22 @@ class Settings:
     worker_threads: int = int_option(
         8, "Jobs that one worker process runs concurrently.", 1, 512, group="Work"
     )
+    owner_threads: int | None = int_option(
+        None,
+        "Jobs of one owner that a worker process runs concurrently, except batch tasks and those "
+        "of the system; default: three quarters of its threads.",
+        1,
+        512,
+    )
+    owner_running: int = int_option(
+        0, "Jobs of one owner that all processes together run concurrently; 0 is unlimited.", 0
+    )
+    park_seconds: int = int_option(
+        60,
+        "Seconds for which workers exclude a task that none of them knows before its jobs are "
+        "held.",
+        1,
+    )
     database_pool_size: int = int_option(
         lambda settings: settings.worker_threads + 4,
         "Maximum of database connections per process; default: WORKER_THREADS + 4.",
@@ -276,6 +294,26 @@ class Settings:
     lease_seconds: int = int_option(
         30, "Seconds without a heartbeat after which a worker's jobs go to other workers.", 2, 3_600
     )
+    max_written_off: int = int_option(
+        lambda settings: settings.worker_threads,
+        "Threads whose functions did not stop in time, from which on a worker claims nothing "
+        "and exits with status 70; default: WORKER_THREADS.",
+        1,
+        512,
+        documented="8",
+    )
+    cancel_poll_seconds: float = float_option(
+        0.5,
+        "Seconds after which a worker notices a cancellation that no message announced.",
+        0.05,
+        60,
+    )
+    cancel_grace_seconds: int = int_option(
+        10,
+        "Seconds that a cancelled function gets to stop, before its attempt ends without it.",
+        1,
+        3_600,
+    )
     shutdown_grace_seconds: int = int_option(
         25, "Seconds that running jobs get to finish at shutdown.", 0
     )
@@ -285,6 +323,22 @@ class Settings:
         read=comma_separated(
             matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "must be names of Python modules")
         ),
+    )
+    task_isolation: Isolation = option(
+        Isolation.THREAD,
+        "Where your own tasks run that do not say it: thread or process.",
+        read=one_of(Isolation),
+    )
+    child_memory_mib: int = int_option(
+        0, "MiB of address space that a job may add to its child process; 0 is no limit.", 0
+    )
+    child_jobs: int = int_option(1_000, "Jobs that a child process runs before it is replaced.", 1)
+    child_idle_seconds: int = int_option(
+        300, "Seconds without a job after which a child process ends.", 1, 86_400
+    )
+    child_nice: int = int_option(10, "Niceness that is added to child processes.", 0, 19)
+    kill_grace_seconds: int = int_option(
+        5, "Seconds between the interruption of a child process and its kill.", 0, 3_600
     )
     input_dirs: tuple[Path, ...] = option(
         (),

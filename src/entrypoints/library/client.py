@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import asdict, define, field
 
 from workbell.domain.errors import Invalid
-from workbell.domain.jobs.task import Body, Check, Delay, OnLost, Task, Tasks
+from workbell.domain.jobs.task import Body, Check, Delay, Isolation, OnLost, Task, Tasks
 from workbell.entrypoints.library.facades import JobsClient, SchedulesClient
 from workbell.ports.system import Clock
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # `import workbell` stays fast: `open_client` imports the res
     from workbell.adapters.dramatiq.worker import JobWorker
     from workbell.entrypoints.bootstrap.application import Application
 
+WATCH_SECONDS = 0.05
 DECLARED = Tasks()
 """Tasks declared by `@task` in this process."""
 
@@ -32,6 +33,9 @@ def task(
     queue: str = "default",
     batch: bool = False,
     on_lost: str = "retry",
+    isolation: str | None = None,
+    memory_mib: int | None = None,
+    cpu_seconds: int | None = None,
     check: Check | None = None,
     delay: Delay | None = None,
 ) -> Callable[[Body], Body]:
@@ -43,8 +47,14 @@ def task(
     short, local, idempotent work. With `on_lost="fail"` a job whose worker
     crashed is failed instead of retried.
 
+    With `isolation="process"` the function runs in a child process, which is
+    killed at the time limit; a crash ends only this attempt. It must be
+    importable. `memory_mib` and `cpu_seconds` limit such a child. The default,
+    "thread" or "process", is the setting TASK_ISOLATION.
+
     Raises:
         Conflict: Another task has this key.
+        ValueError: A value is not allowed.
     """
 
     def declare(body: Body) -> Body:
@@ -58,6 +68,9 @@ def task(
             queue=queue,
             batch=batch,
             on_lost=OnLost(on_lost),
+            isolation=None if isolation is None else Isolation(isolation),
+            memory_mib=memory_mib,
+            cpu_seconds=cpu_seconds,
             check=check,
             delay=delay,
         )
@@ -110,34 +123,54 @@ class Client:
             self.application.store.waker.wake(queue)
 
     def run_until_idle(self) -> None:
-        """Run jobs, also in this thread, until no job is due."""
+        """
+        Run jobs, also in this thread, until no job is due.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C. The interrupted job returns to its queue and
+                uses up no attempt.
+        """
         with self._renewing_leases():
             while True:
                 fired = self.application.ticker.tick()
                 swept = self.application.execution.sweep()
+                before = self._inline.claimed
                 for queue in swept.queues:
                     self._inline.drain(queue)
                 running = self.jobs.find(statuses=["running"], limit=1)
-                if not fired and not swept.staged and not swept.queues and not running:
+                has_work = self._inline.claimed > before or (
+                    swept.queues and not self._inline.unknown.excluded()
+                )
+                if not fired and not swept.staged and not has_work and not running:
                     return
                 if running:
                     self._inline.threads.wait_turn_end(0.005)
 
     @contextmanager
     def _renewing_leases(self) -> Generator[None]:
-        """Renew the leases of jobs that run in this thread."""
+        """Renew the leases of jobs that run in this thread, and end overdue attempts."""
         from workbell.adapters.dramatiq.runtime import PeriodicThread
 
         def beat() -> float:
             self._inline.renew_leases()
             return self.application.settings.lease_seconds / 3
 
-        heartbeat = PeriodicThread("heartbeat", beat)
-        heartbeat.start()
+        def watch() -> float:
+            self._inline.expire()
+            self._inline.poll_cancelled()
+            return WATCH_SECONDS
+
+        threads = [PeriodicThread("heartbeat", beat), PeriodicThread("watch", watch)]
+        for thread in threads:
+            thread.start()
         try:
             yield
+        except KeyboardInterrupt:
+            self._inline.release_interrupted()
+            raise
         finally:
-            heartbeat.stop()
+            for thread in threads:
+                thread.stop()
             self._inline.flush()
             self.application.execution.unregister_worker(self._inline.process.id)
 

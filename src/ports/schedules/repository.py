@@ -147,6 +147,16 @@ class ScheduleRepository(Protocol):
     def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
         """Return active schedules above an id, in order of id, to iterate all."""
 
+    def list_ahead(
+        self, bound: datetime, *, after: ScheduleId, limit: int = 500
+    ) -> Sequence[Schedule]:
+        """
+        Return schedules whose next run is after a time, by id, above an id.
+
+        Also those without a next run because they have ended (`ENDED`), although
+        their end is after that time.
+        """
+
 
 class SchedulesTx(JobsTx, Protocol):
     """The repositories that schedules use within one transaction."""

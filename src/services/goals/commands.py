@@ -1,13 +1,13 @@
 """Use cases of goals: create, edit, pause, archive and delete them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
 from workbell.domain.audit.entry import changed_since
-from workbell.domain.constraints import NOT_BLANK, Constraints
+from workbell.domain.constraints import NOT_BLANK, Constraints, Day
 from workbell.domain.errors import StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.local_days import local_day
@@ -47,7 +47,7 @@ class NewGoal:
     goal_name: GoalName
     category: Category
     is_complete: bool = False
-    deadline: date | None = None
+    deadline: Day | None = None
 
     @classmethod
     def of(cls, goal: Goal) -> "NewGoal":

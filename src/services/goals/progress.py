@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.domain.constraints import MAX_TEXT, NOT_BLANK, Constraints
+from workbell.domain.constraints import MAX_TEXT, NOT_BLANK, Constraints, Instant
 from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.goal import Goal
@@ -52,8 +52,8 @@ class NewProgressEntry:
     progress: Note
     logged_hours: timedelta | None = None
     total_hours: timedelta | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
     time_zone: ZoneName | None = None
 
 

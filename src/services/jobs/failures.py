@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from workbell.domain.errors import WorkbellError
 from workbell.domain.jobs.attempt import Outcome, TaskResult
+from workbell.ports.jobs.isolation import ChildCrashed, ChildTraceback
 from workbell.services.jobs.tracebacks import (
     clean_text,
     error_text,
@@ -36,8 +37,9 @@ class Failures:
 
     def result(self, error: BaseException, text: str, **fields: Any) -> TaskResult:
         """Return the result of a task that raised an error."""
+        crashed = isinstance(error, ChildCrashed)
         return TaskResult(
-            outcome=Outcome.FAILED,
+            outcome=Outcome.CRASHED if crashed else Outcome.FAILED,
             error=self._sanitise(text),
             traceback=self.traceback(error),
             **fields,
@@ -45,10 +47,16 @@ class Failures:
 
     def describe(self, error: BaseException) -> str:
         """Return the type and the message of an error."""
+        if isinstance(error, ChildCrashed):
+            return self._sanitise(str(error))
         return self._sanitise(f"{type(error).__name__}: {error_text(error)}")
 
     def traceback(self, error: BaseException) -> str | None:
         """Return the traceback of an error; None for a refusal by the engine itself."""
+        if isinstance(error, ChildCrashed):
+            return None
+        if isinstance(error.__cause__, ChildTraceback):
+            return redact(str(error.__cause__), self.secrets)
         above = call_task.__code__
         if isinstance(error, WorkbellError) and not passes_through(error, above):
             return None

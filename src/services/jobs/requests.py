@@ -1,12 +1,11 @@
 """Requests for jobs, before validation."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 from attrs import Factory, frozen
 
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, may
@@ -26,7 +25,7 @@ class NewJob:
     description: Annotated[str, Constraints(max_length=10_000)] = ""
     task_definition: int | str = "echo"
     parameters: Mapping[str, Any] = Factory(dict[str, Any])
-    scheduled_time: datetime | None = None
+    scheduled_time: Instant | None = None
     queue: QueueName | None = None
     priority: Priority = 0
     max_attempts: Attempts | None = None

@@ -1,12 +1,11 @@
 """Conditions of task lists: parameters, and filters in the search text."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 from attrs import evolve, fields, frozen
 
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.board import BoardId
@@ -44,8 +43,8 @@ class WorkItemConditions:
     reporter: int | None = None
     label: Annotated[str, Constraints(max_length=50)] | None = None
     sla_breached: bool | None = None
-    due_date_from: datetime | None = None
-    due_date_to: datetime | None = None
+    due_date_from: Instant | None = None
+    due_date_to: Instant | None = None
     search: SearchText | None = None
 
 

@@ -19,7 +19,7 @@ from workbell.domain.schedules.schedule import (
     Schedule,
     ScheduleId,
     check_active_limit,
-    check_window,
+    check_times,
 )
 from workbell.domain.schedules.ticks import SkipReason
 from workbell.ports.schedules.repository import SchedulesTx
@@ -96,7 +96,7 @@ class ScheduleService:
         schedule = Schedule(
             owner=owner, weight=actor.tier.weight, created_at=now, updated_at=now, **fields
         )
-        check_window(schedule)
+        check_times(schedule, now)
         if new.is_active:
             schedule = schedule.resume(now)
         changes = created_values(_audited_values(schedule))
@@ -244,11 +244,12 @@ class ScheduleService:
 
     def upcoming(self, actor: Actor, schedule_id: ScheduleId, n: int) -> Preview:
         """Describe a schedule's expression and its next `n` runs."""
-        return preview(self.get(actor, schedule_id).schedule.cron, self.clock.now(), n)
+        schedule = self.get(actor, schedule_id).schedule
+        return self.explain(schedule.cron, n, jitter_seconds=schedule.jitter_seconds)
 
-    def explain(self, rule: CronRule, n: int) -> Preview:
-        """Describe an expression and its next `n` runs."""
-        return preview(rule, self.clock.now(), n)
+    def explain(self, rule: CronRule, n: int, *, jitter_seconds: int = 0) -> Preview:
+        """Describe an expression and its next `n` runs; warn of a jitter that is too large."""
+        return preview(rule, self.clock.now(), n, jitter_seconds=jitter_seconds)
 
     def _validated_fields(
         self,
@@ -284,7 +285,7 @@ class ScheduleService:
             return new, {}, changes
         definition = self.definitions.by_name(new.task_definition)
         fields = self._validated_fields(actor, new, definition, view.schedule)
-        check_window(evolve(view.schedule, **fields))
+        check_times(evolve(view.schedule, **fields), self.clock.now())
         return new, fields, changes
 
     def _apply_edit(

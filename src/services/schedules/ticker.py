@@ -9,7 +9,7 @@ from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Tasks
-from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.schedules.schedule import ENDED, Schedule, ScheduleId
 from workbell.domain.schedules.ticks import (
     Due,
     FastPathStep,
@@ -162,7 +162,9 @@ class Ticker:
             job = self._make_job(schedule, tick, now)
             if tick.skipped is None:
                 pending = [row for row in rows if not row.state.ended]
-                decision = decide_overlap(schedule.overlap_policy, unfinished, pending)
+                decision = decide_overlap(
+                    schedule.overlap_policy, unfinished, pending, catches_up=planned.catches_up
+                )
                 if decision is OverlapDecision.SKIP:
                     job = job.skip(now, str(SkipReason.OVERLAP))
                     skipped += 1
@@ -235,7 +237,7 @@ def _to_advance(schedule: Schedule, planned: TickPlan, skipped: int) -> Advance:
         cursor=planned.cursor,
         next_at=next_at,
         runs=runs,
-        paused_reason=None if next_at else "ended",
+        paused_reason=None if next_at else ENDED,
     )
 
 

@@ -24,9 +24,12 @@ NAMES = {
     "workbell_schedules_ticked": "counter",
     "workbell_schedule_tick_lateness_seconds": "histogram",
     "workbell_clock_jumps": "counter",
+    "workbell_unknown_claims": "counter",
     "workbell_worker_threads": "gauge",
     "workbell_worker_threads_busy": "gauge",
     "workbell_worker_claims": "gauge",
+    "workbell_threads_written_off": "gauge",
+    "workbell_clock_refused": "counter",
 }
 
 
@@ -61,7 +64,7 @@ def test_the_global_registry_is_not_used(metrics: EngineMetrics) -> None:
 
 
 def test_the_buckets_reach_from_5_ms_to_one_day(metrics: EngineMetrics) -> None:
-    metrics.bind_worker(ThreadSlots(1), [])
+    metrics.bind_worker(ThreadSlots(1), [], lambda: 0)
     for name in ("workbell_job_queue_wait_seconds", "workbell_job_run_seconds"):
         bounds = [
             float(sample.labels["le"])
@@ -75,7 +78,7 @@ def test_the_buckets_reach_from_5_ms_to_one_day(metrics: EngineMetrics) -> None:
 
 def test_the_series_of_known_tasks_begin_at_0(metrics: EngineMetrics) -> None:
     assert value(metrics, "workbell_job_run_seconds_count", task="t") is None
-    metrics.bind_worker(ThreadSlots(1), [])
+    metrics.bind_worker(ThreadSlots(1), [], lambda: 0)
     assert value(metrics, "workbell_job_run_seconds_count", task="t") == 0
     assert value(metrics, "workbell_job_queue_wait_seconds_count", task="t") == 0
 
@@ -150,9 +153,10 @@ def test_a_task_that_is_registered_later_has_its_own_label(metrics: EngineMetric
 
 def test_the_gauges_read_the_worker(metrics: EngineMetrics) -> None:
     slots, held = ThreadSlots(3), [1, 2]
-    metrics.bind_worker(slots, held)
+    metrics.bind_worker(slots, held, lambda: 4)
     with slots.turn():
         assert value(metrics, "workbell_worker_threads") == 3
         assert value(metrics, "workbell_worker_threads_busy") == 1
         assert value(metrics, "workbell_worker_claims") == 2
+        assert value(metrics, "workbell_threads_written_off") == 4
     assert value(metrics, "workbell_worker_threads_busy") == 0

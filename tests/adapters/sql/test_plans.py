@@ -221,6 +221,7 @@ def test_a_list_of_schedules_probes_its_last_runs(store: SqlStore) -> None:
 def test_rows_are_locked_and_moved_by_id(store: SqlStore) -> None:
     for ask in (
         lambda tx: tx.jobs.renew_leases([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.jobs.find_cancelled([(1, 1), (2, 1)]),
         lambda tx: tx.jobs.release([(1, 9), (2, 9)]),
         lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
     ):

@@ -27,12 +27,12 @@ pytestmark = pytest.mark.integration
 SPREAD = {
     "postgresql": """
         INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, concurrency_key,
-            concurrency_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
+            concurrency_limit, mode, fail_when_lost, attempt, uncharged, max_attempts, timeout_seconds, token,
             lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
             created_at, queued_at, started_at, ended_at, description, parameters)
         SELECT CASE WHEN n % 50 < 4 THEN n % 50 ELSE 4 + n % 3 END, 'default', 0, n, n % 20, 1,
             timestamp '2030-01-01' + n * interval '1 second',
-            CASE WHEN n % 10 = 1 THEN 'concurrency_key' || n % 200 END, 9, 1, false, 1, 3, 60, 1,
+            CASE WHEN n % 10 = 1 THEN 'concurrency_key' || n % 200 END, 9, 1, false, 1, 0, 3, 60, 1,
             CASE WHEN n % 50 = 3 THEN timestamp '2030-01-01' + n * interval '1 second' END, false,
             n % 1000, 'echo', 'job', 'api', CASE WHEN n % 2 = 0 THEN n % 500 END, NULL, false,
             timestamp '2030-01-01', NULL, timestamp '2030-01-01',
@@ -42,12 +42,12 @@ SPREAD = {
     """,
     "mariadb": """
         INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, concurrency_key,
-            concurrency_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
+            concurrency_limit, mode, fail_when_lost, attempt, uncharged, max_attempts, timeout_seconds, token,
             lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
             created_at, queued_at, started_at, ended_at, description, parameters)
         SELECT IF(seq MOD 50 < 4, seq MOD 50, 4 + seq MOD 3), 'default', 0, seq, seq MOD 20, 1,
             '2030-01-01' + INTERVAL seq SECOND, IF(seq MOD 10 = 1, CONCAT('concurrency_key', seq MOD 200),
-            NULL), 9, 1, 0, 1, 3, 60, 1,
+            NULL), 9, 1, 0, 1, 0, 3, 60, 1,
             IF(seq MOD 50 = 3, '2030-01-01' + INTERVAL seq SECOND, NULL), 0,
             seq MOD 1000, 'echo', 'job', 'api', IF(seq MOD 2 = 0, seq MOD 500, NULL), NULL, 0,
             '2030-01-01', NULL, '2030-01-01',
@@ -177,6 +177,7 @@ def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -
 def test_rows_are_locked_by_id(store: SqlStore, database: Server) -> None:
     for ask in (
         lambda tx: tx.jobs.renew_leases([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.jobs.find_cancelled([(1, 1), (2, 1)]),
         lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
     ):
         for plan in plans_of(store, ask, database.kind):

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 from attrs import evolve
 
 from tests.contract.factories import (
@@ -33,6 +34,7 @@ from tests.contract.factories import (
 )
 from workbell.domain.jobs.attempt import Attempt, Outcome, reap
 from workbell.domain.jobs.job import ClaimMode, JobId
+from workbell.domain.jobs.task import Isolation
 
 # running -> an end, or once more
 
@@ -126,7 +128,8 @@ def test_a_snooze_does_not_use_up_an_attempt(store: AnyStore) -> None:
     (work,) = running(store, a_job(max_attempts=1))
     write(store, ended(work, Outcome.SNOOZED, retry_after=10))
     row = see(store, work)
-    assert (row.state, row.due_at, row.attempt, row.max_attempts) == (SCHEDULED, after(10), 1, 2)
+    assert (row.state, row.due_at, row.attempt, row.uncharged) == (SCHEDULED, after(10), 1, 1)
+    assert (row.tries, row.max_attempts) == (0, 1)
 
 
 def test_a_retry_that_is_due_already_is_ready_at_once(store: AnyStore) -> None:
@@ -285,14 +288,15 @@ def test_a_row_that_is_out_of_time_is_closed_as_timeout(store: AnyStore) -> None
     (work,) = running(store, a_job(timeout_seconds=10))
     reap_all(store, after(31))
     with store.view() as tx:
-        assert [each.outcome for each in tx.jobs.attempts(work.id)] == [Outcome.TIMEOUT]
+        assert [each.outcome for each in tx.jobs.attempts(work.id)] == [Outcome.TIMED_OUT]
 
 
 def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone(store: AnyStore) -> None:
     first, second = running(store, *[a_job(mode=ClaimMode.BATCH, max_attempts=1)] * 2)
     reap_all(store, after(31))
     row = see(store, first)
-    assert (row.state, row.mode, row.max_attempts) == (SCHEDULED, ClaimMode.EXCLUSIVE, 2)
+    assert (row.state, row.mode, row.uncharged) == (SCHEDULED, ClaimMode.EXCLUSIVE, 1)
+    assert row.max_attempts == 1
     sweep(store, after(32))
     assert len(claim(store, now=after(32))) == 1
     reap_all(store, after(99))
@@ -332,7 +336,7 @@ def test_a_stale_claim_cannot_be_released(store: AnyStore) -> None:
 
 def test_a_released_claim_retains_its_earlier_attempts(store: AnyStore) -> None:
     (work,) = running(store, a_job())
-    write(store, ended(work, Outcome.FAILED, retry_after=0))
+    write(store, ended(work, Outcome.SNOOZED, retry_after=0))
     (second,) = claim(store)
     with store.begin() as tx:
         tx.jobs.release([(second.id, second.token)])
@@ -354,3 +358,15 @@ def test_a_released_claim_is_cancelled_if_that_was_requested(
     assert stand(store, work.id) == [CANCELLED]
     assert see(store, work).ended_at is not None
     assert claim(store) == []
+
+
+@pytest.mark.parametrize("isolation", [None, *Isolation])
+def test_the_isolation_of_an_attempt_is_stored(
+    store: AnyStore, isolation: Isolation | None
+) -> None:
+    (work,) = running(store, a_job())
+    write(store, ended(work, Outcome.CRASHED, error="SIGSEGV", isolation=isolation))
+    with store.view() as tx:
+        (attempt,) = tx.jobs.attempts(work.id)
+    assert (attempt.outcome, attempt.error) == (Outcome.CRASHED, "SIGSEGV")
+    assert attempt.isolation is isolation

@@ -14,7 +14,7 @@ from workbell.domain.schedules.schedule import (
     OverlapPolicy,
     ScheduleId,
     check_active_limit,
-    check_window,
+    check_times,
 )
 
 pytestmark = pytest.mark.unit
@@ -153,8 +153,16 @@ def test_a_sixth_active_schedule_is_refused_with_used_and_limit() -> None:
 
 
 def test_the_end_must_be_after_the_start() -> None:
-    check_window(a_schedule())
-    check_window(a_schedule(starts_at=NOON))
-    check_window(a_schedule(starts_at=NOON, ends_at=NOON + HOUR))
+    check_times(a_schedule(), NOON)
+    check_times(a_schedule(starts_at=NOON), NOON)
+    check_times(a_schedule(starts_at=NOON, ends_at=NOON + HOUR), NOON)
     with pytest.raises(Invalid, match="ends_at"):
-        check_window(a_schedule(starts_at=NOON, ends_at=NOON))
+        check_times(a_schedule(starts_at=NOON, ends_at=NOON), NOON)
+
+
+def test_the_jitter_must_fit_between_two_runs() -> None:
+    check_times(a_schedule(cron=CronRule("*/5 * * * *"), jitter_seconds=300), NOON)
+    check_times(a_schedule(cron=CronRule("0 9 1 1 *"), jitter_seconds=3600), NOON)
+    with pytest.raises(Invalid, match="at most 60, the shortest time") as refused:
+        check_times(a_schedule(cron=CronRule("0,1 9 * * *"), jitter_seconds=61), NOON)
+    assert list(refused.value.field_errors) == ["jitter_seconds"]

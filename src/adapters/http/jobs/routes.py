@@ -1,7 +1,6 @@
 """Jobs over HTTP: enqueue, list, cancel, retry, results, logs and files."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -31,7 +30,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.adapters.http.web.pagination import CursorQuery, Ordering, unpaged
 from workbell.adapters.http.web.query_types import FilterText, TaskReference
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
@@ -65,10 +64,10 @@ class JobFilters(StatusQuery):
     origin: Sequence[JobOrigin] | None = None
     schedule: int | None = None
     owner: int | None = None
-    created_at__gte: datetime | None = None
-    created_at__lte: datetime | None = None
-    scheduled_time__gte: datetime | None = None
-    scheduled_time__lte: datetime | None = None
+    created_at__gte: Instant | None = None
+    created_at__lte: Instant | None = None
+    scheduled_time__gte: Instant | None = None
+    scheduled_time__lte: Instant | None = None
     search: FilterText | None = None
     ordering: Ordering = ""
 

@@ -124,7 +124,11 @@ class ArtifactBody:
 
 @frozen(kw_only=True, slots=False)
 class DefinitionBody:
-    """A task that can be scheduled, with the JSON Schema of its parameters."""
+    """
+    A task that can be scheduled, with the JSON Schema of its parameters.
+
+    `parked_since` is set while workers run and none knows the task: its jobs are held.
+    """
 
     id: int
     key: str
@@ -134,6 +138,7 @@ class DefinitionBody:
     input_schema: Mapping[str, str]
     input_fields: Sequence[str]
     is_active: bool
+    parked_since: datetime | None
     created_at: datetime
 
 
@@ -152,7 +157,12 @@ class QueueBody:
 
 @frozen(kw_only=True, slots=False)
 class WorkerBody:
-    """A worker process, as of its last heartbeat (`seen_at`)."""
+    """
+    A worker process, as of its last heartbeat (`seen_at`).
+
+    `written_off` are threads that run a body whose attempt was closed, `knows` are the tasks that it can run, `excluded` those it cannot, with the time since when
+    it leaves their jobs to other processes.
+    """
 
     id: str
     host: str
@@ -161,7 +171,10 @@ class WorkerBody:
     seen_at: datetime
     threads: int
     running: int
+    written_off: int
     queues: Sequence[str]
+    knows: Sequence[str]
+    excluded: Mapping[str, datetime]
 
 
 @frozen(kw_only=True, slots=False)
@@ -221,4 +234,10 @@ def result_body(job: Job) -> ResultBody:
 def definition_body(definition: TaskDefinition) -> DefinitionBody:
     """Return the body of a task definition."""
     flat = definition.flat_schema()
-    return copy_fields(DefinitionBody, definition, input_schema=flat, input_fields=list(flat))
+    return copy_fields(
+        DefinitionBody,
+        definition,
+        parked_since=definition.parked_at,
+        input_schema=flat,
+        input_fields=list(flat),
+    )

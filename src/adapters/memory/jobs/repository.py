@@ -105,6 +105,8 @@ class MemoryJobRepository(MemoryEngine):
             moved = evolve(moved, lease_until=None)
         moved = in_utc(moved)
         self._rows.put(moved)
+        if moved.state is JobState.RUNNING and moved.cancel_requested and moved.worker:
+            self._rows.stopped.add((moved.worker, moved.id))
         stays = stored.state is JobState.READY and moved.state is JobState.READY
         if moved.state.waiting and moved.due_at <= now and not stays:
             self._rows.stage([moved], now)

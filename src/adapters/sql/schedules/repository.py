@@ -11,6 +11,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -27,7 +28,7 @@ from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
-from workbell.domain.schedules.schedule import Schedule, ScheduleId, active_limit_reached
+from workbell.domain.schedules.schedule import ENDED, Schedule, ScheduleId, active_limit_reached
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 
@@ -108,6 +109,23 @@ LAST_SUCCESS = select(func.max(_NEWEST_RUNS.c.ended_at)).where(
 _ACTIVE_AFTER = (
     select(schedules)
     .where(IS_ACTIVE, schedules_c.id > bindparam("after_id"))
+    .order_by(schedules_c.id)
+    .limit(bindparam("limit"))
+)
+_AHEAD = (
+    select(schedules)
+    .where(
+        schedules_c.deleted_at.is_(None),
+        schedules_c.id > bindparam("after_id"),
+        or_(
+            schedules_c.next_at > bindparam("bound"),
+            and_(
+                schedules_c.next_at.is_(None),
+                schedules_c.paused_reason == ENDED,
+                schedules_c.ends_at > bindparam("bound"),
+            ),
+        ),
+    )
     .order_by(schedules_c.id)
     .limit(bindparam("limit"))
 )
@@ -221,6 +239,12 @@ class SqlScheduleRepository(ScheduleLists):
     def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
         """Return the active schedules with ids above an id, by id."""
         return self._schedules(_ACTIVE_AFTER, {"after_id": after, "limit": limit})
+
+    def list_ahead(
+        self, bound: datetime, *, after: ScheduleId, limit: int = 500
+    ) -> Sequence[Schedule]:
+        """Return schedules whose next run, or unreached end, is after a time, by id."""
+        return self._schedules(_AHEAD, {"after_id": after, "bound": bound, "limit": limit})
 
     def _one(self, query: Any, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         row = self._db.execute(query, {"schedule_id": schedule_id}).one_or_none()

@@ -1,0 +1,1 @@
+"""Child processes that run the bodies of tasks with `isolation="process"`."""
