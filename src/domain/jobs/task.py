@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, NewType, Protocol
+from typing import Annotated, Any, BinaryIO, NewType, Protocol
 
 from attrs import Factory, define, field, frozen
 
+from workbell.domain.constraints import MAX_TEXT, Constraints
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.fields import Attempts, Name, QueueName, Seconds, TaskKey
+from workbell.domain.validation import check_request, to_choice
 
 TaskId = NewType("TaskId", int)
 
@@ -151,9 +154,8 @@ Check = Callable[[Actor, Any], None]
 Delay = Callable[[Any], float]
 
 
-def _at_least_one(_: object, attribute: Any, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{attribute.name} must be at least 1, not {value}")
+def _to_on_lost(value: object) -> Any:
+    return to_choice(OnLost, value)
 
 
 @frozen(kw_only=True)
@@ -168,22 +170,29 @@ class Task:
     their outcomes are committed together. `is_internal` tasks are not listed, and
     only the service itself creates their jobs; users cannot cancel those that are
     not `is_cancellable`.
+
+    Raises:
+        Invalid: A field has a value that its type or constraints forbid.
     """
 
-    key: str
+    key: TaskKey
     body: Body = field(repr=False)
-    name: str = ""
-    description: str = ""
+    name: Name = ""
+    description: Annotated[str, Constraints(max_length=MAX_TEXT)] = ""
     parameters: type | None = None
-    max_attempts: int = field(default=3, validator=_at_least_one)
-    timeout_seconds: int = field(default=300, validator=_at_least_one)
-    queue: str = "default"
+    max_attempts: Attempts = 3
+    timeout_seconds: Seconds = 300
+    queue: QueueName = "default"
     batch: bool = False
     is_internal: bool = False
     is_cancellable: bool = True
-    on_lost: OnLost = field(default=OnLost.RETRY, converter=OnLost)
+    on_lost: OnLost = field(default=OnLost.RETRY, converter=_to_on_lost)
     check: Check | None = None
     delay: Delay | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check the fields."""
+        check_request(self)
 
 
 @define

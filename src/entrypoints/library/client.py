@@ -10,6 +10,7 @@ from attrs import asdict, define, field
 
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.task import Body, Check, Delay, OnLost, Task, Tasks
+from workbell.domain.validation import to_choice
 from workbell.entrypoints.library.facades import JobsClient, SchedulesClient
 from workbell.ports.system import Clock
 
@@ -44,6 +45,7 @@ def task(
     crashed is failed instead of retried.
 
     Raises:
+        Invalid: An option has a value that is not allowed.
         Conflict: Another task has this key.
     """
 
@@ -57,7 +59,7 @@ def task(
             timeout_seconds=timeout_seconds,
             queue=queue,
             batch=batch,
-            on_lost=OnLost(on_lost),
+            on_lost=to_choice(OnLost, on_lost),
             check=check,
             delay=delay,
         )
