@@ -243,10 +243,12 @@ class Application(Backends):
         Return a job service that works in the caller's transaction.
 
         Raises:
-            Invalid: The store is in memory.
+            Invalid: The store is in memory, or the connection is to another
+                database.
         """
         if not isinstance(self.store, SqlStore):
-            raise Invalid("`connection` needs a SQL database, not memory://.")
+            message = "connection needs a SQL database, not memory://"
+            raise Invalid.field("connection", message)
         return evolve(self.jobs, store=self.store.in_transaction_of(connection))
 
     @property

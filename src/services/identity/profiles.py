@@ -15,7 +15,6 @@ from workbell.domain.identity.registration import (
     username_errors,
 )
 from workbell.domain.identity.user import User, UserId, normalise_identifier
-from workbell.domain.validation import check_request
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email
 from workbell.services.audit.entries import user_change_entry
@@ -92,7 +91,6 @@ class ProfileService:
             NotAllowed: An API key is read-only, or changes address or password.
             Unavailable: The store is down, or too many hashes are running.
         """
-        check_request(change)
         user = self.get_profile(actor, actor.user_id if user_id is None else user_id)
         change.check()
         secrets = self._check_proofs(actor, user, change)

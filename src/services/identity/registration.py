@@ -18,7 +18,6 @@ from workbell.domain.identity.registration import (
     username_from_email,
 )
 from workbell.domain.identity.user import Role, User
-from workbell.domain.validation import check_request
 from workbell.ports.identity.crypto import PasswordHasher
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email, Mailer
@@ -104,7 +103,6 @@ class RegistrationService:
 
     def prepare(self, new: Registration) -> PreparedRegistration:
         """Check a registration and hash its password, before the transaction."""
-        check_request(new)
         new.check(self_service_tier=self.self_service_tier)
         return PreparedRegistration(new, self.hasher.hash(new.password), self.codes.generate())
 
