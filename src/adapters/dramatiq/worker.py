@@ -7,7 +7,6 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
-import structlog
 from attrs import define, field, frozen
 from structlog.contextvars import bound_contextvars
 
@@ -18,6 +17,7 @@ from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.settlement_buffer import SettlementBuffer
 from workbell.adapters.dramatiq.thread_slots import ThreadSlots
 from workbell.adapters.dramatiq.wakeups import Wakeups
+from workbell.adapters.logs import get_logger
 from workbell.adapters.observability.tracing import span
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import ClaimMode, JobId
@@ -30,7 +30,7 @@ FINISH_DELAY = 0.02
 BATCH_WAIT_SECONDS = 0.01
 UNSTARTED_SECONDS = 0.25
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,6 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import structlog
 from attrs import define, evolve
 from sqlalchemy import Connection
 
@@ -17,6 +16,7 @@ from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
+from workbell.adapters.logs import get_logger
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated
 from workbell.adapters.sql.store import SqlStore
@@ -57,7 +57,7 @@ from workbell.services.schedules.ticker import Ticker
 if TYPE_CHECKING:  # Redis and Falcon are imported where they are used
     from workbell.adapters.http.app import AppDependencies
 
-log = structlog.get_logger()
+log = get_logger()
 
 FIELDS = JsonSerializer("is not a known field")
 """Serializer of request bodies, with its message for unknown fields."""

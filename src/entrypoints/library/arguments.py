@@ -9,6 +9,7 @@ from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Status
+from workbell.domain.jobs.task import parameter_errors
 from workbell.domain.plain_values import (
     LIST,
     OBJECT,
@@ -77,7 +78,10 @@ def to_json_object(application: "Application", parameters: Any) -> Mapping[str, 
     """Convert parameters of any class to a JSON object; None is an empty one."""
     if parameters is None or isinstance(parameters, Mapping):
         return parameters or {}  # the service converts the values
-    data = application.serializer.unstructure(parameters)
+    try:
+        data = application.serializer.unstructure(parameters)
+    except Invalid as error:
+        raise parameter_errors(error) from error
     if not isinstance(data, Mapping):
         raise Invalid.field("parameters", f"parameters {OBJECT}")
     return data

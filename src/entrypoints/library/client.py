@@ -1,6 +1,5 @@
 """The Python API: declare tasks, open a client, enqueue and schedule."""
 
-import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,12 +154,9 @@ def _prepare(application: "Application", migrate: Literal["auto", "check"]) -> N
     if migrate == "check":
         application.verify_and_register()
     elif (migration := application.migrate_and_register()) is not None:
-        import structlog
+        from workbell.adapters.logs import get_logger
 
-        log = structlog.get_logger()
-        if not structlog.is_configured():  # the default would print to the program's stdout
-            log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
-        log.info("schema_migrated", **asdict(migration))
+        get_logger().info("schema_migrated", **asdict(migration))
 
 
 @contextmanager
@@ -179,7 +175,8 @@ def open_client(
 
     Settings come from the arguments, then from the sources of the command
     line: `WORKBELL_*` variables, `.env` and the TOML file. No secret key is
-    needed.
+    needed. Nothing global is configured: events go to structlog if the program
+    has configured it, else to the standard logger `workbell`.
 
     Args:
         database_url: `sqlite:///file.db`, a server's URL, or `memory://` in
