@@ -260,13 +260,13 @@ def _make_retention(
             JobState.CANCELLED: failed,
         },
         max_age_scheduled=timedelta(days=settings.retention_schedule_days),
-        extra_prunes=(
-            sessions.prune,
-            backends.rate_limits.prune,
-            delivery.retention.prune,
-            notices.inbox.prune,
-            projects.retention.prune,
-        ),
+        extra_prunes={
+            "sessions_and_codes": sessions.prune,
+            "rate_limit_counters": backends.rate_limits.prune,
+            "events_and_deliveries": delivery.retention.prune,
+            "notices": notices.inbox.prune,
+            "work_items": projects.retention.prune,
+        },
     )
 
 

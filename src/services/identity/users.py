@@ -11,6 +11,7 @@ from workbell.domain.identity.one_time_code import Purpose
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.registration import email_errors
 from workbell.domain.identity.user import Role, Tier, User, UserId
+from workbell.domain.validation import check_request
 from workbell.ports.identity.users import IdentityTx, UserFilter
 from workbell.ports.mail import Email, Mailer
 from workbell.services.audit.entries import new_user_values, user_change_entry
@@ -92,6 +93,7 @@ class UserAdministration:
     def change(self, actor: Actor, user_id: UserId, change: UserChange) -> User:
         """Change a user; fewer rights also revoke all their sessions."""
         check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
+        check_request(change)
         with self.codes.store.begin() as tx:
             before = self._lock(tx, actor, user_id)
             after, now = change.apply_to(before), self.codes.clock.now()
