@@ -149,6 +149,22 @@ def run(context: CliContext, schedule_id: int) -> None:
 
 
 @click.group()
+def workers() -> None:
+    """List worker processes."""
+
+
+@workers.command("list")
+@json_option
+@click.pass_obj
+def list_workers(context: CliContext, as_json: bool) -> None:
+    """List worker processes, as of their last heartbeat."""
+    with context.application() as application:
+        found = application.jobs.workers(SYSTEM)
+        rows = [application.serializer.unstructure(worker) for worker in found]
+    show(rows, as_json=as_json, empty="There are no workers.")
+
+
+@click.group()
 def jobs() -> None:
     """List, show, enqueue, cancel and retry jobs."""
 

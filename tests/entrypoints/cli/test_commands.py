@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import fields
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
@@ -13,6 +14,7 @@ from workbell.domain.identity.second_factor import FactorKeys
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.cli.main import main
 from workbell.entrypoints.config.settings import Settings
+from workbell.ports.jobs.queues import WorkerInfo
 
 
 @pytest.fixture
@@ -35,7 +37,9 @@ def test_without_a_command_the_commands_are_listed(run: Any) -> None:
         assert command in said
 
 
-@pytest.mark.parametrize("group", ["", "bench", "jobs", "schedules", "superuser", "tasks"])
+@pytest.mark.parametrize(
+    "group", ["", "bench", "jobs", "schedules", "superuser", "tasks", "workers"]
+)
 def test_the_help_of_every_command_fits_on_one_line(run: Any, group: str) -> None:
     commands = run(*group.split(), "--help").output.partition("Commands:")[2]
     assert commands and "..." not in commands
@@ -112,6 +116,18 @@ def test_a_job_is_shown_with_its_attempts(run: Any, tmp_path: Path) -> None:
     assert "\n  Traceback (most recent call last):\n" in shown
     assert "\n  ValueError: red ?[31m alert\n" in shown
     assert "cancel_requested  no\n" in shown
+
+
+def test_workers_are_listed_with_all_their_fields(run: Any, tmp_path: Path) -> None:
+    run("migrate")
+    assert run("workers", "list").output == "There are no workers.\n"
+    settings = Settings(data_dir=tmp_path / ".workbell")
+    with closing(build(settings)) as application:
+        application.worker(4).renew_leases()
+    (listed,) = json.loads(run("workers", "list", "--json").output)
+    assert listed["threads"] == 4
+    assert set(listed) == {each.name for each in fields(WorkerInfo)}
+    assert "THREADS" in run("workers", "list").output
 
 
 def test_an_unknown_id_prints_one_line_and_exits_with_2(run: Any) -> None:
