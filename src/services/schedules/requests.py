@@ -84,5 +84,5 @@ class NewSchedule:
 class BackfillRange:
     """A range of past runs, both ends included."""
 
-    start: datetime
-    end: datetime
+    start: Instant
+    end: Instant
