@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TextIO
 
+from attrs import evolve
+
 from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx, built_in_tasks
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
@@ -27,6 +29,11 @@ from workbell.entrypoints.bootstrap.delivery import DeliveryServices, make_deliv
 from workbell.entrypoints.bootstrap.notifications import (
     NotificationServices,
     make_notifications,
+)
+from workbell.entrypoints.bootstrap.owners import (
+    follow_users,
+    make_owner_check,
+    requires_verified_email,
 )
 from workbell.entrypoints.bootstrap.projects import ProjectServices, make_projects
 from workbell.entrypoints.config.enums import VerifiedEmail
@@ -126,12 +133,18 @@ def _make_application(
         summaries=_make_summaries(backends),
         reminders=notices.reminders,
         notices=notices,
-        ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
+        ticker=Ticker(
+            store=store,
+            clock=clock,
+            randomness=SystemRandomness(),
+            tasks=registry,
+            require_verified_email=requires_verified_email(settings),
+        ),
         execution=_make_execution(backends, definitions, delivery),
         retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
         login=login,
-        users=users,
+        users=evolve(users, on_change=follow_users(definitions)),
         sessions=sessions,
         audit=make_audit(backends, keys),
         delivery=delivery,
@@ -207,6 +220,7 @@ def _make_execution(
             RunOutcomes(clock=backends.clock),
             delivery.outcomes,
         ],
+        owners=make_owner_check(backends),
     )
 
 

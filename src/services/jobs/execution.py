@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
-from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import (
     Artifact,
     Claim,
@@ -36,6 +36,7 @@ from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
+from workbell.services.jobs.owner_check import OwnerCheck, OwnerRefused
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -92,6 +93,11 @@ class ExecutionService(Generic[TxT]):
     files: FileStore
     lease: timedelta
     on_settled: Sequence[SettlementHook[TxT]] = ()
+    owners: OwnerCheck = field(
+        default=Factory(
+            lambda self: OwnerCheck(store=self.store, clock=self.clock), takes_self=True
+        )
+    )
 
     @retry_on_contention
     def claim(
@@ -234,6 +240,8 @@ class ExecutionService(Generic[TxT]):
             result = self._run_body(claim, context)
         except OwnershipLost:
             return None
+        except OwnerRefused as refusal:
+            result = TaskResult(outcome=Outcome.CANCELLED, error=sanitise_text(str(refusal)))
         succeeded = result.outcome is Outcome.SUCCEEDED
         spread = 0.0 if succeeded else self.randomness.uniform(0.0, 1.0)
         return settle(claim, result, self.clock.now(), spread)
@@ -244,6 +252,7 @@ class ExecutionService(Generic[TxT]):
         except NotFound as error:
             return TaskResult(outcome=Outcome.FAILED, error=error.detail)
         try:
+            self.owners.check(claim.owner, task)
             return self._to_task_result(task.body(context, self._load_parameters(claim, task)))
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
@@ -260,7 +269,7 @@ class ExecutionService(Generic[TxT]):
             text, delay = sanitise_text(error.detail), error.retry_after
             context.log.error(text)
             return TaskResult(outcome=Outcome.FAILED, error=text, retry_after=delay)
-        except OwnershipLost:
+        except (OwnershipLost, OwnerRefused):
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
             text = _describe(error)
@@ -269,8 +278,7 @@ class ExecutionService(Generic[TxT]):
 
     def _load_parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.parse_parameters(task, claim.parameters)
-        if task.check is not None:
-            task.check(self._load_owner(claim), value)
+        self.owners.check_permission(claim.owner, task, value)
         return value
 
     @retry_on_contention
@@ -284,15 +292,6 @@ class ExecutionService(Generic[TxT]):
         with self.store.begin() as tx:
             _lock_if_owned(tx, claim)
             return tx.logs.add_artifact(claim.id, artifact)
-
-    def _load_owner(self, claim: Claim) -> Actor:
-        if claim.owner == SYSTEM.user_id:
-            return SYSTEM
-        with self.store.view() as tx:
-            try:
-                return Actor.of(tx.users.get(claim.owner))
-            except NotFound:
-                return Actor(user_id=claim.owner)
 
     def _to_task_result(self, result: Any) -> TaskResult:
         data = None
