@@ -1,6 +1,7 @@
 """User administration by superusers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from attrs import asdict, evolve, frozen
 
@@ -25,6 +26,8 @@ from workbell.services.identity.registration import free_username
 from workbell.services.identity.second_factor import compose_second_factor_email
 from workbell.services.transaction_retry import retry_on_contention
 
+UserChangeHook = Callable[[IdentityTx, User, User, datetime], None]
+"""Receives a changed user, before and after; the user's row is locked."""
 SUPERUSERS_ONLY = "Only superusers may administer users."
 
 
@@ -63,12 +66,14 @@ class UserAdministration:
 
     Methods raise `NotAllowed` unless the actor is a superuser. Those that
     change a user also raise `NotFound`, and `Conflict` if it is the actor, so
-    that one superuser always remains.
+    that one superuser always remains. `on_change` lets other contexts follow a
+    change of a user in its transaction.
     """
 
     codes: OneTimeCodeService
     mailer: Mailer
     actor_cache: ActorCache
+    on_change: UserChangeHook = lambda *_: None
 
     def find(
         self, actor: Actor, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
@@ -100,6 +105,7 @@ class UserAdministration:
             if after != before:
                 tx.users.replace(after)
                 tx.audit.add(user_change_entry(actor, before, after, now))
+                self.on_change(tx, before, after, now)
             if after.token_version != before.token_version:
                 tx.sessions.revoke_all(user_id, now)
         self.actor_cache.evict(user_id)
