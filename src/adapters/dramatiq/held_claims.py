@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import structlog
 from attrs import define, field
 
 from workbell.adapters.dramatiq.job_context import JobContext, LogBuffer
+from workbell.adapters.logs import get_logger
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.claim_limits import is_counted
 from workbell.domain.jobs.job import JobId
@@ -15,7 +15,7 @@ from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.system import Clock
 from workbell.services.jobs.execution import ExecutionService
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @define(eq=False)

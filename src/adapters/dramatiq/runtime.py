@@ -7,7 +7,6 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
-import structlog
 from attrs import define, field
 
 from workbell.adapters.dramatiq.attempt_log import log_attempt
@@ -15,6 +14,7 @@ from workbell.adapters.dramatiq.clock_guard import SAMPLE_SECONDS, ClockGuard
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
+from workbell.adapters.logs import get_logger
 from workbell.domain.clock_check import MAX_LEAP
 from workbell.domain.errors import WorkbellError
 from workbell.ports.jobs.repository import Waker
@@ -39,7 +39,7 @@ RETRY_SECONDS = 1.0
 MAX_SILENCE_SECONDS = 30.0
 """A periodic thread without a completed turn for longer is a health problem."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @define(eq=False)
@@ -297,7 +297,7 @@ class Runtime:
             return
         self._pruned_at = monotonic()
         if pruned := self.retention.prune():
-            log.info("history_pruned", jobs=pruned)
+            log.info("history_pruned", **pruned)
 
 
 def _best_effort(step: Callable[[Any], object], argument: Any) -> bool:

@@ -1,6 +1,5 @@
 """Wake-ups by Dramatiq messages: each names a queue, never a job."""
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import cache
 from threading import Event, Lock, Thread
@@ -60,7 +59,6 @@ def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None])
 
         return wake
 
-    logging.getLogger("dramatiq").setLevel(logging.ERROR)
     for queue in queues:
         dramatiq.Actor(
             make_actor(queue),

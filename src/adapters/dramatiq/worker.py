@@ -7,7 +7,6 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
-import structlog
 from attrs import define, field, frozen
 from structlog.contextvars import bound_contextvars
 
@@ -24,6 +23,7 @@ from workbell.adapters.dramatiq.thread_slots import ThreadSlots
 from workbell.adapters.dramatiq.unknown_tasks import UnknownTasks
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.fork_detection import end_if_forked, fork_count
+from workbell.adapters.logs import get_logger
 from workbell.adapters.observability.tracing import span
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.claim_limits import ClaimLimits
@@ -38,7 +38,7 @@ FINISH_DELAY = 0.02
 BATCH_WAIT_SECONDS = 0.01
 UNSTARTED_SECONDS = 0.25
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @frozen(kw_only=True)

@@ -97,7 +97,7 @@ class MemoryScheduleRepository:
         """Return the due active schedules, oldest first."""
         due = [s for s in self._active() if s.next_at is not None and s.next_at <= now]
         return [
-            Due.from_schedule(each)
+            Due.from_schedule(each, self._tables.users.get(each.owner))
             for each in sort_rows(due, ("next_run_time",), _ORDERINGS)[:limit]
         ]
 
@@ -163,9 +163,15 @@ class MemoryScheduleRepository:
         ends = [run.ended_at for run in runs if run and run.state is JobState.SUCCEEDED]
         return max((at for at in ends if at is not None and at >= since), default=None)
 
-    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+    def active_after(
+        self, after: ScheduleId, *, owner: UserId | None = None, limit: int = 500
+    ) -> Sequence[Schedule]:
         """Return the active schedules with ids above an id, by id."""
-        above = (schedule for schedule in self._active() if schedule.id > after)
+        above = (
+            schedule
+            for schedule in self._active()
+            if schedule.id > after and owner in (None, schedule.owner)
+        )
         return sorted(above, key=lambda schedule: schedule.id)[:limit]
 
     def list_ahead(

@@ -6,15 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import local
 from typing import Any
+from weakref import WeakSet
 
 from attrs import Factory, define, field, frozen
-from sqlalchemy import Connection, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 
 from workbell.adapters.fork_detection import end_if_forked, fork_count
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.sql.audit.chain import SqlAuditChainRepository
 from workbell.adapters.sql.audit.repository import SqlAuditRepository
 from workbell.adapters.sql.database.errors import translate_errors
+from workbell.adapters.sql.database.same_database import is_same_database
 from workbell.adapters.sql.database.server import ServerConnections, is_server, open_server
 from workbell.adapters.sql.database.sqlite import SqliteConnections, open_sqlite
 from workbell.adapters.sql.database.statements import in_schema
@@ -198,6 +200,8 @@ class SqlStore:
     _strategy: Strategy
     waker: Waker | None = None
     schema: str | None = None
+    _url: URL | None = field(default=None, repr=False)
+    _joined: WeakSet[Engine] = field(init=False, factory=WeakSet[Engine], repr=False)
     _machine: Clock = field(init=False, default=Factory(_get_clock, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
     _forks: int = field(init=False, factory=fork_count, repr=False)
@@ -273,8 +277,27 @@ class SqlStore:
             self._connections.backup(target)
 
     def in_transaction_of(self, connection: Connection) -> "CallerTransactionStore":
-        """Return a store that works in the caller's transaction."""
+        """
+        Return a store that works in the caller's transaction.
+
+        Raises:
+            Invalid: The connection is to another database (`is_same_database`).
+        """
+        self._check_database(connection)
         return CallerTransactionStore(connection, self._strategy, self.clock, self.schema)
+
+    def _check_database(self, connection: object) -> None:
+        """Raise Invalid unless a connection is one to this database."""
+        if not isinstance(connection, Connection):
+            message = "connection must be a SQLAlchemy connection"
+            raise Invalid.field("connection", message)
+        engine = connection.engine
+        if self._url is None or engine in self._joined:
+            return
+        if not is_same_database(self._url, engine.url):
+            message = f"connection must be to the database of the client, not to {engine.url!r}"
+            raise Invalid.field("connection", message)
+        self._joined.add(engine)
 
     def close(self) -> None:
         """Close every connection."""
@@ -341,8 +364,10 @@ def open_store(
         raise Invalid(f"Only PostgreSQL supports a schema: remove {schema!r}.")
     if is_server(parsed):
         server = open_server(parsed, pool_size, schema)
-        return SqlStore(clock, server, STRATEGIES[parsed.get_backend_name()], schema=schema)
+        return SqlStore(
+            clock, server, STRATEGIES[parsed.get_backend_name()], schema=schema, url=parsed
+        )
     if parsed.get_backend_name() != "sqlite":
         raise ValueError(f"The database {parsed.get_backend_name()!r} is not supported.")
     with translate_errors():
-        return SqlStore(clock, open_sqlite(parsed), STRATEGIES["sqlite"])
+        return SqlStore(clock, open_sqlite(parsed), STRATEGIES["sqlite"], url=parsed)

@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, NewType, Protocol
+from typing import Annotated, Any, BinaryIO, NewType, Protocol
 
 from attrs import Factory, define, field, frozen
 from attrs.converters import optional
 
+from workbell.domain.constraints import MAX_TEXT, Constraints
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.fields import Attempts, Mebibytes, Name, QueueName, Seconds, TaskKey
+from workbell.domain.validation import check_request, to_choice
 
 TaskId = NewType("TaskId", int)
 
@@ -180,9 +183,12 @@ Check = Callable[[Actor, Any], None]
 Delay = Callable[[Any], float]
 
 
-def _at_least_one(_: object, attribute: Any, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise ValueError(f"{attribute.name} must be at least 1, not {value}")
+def _to_on_lost(value: object) -> Any:
+    return to_choice(OnLost, value)
+
+
+def _to_isolation(value: object) -> Any:
+    return to_choice(Isolation, value)
 
 
 @frozen(kw_only=True)
@@ -201,25 +207,32 @@ class Task:
     With `isolation` PROCESS the body runs in a child process, which can be killed;
     None is the default of the installation. `memory_mib` limits the address space
     that a body may add to its child, `cpu_seconds` its processor time.
+
+    Raises:
+        Invalid: A field has a value that its type or constraints forbid.
     """
 
-    key: str
+    key: TaskKey
     body: Body = field(repr=False)
-    name: str = ""
-    description: str = ""
+    name: Name = ""
+    description: Annotated[str, Constraints(max_length=MAX_TEXT)] = ""
     parameters: type | None = None
-    max_attempts: int = field(default=3, validator=_at_least_one)
-    timeout_seconds: int = field(default=300, validator=_at_least_one)
-    queue: str = "default"
+    max_attempts: Attempts = 3
+    timeout_seconds: Seconds = 300
+    queue: QueueName = "default"
     batch: bool = False
     is_internal: bool = False
     is_cancellable: bool = True
-    on_lost: OnLost = field(default=OnLost.RETRY, converter=OnLost)
-    isolation: Isolation | None = field(default=None, converter=optional(Isolation))
-    memory_mib: int | None = field(default=None, validator=_at_least_one)
-    cpu_seconds: int | None = field(default=None, validator=_at_least_one)
+    on_lost: OnLost = field(default=OnLost.RETRY, converter=_to_on_lost)
+    isolation: Isolation | None = field(default=None, converter=optional(_to_isolation))
+    memory_mib: Mebibytes | None = None
+    cpu_seconds: Seconds | None = None
     check: Check | None = None
     delay: Delay | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check the fields."""
+        check_request(self)
 
 
 @define

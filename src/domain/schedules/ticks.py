@@ -8,6 +8,8 @@ from typing import NamedTuple
 from attrs import frozen
 
 from workbell.domain.cron.rule import CronRule
+from workbell.domain.identity.standing import StandingProblem
+from workbell.domain.identity.user import User
 from workbell.domain.jobs.job import Job, JobState, MissedTicks
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 
@@ -26,6 +28,15 @@ class SkipReason(StrEnum):
     PAUSED = "paused"
     EDITED = "edited"
     DELETED = "deleted"
+    OWNER_INACTIVE = "owner_inactive"
+    OWNER_UNVERIFIED = "owner_unverified"
+    OWNER_NOT_PERMITTED = "owner_not_permitted"
+
+    @classmethod
+    def of_standing(cls, problem: StandingProblem) -> "SkipReason":
+        """Return the reason for an owner's problem."""
+        is_inactive = problem is StandingProblem.INACTIVE
+        return cls.OWNER_INACTIVE if is_inactive else cls.OWNER_UNVERIFIED
 
 
 @frozen(kw_only=True)
@@ -63,7 +74,8 @@ class Due(NamedTuple):
     A due schedule, reduced to what the fast path needs.
 
     `is_plain` means that the ticks depend on the cron rule alone: the schedule
-    has no start, end, max_runs or jitter.
+    has no start, end, max_runs or jitter. `owner_active` and `owner_verified` are
+    true for an owner without a user.
     """
 
     id: ScheduleId
@@ -72,15 +84,24 @@ class Due(NamedTuple):
     cron: CronRule
     tick: datetime
     is_plain: bool
+    owner_active: bool = True
+    owner_verified: bool = True
 
     @classmethod
-    def from_schedule(cls, schedule: Schedule) -> "Due":
+    def from_schedule(cls, schedule: Schedule, owner: User | None = None) -> "Due":
         """Build from an active schedule."""
         assert schedule.next_at is not None
         bounds = (schedule.starts_at, schedule.ends_at, schedule.max_runs)
         is_plain = bounds == (None, None, None) and not schedule.jitter_seconds
         return cls(
-            schedule.id, schedule.version, schedule.task, schedule.cron, schedule.next_at, is_plain
+            id=schedule.id,
+            version=schedule.version,
+            task=schedule.task,
+            cron=schedule.cron,
+            tick=schedule.next_at,
+            is_plain=is_plain,
+            owner_active=owner is None or owner.is_active,
+            owner_verified=owner is None or owner.is_email_verified,
         )
 
 
@@ -112,9 +133,9 @@ def fast_path_step(due: Due, now: datetime) -> FastPathStep | None:
     return FastPathStep(due.id, due.version, due.tick, next_at)
 
 
-def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> TickPlan:
+def plan(schedule: Schedule, now: datetime, *, skip: SkipReason | None = None) -> TickPlan:
     """
-    Account for every due tick of a schedule.
+    Account for every due tick of a schedule; with `skip` none of them runs.
 
     A tick is late after one minute. With `latest` the newest due tick replaces
     all others, `all` runs those of the last 24 hours (at most 100), `skip` runs
@@ -124,8 +145,8 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
     first = schedule.next_at
     assert first is not None and first <= now
     newest, is_late = _newest_due(schedule, first, now), now - first > MISFIRE_GRACE
-    if not task_active:
-        rows = [_skipped_row(_range(schedule, first, newest), SkipReason.TASK_INACTIVE)]
+    if skip is not None:
+        rows = [_skipped_row(_range(schedule, first, newest), skip)]
     elif not is_late:
         rows = [PlannedTick(tick=tick) for tick in _due_ticks(schedule, first, newest)]
     else:

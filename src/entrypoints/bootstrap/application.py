@@ -7,7 +7,6 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import structlog
 from attrs import define, evolve
 from sqlalchemy import Connection
 
@@ -18,6 +17,7 @@ from workbell.adapters.dramatiq.clock_guard import ClockGuard
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
+from workbell.adapters.logs import get_logger
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated
 from workbell.adapters.sql.store import SqlStore
@@ -62,7 +62,7 @@ from workbell.services.schedules.ticker import Ticker
 if TYPE_CHECKING:  # Redis and Falcon are imported where they are used
     from workbell.adapters.http.app import AppDependencies
 
-log = structlog.get_logger()
+log = get_logger()
 
 FIELDS = JsonSerializer("is not a known field")
 """Serializer of request bodies, with its message for unknown fields."""
@@ -271,10 +271,12 @@ class Application(Backends):
         Return a job service that works in the caller's transaction.
 
         Raises:
-            Invalid: The store is in memory.
+            Invalid: The store is in memory, or the connection is to another
+                database.
         """
         if not isinstance(self.store, SqlStore):
-            raise Invalid("`connection` needs a SQL database, not memory://.")
+            message = "connection needs a SQL database, not memory://"
+            raise Invalid.field("connection", message)
         return evolve(self.jobs, store=self.store.in_transaction_of(connection))
 
     @property

@@ -33,6 +33,11 @@ from workbell.entrypoints.bootstrap.notifications import (
     NotificationServices,
     make_notifications,
 )
+from workbell.entrypoints.bootstrap.owners import (
+    follow_users,
+    make_owner_check,
+    requires_verified_email,
+)
 from workbell.entrypoints.bootstrap.projects import ProjectServices, make_projects
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import signing_keys
@@ -140,12 +145,18 @@ def _make_application(
         summaries=_make_summaries(backends),
         reminders=notices.reminders,
         notices=notices,
-        ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
+        ticker=Ticker(
+            store=store,
+            clock=clock,
+            randomness=SystemRandomness(),
+            tasks=registry,
+            require_verified_email=requires_verified_email(settings),
+        ),
         execution=_make_execution(backends, definitions, delivery, children, quarantine, keys),
         retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
         login=login,
-        users=users,
+        users=evolve(users, on_change=follow_users(definitions)),
         sessions=sessions,
         audit=make_audit(backends, keys),
         delivery=delivery,
@@ -237,6 +248,7 @@ def _make_execution(
         ],
         failures=Failures([*secret_values(backends.settings), *(key.decode() for key in keys)]),
         reporter=quarantine,
+        owners=make_owner_check(backends),
     )
 
 
@@ -260,13 +272,13 @@ def _make_retention(
             JobState.CANCELLED: failed,
         },
         max_age_scheduled=timedelta(days=settings.retention_schedule_days),
-        extra_prunes=(
-            sessions.prune,
-            backends.rate_limits.prune,
-            delivery.retention.prune,
-            notices.inbox.prune,
-            projects.retention.prune,
-        ),
+        extra_prunes={
+            "sessions_and_codes": sessions.prune,
+            "rate_limit_counters": backends.rate_limits.prune,
+            "events_and_deliveries": delivery.retention.prune,
+            "notices": notices.inbox.prune,
+            "work_items": projects.retention.prune,
+        },
     )
 
 

@@ -1,6 +1,5 @@
 """The Python API: declare tasks, open a client, enqueue and schedule."""
 
-import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from attrs import asdict, define, field
 
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.task import Body, Check, Delay, Isolation, OnLost, Task, Tasks
+from workbell.domain.validation import to_choice
 from workbell.entrypoints.library.facades import JobsClient, SchedulesClient
 from workbell.ports.system import Clock
 
@@ -53,8 +53,8 @@ def task(
     "thread" or "process", is the setting TASK_ISOLATION.
 
     Raises:
+        Invalid: An option has a value that is not allowed.
         Conflict: Another task has this key.
-        ValueError: A value is not allowed.
     """
 
     def declare(body: Body) -> Body:
@@ -67,8 +67,8 @@ def task(
             timeout_seconds=timeout_seconds,
             queue=queue,
             batch=batch,
-            on_lost=OnLost(on_lost),
-            isolation=None if isolation is None else Isolation(isolation),
+            on_lost=to_choice(OnLost, on_lost),
+            isolation=None if isolation is None else to_choice(Isolation, isolation),
             memory_mib=memory_mib,
             cpu_seconds=cpu_seconds,
             check=check,
@@ -186,12 +186,9 @@ def _prepare(application: "Application", migrate: Literal["auto", "check"]) -> N
     if migrate == "check":
         application.verify_and_register()
     elif (migration := application.migrate_and_register()) is not None:
-        import structlog
+        from workbell.adapters.logs import get_logger
 
-        log = structlog.get_logger()
-        if not structlog.is_configured():  # the default would print to the program's stdout
-            log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
-        log.info("schema_migrated", **asdict(migration))
+        get_logger().info("schema_migrated", **asdict(migration))
 
 
 @contextmanager
@@ -210,7 +207,8 @@ def open_client(
 
     Settings come from the arguments, then from the sources of the command
     line: `WORKBELL_*` variables, `.env` and the TOML file. No secret key is
-    needed.
+    needed. Nothing global is configured: events go to structlog if the program
+    has configured it, else to the standard logger `workbell`.
 
     Args:
         database_url: `sqlite:///file.db`, a server's URL, or `memory://` in

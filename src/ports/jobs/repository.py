@@ -1,6 +1,6 @@
 """Repositories of jobs, their logs and artifacts; the transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -122,6 +122,17 @@ class JobRepository(Protocol):
 
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
         """Return how many jobs of an owner are waiting, counting up to `limit`."""
+
+    def cancel_waiting(
+        self,
+        owner: UserId,
+        now: datetime,
+        reason: str,
+        *,
+        excluded_tasks: Collection[str] = (),
+        limit: int = 500,
+    ) -> int:
+        """Cancel waiting jobs of an owner, lowest ids first; return how many."""
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
         """Return waiting and running jobs by schedule, oldest first."""

@@ -144,7 +144,9 @@ class ScheduleRepository(Protocol):
         Searches the last `RECENT_RUNS` started runs only.
         """
 
-    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+    def active_after(
+        self, after: ScheduleId, *, owner: UserId | None = None, limit: int = 500
+    ) -> Sequence[Schedule]:
         """Return active schedules above an id, in order of id, to iterate all."""
 
     def list_ahead(

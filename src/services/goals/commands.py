@@ -14,6 +14,7 @@ from workbell.domain.goals.local_days import local_day
 from workbell.domain.goals.progress_entry import Timer
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
+from workbell.domain.validation import check_request
 from workbell.ports.goals.repository import GoalFilter, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -87,6 +88,7 @@ class GoalService:
     def create(self, actor: Actor, new: NewGoal) -> GoalView:
         """Create a goal with the actor's next goal number."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
+        check_request(new)
         now = self.clock.now()
         with self.store.begin() as tx:
             ledger = tx.ledgers.lock(actor.user_id).numbered()

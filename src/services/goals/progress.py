@@ -14,6 +14,7 @@ from workbell.domain.goals.progress_entry import ProgressEntry, TimeEntry, whole
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import UserId
+from workbell.domain.validation import check_request
 from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -97,6 +98,7 @@ class ProgressService:
             GoalClosed: The goal is archived.
         """
         check(actor, Action.USE_GOALS, owner=actor.user_id)
+        check_request(new)
         now = self.clock.now()
         zone = new.time_zone or actor.time_zone
         load_zone(zone)

@@ -7,10 +7,10 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any, BinaryIO, Final, Generic, TypeVar
 
-from attrs import Factory, evolve, frozen
+from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
-from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import (
     Artifact,
     Claim,
@@ -46,6 +46,7 @@ from workbell.ports.system import Clock, Randomness
 from workbell.services.faults import describe_fault
 from workbell.services.jobs.engine_rows import EngineRows
 from workbell.services.jobs.failures import MAX_ERROR, Failures, call_task
+from workbell.services.jobs.owner_check import OwnerCheck, OwnerRefused
 from workbell.services.jobs.quarantine import JobQuarantine
 from workbell.services.jobs.settlement_hooks import SettlementHook
 from workbell.services.jobs.task_definitions import TaskDefinitionService
@@ -110,6 +111,12 @@ class ExecutionService(Generic[TxT]):
     def rows(self) -> EngineRows[TxT]:
         """The operations on many jobs."""
         return EngineRows(store=self.store, quarantine=self.quarantine)
+
+    owners: OwnerCheck = field(
+        default=Factory(
+            lambda self: OwnerCheck(store=self.store, clock=self.clock), takes_self=True
+        )
+    )
 
     @retry_on_contention
     def claim(
@@ -246,6 +253,8 @@ class ExecutionService(Generic[TxT]):
             result = self._run_body(claim, context)
         except OwnershipLost:
             return None
+        except OwnerRefused as refusal:
+            result = TaskResult(outcome=Outcome.CANCELLED, error=sanitise_text(str(refusal)))
         return self._settle_result(claim, result)
 
     def settle_interrupted(self, claim: Claim, why: type[Interrupted]) -> Settlement:
@@ -270,6 +279,7 @@ class ExecutionService(Generic[TxT]):
             delay = UNKNOWN_TASK_DELAY
             return TaskResult(outcome=Outcome.INTERRUPTED, error=error.detail, retry_after=delay)
         try:
+            self.owners.check(claim.owner, task)
             return self._to_task_result(self._call_body(task, claim, context))
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
@@ -283,7 +293,7 @@ class ExecutionService(Generic[TxT]):
             failed = self.failures.result(error, error.detail, retry_after=error.retry_after)
             _log_error(context, failed.error or "")
             return failed
-        except OwnershipLost:
+        except (OwnershipLost, OwnerRefused):
             raise
         except BaseException as error:  # also SystemExit
             if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
@@ -307,8 +317,7 @@ class ExecutionService(Generic[TxT]):
 
     def _load_parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.parse_parameters(task, claim.parameters)
-        if task.check is not None:
-            call_task(task.check, self._load_owner(claim), value)
+        self.owners.check_permission(claim.owner, task, value)
         return value
 
     @retry_on_contention
@@ -322,15 +331,6 @@ class ExecutionService(Generic[TxT]):
         with self.store.begin() as tx:
             _lock_if_owned(tx, claim)
             return tx.logs.add_artifact(claim.id, artifact)
-
-    def _load_owner(self, claim: Claim) -> Actor:
-        if claim.owner == SYSTEM.user_id:
-            return SYSTEM
-        with self.store.view() as tx:
-            try:
-                return Actor.of(tx.users.get(claim.owner))
-            except NotFound:
-                return Actor(user_id=claim.owner)
 
     def _to_task_result(self, result: Any) -> TaskResult:
         data = None

@@ -1,9 +1,9 @@
 """Retention: deletes old jobs, stale workers and other old rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from workbell.domain.jobs.job import ENDED, JobState
 from workbell.ports.files import FileStore
@@ -22,7 +22,7 @@ class RetentionService:
     Deletes jobs that ended longer ago than the maximum age of their state.
 
     Jobs of a schedule have one maximum age for all states. `extra_prunes`
-    delete other old rows; each returns how many.
+    delete other old rows, by their kind; each returns how many.
     """
 
     store: Store[JobsTx]
@@ -30,18 +30,19 @@ class RetentionService:
     files: FileStore
     max_age: Mapping[JobState, timedelta]
     max_age_scheduled: timedelta
-    extra_prunes: Sequence[Callable[[], int]] = ()
+    extra_prunes: Mapping[str, Callable[[], int]] = Factory(dict[str, Callable[[], int]])
 
     @retry_on_contention
-    def prune(self) -> int:
-        """Delete old rows in batches; return how many."""
+    def prune(self) -> Mapping[str, int]:
+        """Delete old rows in batches; return how many of each kind, without zeros."""
         now = self.clock.now()
         deleted = self._prune_batches(None, self.max_age_scheduled)
         for state in ENDED:
             deleted += self._prune_batches(state, self.max_age[state])
         with self.store.begin() as tx:
             tx.workers.remove_stale(now - WORKER_SILENCE)
-        return deleted + sum(prune() for prune in self.extra_prunes)
+        counts = {"jobs": deleted, **{kind: prune() for kind, prune in self.extra_prunes.items()}}
+        return {kind: count for kind, count in counts.items() if count}
 
     def _prune_batches(self, state: JobState | None, age: timedelta) -> int:
         before = self.clock.now() - age

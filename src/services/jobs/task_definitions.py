@@ -116,6 +116,8 @@ class TaskDefinitionService:
         try:
             value_json = self._to_json(parameters)
             value = self.parse_parameters(task, value_json)
+            if task.parameters is None:
+                self.serializer.structure(value_json, dict[str, Any])
             if task.check is not None:
                 task.check(actor, value)
             return value_json

@@ -17,6 +17,7 @@ from workbell.domain.projects.board import (
     check_deletable,
 )
 from workbell.domain.projects.project import ProjectId
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import BoardView, ProjectsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -59,6 +60,7 @@ class BoardService:
             Invalid: The actor may not see the project, or a field is wrong.
             LimitReached: The project has 100 boards.
         """
+        check_request(new)
         now = self.clock.now()
         with self.store.begin() as tx:
             project_id = ProjectId(new.project)
@@ -137,6 +139,7 @@ class BoardService:
         self, actor: Actor, board_id: BoardId, change: BoardChange, *, version: int | None = None
     ) -> BoardView:
         """Replace all editable fields of a board; errors as `change`."""
+        check_request(change)
         return self._edit(actor, board_id, lambda _: change, version)
 
     @retry_on_contention

@@ -12,6 +12,7 @@ from workbell.domain.projects.board import BoardId
 from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.work_item import WorkItemPriority, WorkItemStatus
 from workbell.domain.search.query import parse_query
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import WorkItemFilter
 from workbell.ports.serialization import Serializer
 from workbell.services.projects.requests import optional_id
@@ -58,6 +59,7 @@ def make_filter(conditions: WorkItemConditions, serializer: Serializer) -> WorkI
     Raises:
         Invalid: A condition within the search text is wrong, or given besides.
     """
+    check_request(conditions)
     query = None
     if conditions.search is not None:
         query = parse_query(conditions.search, FILTER_NAMES)

@@ -12,6 +12,7 @@ from workbell.domain.identity.permissions import Action
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.board import Board, BoardId
 from workbell.domain.projects.work_item import WorkItem, WorkItemId, WorkItemStatus
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import (
     CommentView,
     ProjectsTx,
@@ -72,6 +73,7 @@ class WorkItemService:
         Raises:
             Invalid: The actor may not see the board, or a field is wrong.
         """
+        check_request(new)
         now = self.clock.now()
         with self.store.begin() as tx:
             board = find_board(tx, actor, new.board)
@@ -172,6 +174,7 @@ class WorkItemService:
         self, actor: Actor, item_id: WorkItemId, new: NewWorkItem, *, version: int | None = None
     ) -> WorkItemView:
         """Replace all editable fields of a task but a missing status; errors as `change`."""
+        check_request(new)
         return self._edit(actor, item_id, lambda _: new, version)
 
     @retry_on_contention
@@ -198,6 +201,7 @@ class WorkItemService:
         Raises:
             Invalid: The user is not a member.
         """
+        check_request(assignment)
         now = self.clock.now()
         with self.store.begin() as tx:
             before = get_work_item(tx, actor, item_id, Action.WRITE_TASKS, lock=True)
@@ -218,6 +222,7 @@ class WorkItemService:
             Invalid: A neighbour is not on the board, or nothing is asked for.
             TransitionRefused: The board does not allow the change of status.
         """
+        check_request(move)
         if move == Move():
             raise Invalid.field("status", "is required without before or after")
         now = self.clock.now()

@@ -22,6 +22,7 @@ from workbell.domain.schedules.schedule import (
     check_times,
 )
 from workbell.domain.schedules.ticks import SkipReason
+from workbell.domain.validation import check_request
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 from workbell.ports.serialization import Serializer
@@ -37,7 +38,7 @@ from workbell.services.audit.entries import (
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-from workbell.services.schedules.requests import COPIED_FIELDS, NewSchedule
+from workbell.services.schedules.requests import COPIED_FIELDS, BackfillRange, NewSchedule
 from workbell.services.schedules.runs import (
     cancel_pending,
     pause,
@@ -90,6 +91,7 @@ class ScheduleService:
             NotAllowed: The actor has not logged in.
         """
         check(actor, Action.MAKE_SCHEDULE, LOGIN_REQUIRED)
+        check_request(new)
         now, definition = self.clock.now(), self.definitions.by_name(new.task_definition)
         fields = self._validated_fields(actor, new, definition)
         owner = actor.user_id if owner is None else owner
@@ -212,6 +214,7 @@ class ScheduleService:
             Invalid: The range is empty, not past, or holds more than 1,000 ticks.
             LimitReached: The owner would have too many waiting jobs.
         """
+        check_request(BackfillRange(start=start, end=end))
         now = self.clock.now()
         schedule = self.get(actor, schedule_id).schedule
         ticks = ticks_of_range(schedule, start, end, now)

@@ -7,9 +7,9 @@ from attrs import Factory, frozen
 
 from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.cron.rule import DstGap, DstOverlap
+from workbell.domain.jobs.fields import Attempts, Name, Priority, QueueName, Seconds
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.schedules.views import ScheduleView
-from workbell.services.jobs.requests import Attempts, Name, Priority, QueueName, Seconds
 
 Expression = Annotated[str, Constraints(min_length=1, max_length=256, example="0 9 * * 1-5")]
 ZoneName = Annotated[str, Constraints(min_length=1, max_length=64, example="Europe/Berlin")]
@@ -78,3 +78,11 @@ class NewSchedule:
             dst_overlap=schedule.cron.dst_overlap,
             **{name: getattr(schedule, name) for name in COPIED_FIELDS},
         )
+
+
+@frozen(kw_only=True)
+class BackfillRange:
+    """A range of past runs, both ends included."""
+
+    start: Instant
+    end: Instant

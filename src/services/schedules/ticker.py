@@ -1,12 +1,13 @@
 """Ticker: inserts a job for each due tick and advances its schedule."""
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import ALL_OWNERS
+from workbell.domain.identity.standing import find_standing_problem
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Tasks
 from workbell.domain.schedules.schedule import ENDED, Schedule, ScheduleId
@@ -48,6 +49,7 @@ class Ticker:
     clock: Clock
     randomness: Randomness
     tasks: Tasks
+    require_verified_email: bool = False
 
     @retry_on_contention
     def tick(self, *, limit: int = MAX_PER_PASS) -> int:
@@ -60,13 +62,31 @@ class Ticker:
         with self.store.view() as tx:
             due = tx.schedules.due(now, limit=limit)
             inactive = {d.key for d in tx.definitions.all() if not d.is_active} if due else set()
+        skips = self._find_skips(due, inactive)
         for start in range(0, len(due), BATCH):
             batch = due[start : start + BATCH]
-            done = self._fire_fast_path([each for each in batch if each.task not in inactive], now)
+            done = self._fire_fast_path([each for each in batch if each.id not in skips], now)
             remaining = [each.id for each in batch if each.id not in done]
             if remaining:
-                self._plan_and_advance(remaining, now, inactive)
+                self._plan_and_advance(remaining, now, skips)
         return len(due)
+
+    def _find_skips(
+        self, due: Sequence[Due], inactive: Container[str]
+    ) -> dict[ScheduleId, SkipReason]:
+        """Return why no tick of a schedule may run: its task or its owner is inactive."""
+        skips: dict[ScheduleId, SkipReason] = {}
+        for each in due:
+            problem = find_standing_problem(
+                is_active=each.owner_active,
+                is_email_verified=each.owner_verified,
+                require_verified_email=self.require_verified_email,
+            )
+            if problem is not None:
+                skips[each.id] = SkipReason.of_standing(problem)
+            elif each.task in inactive:
+                skips[each.id] = SkipReason.TASK_INACTIVE
+        return skips
 
     def next_due(self) -> datetime | None:
         """Return when the earliest schedule is due."""
@@ -113,13 +133,13 @@ class Ticker:
         return {step.schedule for step in fired}
 
     def _plan_and_advance(
-        self, ids: Sequence[ScheduleId], now: datetime, inactive: Container[str]
+        self, ids: Sequence[ScheduleId], now: datetime, skips: Mapping[ScheduleId, SkipReason]
     ) -> None:
         """Process the schedules that the fast path left out."""
         with self.store.view() as tx:
             schedules = tx.schedules.active_among(ids)
         plans = [
-            (schedule, plan(schedule, now, task_active=schedule.task not in inactive))
+            (schedule, plan(schedule, now, skip=skips.get(schedule.id)))
             for schedule in schedules
             if schedule.next_at is not None and schedule.next_at <= now
         ]

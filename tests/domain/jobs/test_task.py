@@ -27,13 +27,13 @@ def a_task(**fields: object) -> Task:
 @pytest.mark.parametrize("field", ["max_attempts", "timeout_seconds"])
 def test_max_attempts_and_timeout_must_be_positive(field: str) -> None:
     a_task(**{field: 1})
-    with pytest.raises(ValueError, match=f"{field} must be at least 1"):
+    with pytest.raises(Invalid, match=f"{field} must be at least 1"):
         a_task(**{field: 0})
 
 
 def test_on_lost_can_be_given_as_text() -> None:
     assert a_task(on_lost="fail").on_lost is OnLost.FAIL
-    with pytest.raises(ValueError):
+    with pytest.raises(Invalid, match="on_lost must be one of: retry, fail"):
         a_task(on_lost="shrug")
 
 

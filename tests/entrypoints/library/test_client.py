@@ -218,7 +218,7 @@ def test_a_schedule_is_edited_paused_run_backfilled_and_deleted(
 ) -> None:
     made = client.schedules.create(task="test.any", cron="0 * * * *", owner=5, name="Hourly")
     assert made.next_at == datetime(2026, 3, 2, 9, tzinfo=UTC)
-    assert client.schedules.edit(made.id, cron_expression="30 * * * *").version == 2
+    assert client.schedules.edit(made.id, cron="30 * * * *").version == 2
     assert not client.schedules.pause(made.id).is_active
     assert client.schedules.resume(made.id).is_active
     assert client.schedules.get(made.id).name == "Hourly"

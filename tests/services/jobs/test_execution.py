@@ -233,14 +233,14 @@ def test_the_tasks_check_runs_again_before_the_body(tmp_path: Path, owner: str) 
     first, _ = engine.jobs.create(SYSTEM, new, owner=owners[owner])
     engine.run(engine.claim()[0])
     allowed = owner != "nobody known"
-    assert engine.reload_job(first).state is (SUCCEEDED if allowed else FAILED)
+    assert engine.reload_job(first).state is (SUCCEEDED if allowed else CANCELLED)
     if owner == "a user":
         second, _ = engine.jobs.create(boss, new)
         engine.change(boss, is_super_user=False)
         engine.run(engine.claim()[0])
         assert (engine.reload_job(second).state, engine.reload_job(second).reason) == (
-            FAILED,
-            "Superusers only.",
+            CANCELLED,
+            "the owner is no longer permitted: Superusers only.",
         )
 
 

@@ -69,7 +69,7 @@ def test_schedules_advanced_by_another_process_are_not_planned(
 ) -> None:
     schedule = engine.schedule(alice)
     engine.tick(60)
-    engine.ticker._plan_and_advance([schedule.id], engine.clock.now(), ())
+    engine.ticker._plan_and_advance([schedule.id], engine.clock.now(), {})
     assert len(engine.list_jobs(schedule)) == 1
 
 

@@ -23,7 +23,7 @@ from workbell.adapters.sql.schedules.insert import count_active
 from workbell.adapters.sql.schedules.listing import ScheduleLists
 from workbell.adapters.sql.schedules.rows import rule_from_row, schedule_from_row, schedule_values
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
-from workbell.adapters.sql.schema.tables import jobs, schedules
+from workbell.adapters.sql.schema.tables import jobs, schedules, users
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
@@ -55,7 +55,10 @@ DUE = prepare(
         schedules_c.zone,
         schedules_c.dst_gap,
         schedules_c.dst_overlap,
+        or_(users.c.id.is_(None), users.c.is_active).label("owner_active"),
+        or_(users.c.id.is_(None), users.c.is_email_verified).label("owner_verified"),
     )
+    .select_from(schedules.outerjoin(users, users.c.id == schedules_c.owner))
     .where(IS_ACTIVE, schedules_c.next_at <= bindparam("now"))
     .order_by(schedules_c.next_at, schedules_c.id)
     .limit(bindparam("limit")),
@@ -170,8 +173,17 @@ class SqlScheduleRepository(ScheduleLists):
         read_time = cache(instant_reader(dialect))
         rows = DUE.fetch_all(self._db, (instant_writer(dialect)(now), limit))
         return [
-            Due(id_, version, task, rule_from_row(*rule), read_time(next_at), bool(is_plain))
-            for id_, version, task, next_at, is_plain, *rule in rows
+            Due(
+                id_,
+                version,
+                task,
+                rule_from_row(*rule),
+                read_time(next_at),
+                bool(is_plain),
+                bool(owner_active),
+                bool(owner_verified),
+            )
+            for id_, version, task, next_at, is_plain, *rule, owner_active, owner_verified in rows
         ]
 
     def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
@@ -236,9 +248,12 @@ class SqlScheduleRepository(ScheduleLists):
         ended_at: datetime | None = self._db.execute(LAST_SUCCESS, values).scalar()
         return ended_at
 
-    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+    def active_after(
+        self, after: ScheduleId, *, owner: UserId | None = None, limit: int = 500
+    ) -> Sequence[Schedule]:
         """Return the active schedules with ids above an id, by id."""
-        return self._schedules(_ACTIVE_AFTER, {"after_id": after, "limit": limit})
+        query = _ACTIVE_AFTER if owner is None else _ACTIVE_AFTER.where(schedules_c.owner == owner)
+        return self._schedules(query, {"after_id": after, "limit": limit})
 
     def list_ahead(
         self, bound: datetime, *, after: ScheduleId, limit: int = 500
