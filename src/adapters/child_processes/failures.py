@@ -14,7 +14,7 @@ from workbell.domain.jobs.task import (
 )
 from workbell.ports.jobs.isolation import ChildTraceback
 from workbell.services.jobs.failures import call_task
-from workbell.services.jobs.tracebacks import error_text, formatted
+from workbell.services.jobs.tracebacks import MAX_UNREDACTED_BYTES, error_text, formatted
 
 MAX_TEXT: Final = 8_000
 
@@ -73,7 +73,8 @@ def _make_error(frame: FailureFrame) -> BaseException:
 
 
 def _format(error: BaseException) -> str:
-    return formatted(error, above=call_task.__code__)
+    # a child has no settings: its parent replaces their secrets, and shortens the text
+    return formatted(error, above=call_task.__code__, max_bytes=MAX_UNREDACTED_BYTES)
 
 
 def _clean(text: str, limit: int) -> str:

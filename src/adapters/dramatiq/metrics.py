@@ -58,6 +58,7 @@ class EngineMetrics:
     held_claims: Gauge = field(init=False)
     threads_written_off: Gauge = field(init=False)
     _labels: LabelLimit = field(factory=lambda: LabelLimit(MAX_TASK_LABELS))
+    _unknown_labels: LabelLimit = field(factory=lambda: LabelLimit(MAX_TASK_LABELS))
     _by_task: dict[str, _TaskHistograms] = field(factory=dict[str, _TaskHistograms])
 
     def __attrs_post_init__(self) -> None:
@@ -121,6 +122,10 @@ class EngineMetrics:
         outcomes = Tally((task, settlement.outcome) for task, settlement in attempts)
         for (task, outcome), count in outcomes.items():
             self.attempts.labels(self._histograms(task).label, str(outcome)).inc(count)
+
+    def record_unknown_claim(self, task: str) -> None:
+        """Count a claim of a task that this process does not know."""
+        self.unknown_claims.labels(self._unknown_labels.bound(task)).inc()
 
     def _histograms(self, task: str) -> _TaskHistograms:
         """Return the histograms of a task; unknown tasks share `other`."""

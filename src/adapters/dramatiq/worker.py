@@ -339,7 +339,7 @@ class JobWorker:
         """Return claims of unknown tasks to the store, and report the tasks."""
         self.held.add(unknown)  # renews their leases until they are returned
         for claim in unknown:
-            self.metrics.unknown_claims.labels(claim.task).inc()
+            self.metrics.record_unknown_claim(claim.task)
         log.warning("unknown_tasks_excluded", tasks=sorted({claim.task for claim in unknown}))
         self.return_unknown()
 
@@ -442,7 +442,10 @@ class JobWorker:
         if why is OwnershipLost:
             self.held.release_lost(context)
         else:
-            self.settlements.add(self.execution.settle_interrupted(claim, why))
+            settlement = self.execution.settle_interrupted(claim, why)
+            self.settlements.add(settlement)
+            if self.log_attempts:
+                log_attempt(claim, settlement)
         self.threads.write_off()
         if context.thread is not None:
             self.wakeups.replace_thread(context.thread)

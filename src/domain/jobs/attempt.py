@@ -156,7 +156,8 @@ class Attempt:
     One attempt of a job, written when it ends.
 
     `queued_at` is when the job became ready to be claimed. `traceback` shows
-    where the task failed, without values of variables and settings. `isolation` is None if the worker did not report the end of the attempt.
+    where the task failed, without values of variables and settings. `isolation`
+    is None if the worker did not report the end of the attempt.
     """
 
     job_id: JobId

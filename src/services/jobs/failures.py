@@ -14,6 +14,7 @@ from workbell.services.jobs.tracebacks import (
     formatted,
     passes_through,
     redact,
+    shorten,
 )
 
 MAX_ERROR: Final = 4000
@@ -56,7 +57,7 @@ class Failures:
         if isinstance(error, ChildCrashed):
             return None
         if isinstance(error.__cause__, ChildTraceback):
-            return redact(str(error.__cause__), self.secrets)
+            return shorten(redact(str(error.__cause__), self.secrets))
         above = call_task.__code__
         if isinstance(error, WorkbellError) and not passes_through(error, above):
             return None

@@ -10,7 +10,8 @@ from typing import Final
 from attrs import define, field
 
 MAX_BYTES: Final = 16 * 1024
-HEAD_BYTES: Final = 4 * 1024
+MAX_UNREDACTED_BYTES: Final = 8 * MAX_BYTES
+"""Limit before secrets are replaced: a cut within the final text could halve a secret."""
 MAX_FRAMES: Final = 60
 MAX_CHAIN: Final = 10
 MAX_GROUP_WIDTH: Final = 10
@@ -25,14 +26,20 @@ _CAUSE: Final = "\nThe above exception was the direct cause of the following exc
 _CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
-def formatted(error: BaseException, *, above: CodeType, secrets: Sequence[str] = ()) -> str:
+def formatted(
+    error: BaseException,
+    *,
+    above: CodeType,
+    secrets: Sequence[str] = (),
+    max_bytes: int = MAX_BYTES,
+) -> str:
     """
-    Format the traceback of an error as text of at most 16 KiB.
+    Format the traceback of an error as text of at most `max_bytes`.
 
     Frames down to the last one of the code `above` are omitted: they belong to
     the engine, not to the task. The text has the innermost 60 frames of each
     error, no local variables, up to 10 chained errors and up to 10 members of
-    each exception group. Of a longer text, the first 4 KiB and the end remain.
+    each exception group. Of a longer text, the first quarter and the end remain.
     `secrets`, and credentials in URLs, are replaced by `***`. Never raises an
     Exception, even if `str()` of the error does.
     """
@@ -40,7 +47,7 @@ def formatted(error: BaseException, *, above: CodeType, secrets: Sequence[str] =
         text = "".join(_TracebackWriter(above).chain(error))
     except Exception as failure:  # noqa: BLE001 - classes of errors may override anything
         text = f"{type(error).__name__}: no traceback, because of {type(failure).__name__}\n"
-    return _shorten(redact(clean_text(text), secrets))
+    return shorten(redact(clean_text(text), secrets), max_bytes)
 
 
 def error_text(error: BaseException) -> str:
@@ -63,6 +70,17 @@ def redact(text: str, secrets: Sequence[str]) -> str:
         if len(secret) >= MIN_SECRET:
             text = text.replace(secret, _MASK)
     return _URL_CREDENTIALS.sub(f"://{_MASK}@", text)
+
+
+def shorten(text: str, max_bytes: int = MAX_BYTES) -> str:
+    """Return the first quarter and the end of a text that is too long."""
+    data = text.encode()
+    if len(data) <= max_bytes:
+        return text
+    head = max_bytes // 4
+    cut = f"\n... {len(data) - max_bytes:,} bytes left out ...\n"
+    tail = data[len(data) - (max_bytes - head - len(cut)) :]
+    return data[:head].decode("utf-8", "ignore") + cut + tail.decode("utf-8", "ignore")
 
 
 def passes_through(error: BaseException, code: CodeType) -> bool:
@@ -140,12 +158,3 @@ def _qualified_name(cls: type[BaseException]) -> str:
     return (
         cls.__qualname__ if module in {"builtins", "__main__"} else f"{module}.{cls.__qualname__}"
     )
-
-
-def _shorten(text: str) -> str:
-    data = text.encode()
-    if len(data) <= MAX_BYTES:
-        return text
-    cut = f"\n... {len(data) - MAX_BYTES:,} bytes left out ...\n"
-    tail = data[len(data) - (MAX_BYTES - HEAD_BYTES - len(cut)) :]
-    return data[:HEAD_BYTES].decode("utf-8", "ignore") + cut + tail.decode("utf-8", "ignore")

@@ -138,6 +138,14 @@ def test_tasks_beyond_the_limit_share_one_label(metrics: EngineMetrics) -> None:
     assert value(metrics, name, task="made-249") is None
 
 
+def test_the_unknown_tasks_with_series_of_their_own_are_limited(metrics: EngineMetrics) -> None:
+    for number in range(MAX_TASK_LABELS + 5):
+        metrics.record_unknown_claim(f"made-{number}")
+    name = "workbell_unknown_claims_total"
+    assert value(metrics, name, task="made-0") == 1
+    assert value(metrics, name, task="other") == 5
+
+
 def test_a_clock_that_moved_back_counts_as_no_wait(metrics: EngineMetrics) -> None:
     metrics.record_claims([claim(1, queued_at=NOW + timedelta(seconds=9))])
     assert value(metrics, "workbell_job_queue_wait_seconds_sum", task="t") == 0

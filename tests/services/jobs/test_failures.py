@@ -13,7 +13,9 @@ from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt, Outcome
 from workbell.domain.jobs.task import Cancelled, ShuttingDown, Snooze, Task, TaskContext, TimedOut
+from workbell.ports.jobs.isolation import ChildCrashed, ChildTraceback
 from workbell.services.jobs.failures import Failures
+from workbell.services.jobs.tracebacks import MAX_BYTES
 
 pytestmark = pytest.mark.unit
 
@@ -89,6 +91,23 @@ def test_secrets_are_hidden_in_error_log_and_traceback(tmp_path: Path) -> None:
     context = RecordingContext(claim, engine.clock)
     evolve(engine.execution, failures=Failures([SECRET])).run(claim, context)
     assert context.lines == ["ValueError: *** at http://***@host/"]
+
+
+def test_secrets_in_the_traceback_of_a_child_are_hidden_where_it_is_cut(tmp_path: Path) -> None:
+    """A child does not know them, so its parent replaces them before it cuts the text."""
+    error = ValueError("bad")
+    error.__cause__ = ChildTraceback("x" * (MAX_BYTES // 4 - 9) + SECRET + "y" * 20_000 + " end")
+    attempt = attempt_of(tmp_path, raising(error))
+    assert attempt.traceback is not None
+    assert len(attempt.traceback.encode()) <= MAX_BYTES
+    assert "correct" not in attempt.traceback
+    assert attempt.traceback.endswith(" end")
+
+
+def test_a_crashed_child_has_no_traceback(tmp_path: Path) -> None:
+    attempt = attempt_of(tmp_path, raising(ChildCrashed("SIGSEGV")))
+    assert (attempt.outcome, attempt.error) == (Outcome.CRASHED, "SIGSEGV")
+    assert attempt.traceback is None
 
 
 def test_parameters_that_no_longer_fit_have_no_traceback(engine: EngineFixture) -> None:

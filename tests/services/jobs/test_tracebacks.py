@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 
 from workbell.services.jobs.tracebacks import (
-    HEAD_BYTES,
     MAX_BYTES,
     formatted,
     passes_through,
@@ -154,7 +153,7 @@ def test_secrets_of_causes_notes_and_members_are_replaced_too() -> None:
 
 def test_a_secret_is_replaced_even_where_the_text_is_cut() -> None:
     for offset in range(0, len(PASSWORD), 4):
-        message = "x" * (HEAD_BYTES - offset - 200) + PASSWORD * 40 + "y" * 20_000
+        message = "x" * (MAX_BYTES // 4 - offset - 200) + PASSWORD * 40 + "y" * 20_000
         text = shown(raising(ValueError(message)), PASSWORD)
         assert "horse" not in text
         assert "correct" not in text
@@ -171,7 +170,7 @@ def test_a_long_text_keeps_its_start_and_its_end_in_16_kib() -> None:
     assert "ValueError: start é" in text
     assert text.endswith("é end\n")
     assert "bytes left out" in text
-    assert text.encode().index(b"\n... ") <= HEAD_BYTES
+    assert text.encode().index(b"\n... ") <= MAX_BYTES // 4
 
 
 def test_a_text_within_the_bound_is_complete() -> None:

@@ -10,7 +10,7 @@ from workbell.adapters.http.jobs.source_statuses import JOB_PROCESSING_STATUSES,
 from workbell.adapters.http.web.mapping import copy_fields
 from workbell.domain.jobs.attempt import Attempt, Outcome, to_seconds
 from workbell.domain.jobs.job import Job, JobOrigin, Status
-from workbell.domain.jobs.task import TaskDefinition
+from workbell.domain.jobs.task import Isolation, TaskDefinition
 
 
 @frozen(kw_only=True, slots=False)
@@ -85,7 +85,8 @@ class AttemptBody:
     One attempt of a job; its end and outcome are null until it ends.
 
     `queue_wait_seconds` is the time from `queued_at`, when the job was ready to
-    run, to `started_at`. `traceback` shows where the task failed.
+    run, to `started_at`. `isolation` is where the task ran; null if the worker
+    did not report the end. `traceback` shows where the task failed.
     """
 
     number: int
@@ -96,6 +97,7 @@ class AttemptBody:
     duration_seconds: float | None
     outcome: Outcome | None
     worker: str | None
+    isolation: Isolation | None
     error_message: str | None
     traceback: str | None
 
@@ -160,8 +162,9 @@ class WorkerBody:
     """
     A worker process, as of its last heartbeat (`seen_at`).
 
-    `written_off` are threads that run a body whose attempt was closed, `knows` are the tasks that it can run, `excluded` those it cannot, with the time since when
-    it leaves their jobs to other processes.
+    `written_off` are threads that run a body whose attempt was closed, `knows`
+    are the tasks that it can run, `excluded` those it cannot, with the time since
+    when it leaves their jobs to other processes.
     """
 
     id: str
