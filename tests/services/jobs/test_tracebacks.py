@@ -302,7 +302,8 @@ def test_a_large_group_is_bounded() -> None:
 def test_nested_groups_are_bounded() -> None:
     group: Exception = ValueError("innermost")
     for _ in range(2_000):
-        group = ExceptionGroup("nested", [group, ValueError("beside")])
+        members: list[Exception] = [group, ValueError("beside")]
+        group = ExceptionGroup("nested", members)
     text = shown(raising(group))
     assert len(text.encode()) <= MAX_BYTES
     assert text.count("ExceptionGroup: nested") <= 30
