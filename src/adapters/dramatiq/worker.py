@@ -183,24 +183,24 @@ class JobWorker:
         context = self.held.find(claim.id)
         if context is None:
             return None
-        fields: dict[str, str | int] = {
-            "job": claim.id,
-            "attempt": claim.attempt,
-            "task": claim.task,
-        }
+        fields = _log_fields(claim)
         with bound_contextvars(**fields), span(f"run {claim.task}", **fields):
             settlement = self._run_body(context)
             if not context.close(BODY):
                 self.threads.count_again()  # the turn is over a second old, so it ends now
                 log.warning("late_return_dropped")
                 return None
-            if self.log_attempts and settlement is not None and claim.mode is not ClaimMode.BATCH:
-                log.info("attempt_ended", outcome=str(settlement.outcome), error=settlement.error)
+            if settlement is not None:
+                self._log_end(settlement)
         self.held.store_last_notes(context)
         if settlement is None:
             self.held.release_lost(context)
             log.warning("lease_lost", job=claim.id, attempt=claim.attempt)
         return settlement
+
+    def _log_end(self, settlement: Settlement) -> None:
+        if self.log_attempts and settlement.mode is not ClaimMode.BATCH:
+            log.info("attempt_ended", outcome=str(settlement.outcome), error=settlement.error)
 
     def _run_body(self, context: JobContext) -> Settlement | None:
         """Run the body of an attempt, unless it must stop already."""
@@ -328,22 +328,17 @@ class JobWorker:
 
     def _write_off(self, closed: ClosedAttempt) -> None:
         context, why = closed.context, closed.why
-        claim = context.claim
-        if why is OwnershipLost:
-            self.held.release_lost(context)
-        else:
-            self.settlements.add(self.execution.interrupt(claim, why))
         self.threads.write_off()
         if context.thread is not None:
             self.wakeups.replace_thread(context.thread)
-        log.warning(
-            "thread_written_off",
-            job=claim.id,
-            attempt=claim.attempt,
-            task=claim.task,
-            reason=why.__name__,
-            written_off=self.written_off,
-        )
+        with bound_contextvars(**_log_fields(context.claim)):
+            log.warning("thread_written_off", reason=why.__name__, written_off=self.written_off)
+            if why is OwnershipLost:
+                self.held.release_lost(context)
+                return
+            settlement = self.execution.interrupt(context.claim, why)
+            self.settlements.add(settlement)
+            self._log_end(settlement)
 
     def poll_cancelled(self) -> None:
         """Interrupt attempts whose job was cancelled in another process, when due."""
@@ -383,3 +378,7 @@ class JobWorker:
         self.return_unstarted()
         self.flush()
         return is_idle
+
+
+def _log_fields(claim: Claim) -> dict[str, str | int]:
+    return {"job": claim.id, "attempt": claim.attempt, "task": claim.task}
