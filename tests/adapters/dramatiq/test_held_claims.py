@@ -11,7 +11,7 @@ from tests.adapters.dramatiq.factories import NOW, claim, settlement
 from workbell.adapters.dramatiq.held_claims import HeldClaims
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId
-from workbell.domain.jobs.task import Cancelled, OwnershipLost, ShuttingDown
+from workbell.domain.jobs.task import Cancelled, Interrupted, OwnershipLost, ShuttingDown
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.services.jobs.execution import ExecutionService
@@ -39,7 +39,13 @@ class FakeExecution:
     renewed: list[JobId] = field(factory=list[JobId])
     progress: list[float] = field(factory=list[float])
     lines: list[str] = field(factory=list[str])
+    interrupted: list[tuple[JobId, type[Interrupted]]] = field(
+        factory=list[tuple[JobId, type[Interrupted]]]
+    )
     error: Exception | None = None
+
+    def interrupt_child(self, job_id: JobId, why: type[Interrupted]) -> None:
+        self.interrupted.append((job_id, why))
 
     def store_artifact(self, *_: Any) -> None:
         """Store no artifact."""
@@ -128,8 +134,9 @@ def test_a_log_that_cannot_be_stored_does_not_end_the_attempt(
     held.store_last_notes(context)
 
 
-def test_a_shutdown_reaches_every_attempt(held: HeldClaims) -> None:
+def test_a_shutdown_reaches_every_attempt(held: HeldClaims, execution: FakeExecution) -> None:
     held.shut_down()
+    assert execution.interrupted == [(JobId(1), ShuttingDown), (JobId(2), ShuttingDown)]
     for number in (1, 2):
         context = held.find(JobId(number))
         assert context is not None
