@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 import workbell
 from tests.contract.factories import a_job, a_user
 from tests.processes import fleet
-from workbell.adapters.dramatiq import worker as worker_module
+from workbell.adapters.dramatiq.group_commit import CommitGroup
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.jobs.task import Task
@@ -221,7 +221,7 @@ def test_rows_behind_those_of_a_saturated_owner_are_claimed_at_once(
     first = [create(application, ann) for _ in range(8)]
     (behind,) = add(application, a_job(task="wait", owner=bob.user_id, priority=-1))
     bodies.go.set()
-    claims = worker._commit_group("default", worker_module.CommitGroup(threads=4))
+    claims = worker._commit_group("default", CommitGroup(threads=4))
     assert sorted(claim.id for claim in claims) == [*(job.id for job in first[:3]), behind.id]
 
 
@@ -233,12 +233,13 @@ def test_the_system_may_use_every_thread(application: Application, bodies: Bodie
 
 
 def test_a_lone_owner_costs_no_second_claim_per_job(
-    application: Application, monkeypatch: pytest.MonkeyPatch
+    application: Application, bodies: Bodies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker remembers that nothing is behind the rows of a saturated owner."""
     ann = add_user(application, "ann")
     for _ in range(9):
         create(application, ann)
+    bodies.go.set()
     worker, calls = application.worker(4), list[int]()
     claim = type(application.execution).claim
 
@@ -248,7 +249,7 @@ def test_a_lone_owner_costs_no_second_claim_per_job(
 
     monkeypatch.setattr(type(application.execution), "claim", counted)
     worker.threads.busy = 1
-    worker._commit_group("default", worker_module.CommitGroup(threads=1))
+    worker._commit_group("default", CommitGroup(threads=1))
     assert calls == [4, 1]
     for _ in range(3):
         while worker.queues["default"].pop():
@@ -258,6 +259,6 @@ def test_a_lone_owner_costs_no_second_claim_per_job(
         assert context is not None
         settlement = application.execution.run(context.claim, context)
         assert settlement is not None
-        group = worker_module.CommitGroup(threads=1, settlements=[settlement])
+        group = CommitGroup(threads=1, settlements=[settlement])
         assert len(worker._commit_group("default", group)) == 1
     assert calls == [4, 1, 4, 4, 4]

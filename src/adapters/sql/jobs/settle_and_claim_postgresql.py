@@ -82,10 +82,12 @@ claimed AS (
         started_at AT TIME ZONE 'UTC' AS started_at, lease_until AT TIME ZONE 'UTC' AS lease_until,
         coalesce(tick, for_tick) AT TIME ZONE 'UTC' AS tick
 )"""
+# `<> ALL` would let the planner expect no rows if most rows are of one task or owner, and sort
+# them all. It expects 99 % to pass a `?` on a subquery, and so follows the index of claims.
 _NOT_EXCLUDED = """
-        AND task <> ALL(ARRAY(SELECT json_array_elements_text(CAST(:tasks AS json))))"""
+        AND NOT (SELECT CAST(:tasks AS jsonb)) ? task"""
 _NOT_SATURATED = """
-        AND fair_key <> ALL(ARRAY(SELECT json_array_elements_text(CAST(:saturated AS json))))"""
+        AND NOT (SELECT CAST(:saturated AS jsonb)) ? fair_key"""
 # The same rule as `select_within_limits`.
 _WITHIN = """
 placed AS (
