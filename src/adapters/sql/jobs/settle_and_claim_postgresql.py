@@ -162,11 +162,11 @@ def _limit_values(limits: ClaimLimits, rows: int) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if limits.excluded_tasks:
         values["tasks"] = json_text(limits.excluded_tasks)
-    if saturated := limits.saturated_keys():
+    if saturated := limits.saturated_keys:
         values["saturated"] = json_text(saturated)
-    room = limits.smallest_room()
+    room = limits.smallest_room
     if room is not None and room < rows:
-        values |= {"rooms": json_text(limits.rooms()), "room": limits.room("")}
+        values |= {"rooms": json_text(limits.rooms), "room": limits.default_room}
     return values
 
 
