@@ -320,7 +320,7 @@ class JobWorker:
         if limits.owner_threads is None:
             return False
         after = self._limits(self.held.count_by_fairness_key(()))
-        keys = (frozenset(each.saturated_keys()) for each in (limits, after))
+        keys = (frozenset(each.saturated_keys) for each in (limits, after))
         return not waiting.is_exhausted(*keys)
 
     def _limits(self, running: Mapping[str, int]) -> ClaimLimits:

@@ -317,7 +317,7 @@ class MemoryEngine:
 
     def _ready(self, queue: str, limit: int, limits: ClaimLimits) -> list[Job]:
         jobs = self._rows.tables.jobs.rows
-        tasks, keys = set(limits.excluded_tasks), set(limits.saturated_keys())
+        tasks, keys = set(limits.excluded_tasks), set(limits.saturated_keys)
         rows: list[Job] = []
         for *_, job_id in self._rows.tables.job_index.of("ready", queue):
             if len(rows) >= limit:

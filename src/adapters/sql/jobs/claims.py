@@ -43,6 +43,12 @@ CLAIMED = (
 )
 _IS_KNOWN = jobs_c.task.not_in(bindparam("excluded_tasks", expanding=True))
 _HAS_ROOM = jobs_c.fair_key.not_in(bindparam("saturated_keys", expanding=True))
+_QUERIES = {  # by whether tasks and keys are left out
+    (False, False): CLAIMED,
+    (True, False): CLAIMED.where(_IS_KNOWN),
+    (False, True): CLAIMED.where(_HAS_ROOM),
+    (True, True): CLAIMED.where(_IS_KNOWN, _HAS_ROOM),
+}
 RUNNING_BY_KEY = prepare(
     select(jobs_c.fair_key, func.count())
     .where(
@@ -242,16 +248,16 @@ def _mode(row: AnyRow) -> ClaimMode:
 
 def _candidates(limits: ClaimLimits) -> tuple[Select[Any], dict[str, Any]]:
     """Return the query for the rows that a claim may consider, and its extra values."""
-    query, values = CLAIMED, dict[str, Any]()
+    values: dict[str, Any] = {}
     if limits.excluded_tasks:
-        query, values["excluded_tasks"] = query.where(_IS_KNOWN), limits.excluded_tasks
-    if saturated := limits.saturated_keys():
-        query, values["saturated_keys"] = query.where(_HAS_ROOM), saturated
-    return query, values
+        values["excluded_tasks"] = limits.excluded_tasks
+    if limits.saturated_keys:
+        values["saturated_keys"] = limits.saturated_keys
+    return _QUERIES[bool(limits.excluded_tasks), bool(limits.saturated_keys)], values
 
 
 def _select_within_limits(rows: Sequence[AnyRow], limits: ClaimLimits) -> list[AnyRow]:
-    room = limits.smallest_room()
+    room = limits.smallest_room
     if room is None or len(rows) <= room:
         return list(rows)
     keys = [(row.fairness_key, UserId(row.owner), _mode(row)) for row in rows]
