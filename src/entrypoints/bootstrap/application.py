@@ -158,7 +158,9 @@ class Application(Backends):
             sealer=self.audit.sealer if scheduler else None,
             sla_ticker=self.projects.sla_ticker if scheduler else None,
             retention=self.retention if scheduler else None,
-            overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
+            overdue_alerts=OverdueAlerts(
+                store=self.store, clock=self.clock, reporter=self.execution.reporter
+            ),
             anchor=self.anchor,
             on_stuck=on_stuck,
         )

@@ -91,14 +91,14 @@ def _make_application(
     users = UserAdministration(
         codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
     )
+    quarantine = QuarantineLog(backends.metrics)
     delivery = make_delivery(backends, keys, identity, users, FIELDS)
-    projects = make_projects(store, clock, notices.notifier, FIELDS)
+    projects = make_projects(store, clock, notices.notifier, FIELDS, quarantine)
     internal = (*notices.tasks(), *delivery.tasks.tasks(), *projects.tasks.tasks())
     registry = _make_tasks(backends, [*internal, *tasks])
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
-    quarantine = QuarantineLog(backends.metrics)
     sessions = SessionService(store=store, clock=clock, actor_cache=login.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -128,14 +128,20 @@ def _make_application(
         summaries=_make_summaries(backends),
         reminders=notices.reminders,
         notices=notices,
-        ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
+        ticker=Ticker(
+            store=store,
+            clock=clock,
+            randomness=SystemRandomness(),
+            tasks=registry,
+            reporter=quarantine,
+        ),
         execution=_make_execution(backends, definitions, delivery, quarantine),
-        retention=_make_retention(backends, sessions, delivery, notices, projects),
+        retention=_make_retention(backends, sessions, delivery, notices, projects, quarantine),
         identity=identity,
         login=login,
         users=users,
         sessions=sessions,
-        audit=make_audit(backends, keys),
+        audit=make_audit(backends, keys, quarantine),
         delivery=delivery,
         projects=projects,
         queues=settings.queues or queues,
@@ -222,6 +228,7 @@ def _make_retention(
     delivery: DeliveryServices,
     notices: NotificationServices,
     projects: ProjectServices,
+    quarantine: QuarantineLog,
 ) -> RetentionService:
     settings = backends.settings
     failed = timedelta(days=settings.retention_failed_days)
@@ -243,6 +250,7 @@ def _make_retention(
             notices.inbox.prune,
             projects.retention.prune,
         ),
+        reporter=quarantine,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any, BinaryIO, Generic, TypeVar
 
-from attrs import Factory, frozen
+from attrs import frozen
 
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
@@ -35,7 +35,7 @@ from workbell.domain.jobs.task import (
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
-from workbell.ports.quarantine import NoReporter, QuarantineReporter
+from workbell.ports.quarantine import NO_REPORTER, QuarantineReporter
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
 from workbell.services.faults import describe_fault
@@ -76,7 +76,7 @@ class ExecutionService(Generic[TxT]):
     files: FileStore
     lease: timedelta
     on_settled: Sequence[SettlementHook[TxT]] = ()
-    reporter: QuarantineReporter = Factory(NoReporter)
+    reporter: QuarantineReporter = NO_REPORTER
 
     @property
     def quarantine(self) -> JobQuarantine[TxT]:
