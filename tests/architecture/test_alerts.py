@@ -34,6 +34,7 @@ ALERTS = {
 NOT_FOR_ALERTS = {
     "workbell_build_info",
     "workbell_cache_requests_total",
+    "workbell_children",
     "workbell_jobs",
     "workbell_jobs_staged_total",
     "workbell_schedules_active",
@@ -107,3 +108,12 @@ def test_the_brackets_of_an_alert_match(name: str) -> None:
 def test_every_metric_that_shows_a_problem_has_an_alert(families: Mapping[str, Metric]) -> None:
     used = {metric_of(series) for each in ALERTS.values() for series, *_ in SELECTOR.findall(each)}
     assert set(families) - used == NOT_FOR_ALERTS
+
+
+def test_every_outcome_is_explained() -> None:
+    page = (DOCS / "job-life.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("## Failures and tracebacks\n")
+    table = section.partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {
+        str(each) for each in Outcome
+    }

@@ -1,11 +1,10 @@
 """Log event for the end of an attempt."""
 
-import structlog
-
+from workbell.adapters.logs import get_logger
 from workbell.domain.jobs.attempt import Claim, Settlement, queue_wait, to_seconds
 from workbell.domain.jobs.job import ClaimMode
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def log_attempt(claim: Claim, settlement: Settlement) -> None:

@@ -1,12 +1,12 @@
 """Rows that were set aside: a log event and a metric for each."""
 
-import structlog
 from attrs import define, field
 from prometheus_client import Counter
 
+from workbell.adapters.logs import get_logger
 from workbell.adapters.observability.metrics import MetricsRegistry
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @define(eq=False)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 from dramatiq.worker import Worker
+from structlog.testing import capture_logs
 
 import workbell
 from tests.processes import fleet
@@ -235,6 +236,17 @@ def test_at_the_bound_a_worker_claims_nothing_and_asks_for_a_restart_once(
         assert runtime.health_problems() == ["Too many threads run bodies whose time is over."]
         assert not runtime.stop(0.1)
     assert calls == ["stuck"]
+
+
+def test_a_written_off_attempt_is_logged_once(application: Application, bodies: Bodies) -> None:
+    with capture_logs() as logs, started(application, log_attempts=True):
+        (job,) = create(application, "short")
+        until(has_ended(application, job))
+        bodies.go.set()
+        until(lambda: any(line["event"] == "late_return_dropped" for line in logs))
+    (line,) = [line for line in logs if line["event"] == "attempt_ended"]
+    assert (line["job"], line["outcome"]) == (job.id, "timed_out")
+    assert 1 <= line["duration_seconds"] < 30
 
 
 def test_a_timed_out_attempt_is_retried(application: Application, bodies: Bodies) -> None:
