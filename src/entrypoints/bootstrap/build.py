@@ -133,13 +133,7 @@ def _make_application(
         summaries=_make_summaries(backends),
         reminders=notices.reminders,
         notices=notices,
-        ticker=Ticker(
-            store=store,
-            clock=clock,
-            randomness=SystemRandomness(),
-            tasks=registry,
-            require_verified_email=requires_verified_email(settings),
-        ),
+        ticker=_make_ticker(backends, registry),
         execution=_make_execution(backends, definitions, delivery),
         retention=_make_retention(backends, sessions, delivery, notices, projects),
         identity=identity,
@@ -150,6 +144,16 @@ def _make_application(
         delivery=delivery,
         projects=projects,
         queues=settings.queues or queues,
+    )
+
+
+def _make_ticker(backends: Backends, tasks: Tasks) -> Ticker:
+    return Ticker(
+        store=backends.store,
+        clock=backends.clock,
+        randomness=SystemRandomness(),
+        tasks=tasks,
+        require_verified_email=requires_verified_email(backends.settings),
     )
 
 
