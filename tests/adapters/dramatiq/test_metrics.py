@@ -24,6 +24,7 @@ NAMES = {
     "workbell_schedules_ticked": "counter",
     "workbell_schedule_tick_lateness_seconds": "histogram",
     "workbell_clock_jumps": "counter",
+    "workbell_clock_refused": "counter",
     "workbell_worker_threads": "gauge",
     "workbell_worker_threads_busy": "gauge",
     "workbell_worker_claims": "gauge",
