@@ -145,14 +145,7 @@ def _make_application(
         summaries=_make_summaries(backends),
         reminders=notices.reminders,
         notices=notices,
-        ticker=Ticker(
-            store=store,
-            clock=clock,
-            randomness=SystemRandomness(),
-            tasks=registry,
-            require_verified_email=requires_verified_email(settings),
-            reporter=quarantine,
-        ),
+        ticker=_make_ticker(backends, registry, quarantine),
         execution=_make_execution(backends, definitions, delivery, children, quarantine, keys),
         retention=_make_retention(backends, sessions, delivery, notices, projects, quarantine),
         identity=identity,
@@ -163,6 +156,17 @@ def _make_application(
         delivery=delivery,
         projects=projects,
         queues=settings.queues or queues,
+    )
+
+
+def _make_ticker(backends: Backends, tasks: Tasks, quarantine: QuarantineLog) -> Ticker:
+    return Ticker(
+        store=backends.store,
+        clock=backends.clock,
+        randomness=SystemRandomness(),
+        tasks=tasks,
+        require_verified_email=requires_verified_email(backends.settings),
+        reporter=quarantine,
     )
 
 

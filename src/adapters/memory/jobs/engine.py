@@ -170,6 +170,20 @@ class MemoryEngine:
             self._rows.put(evolve(job, lease_until=lease_until))
         return len(shortened)
 
+    def hasten_retries(self, after: datetime, due_at: datetime) -> int:
+        """Set another due time for retries of attempts that began after a time."""
+        stranded = [
+            job
+            for job in self._rows.by_index("scheduled")
+            if job.attempt > 0
+            and job.due_at > after
+            and job.started_at is not None
+            and job.started_at > after
+        ]
+        for job in stranded:
+            self._rows.put(evolve(job, due_at=due_at))
+        return len(stranded)
+
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or CANCELLED if that was requested."""
         given, freed = set(), set()

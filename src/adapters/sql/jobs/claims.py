@@ -18,7 +18,7 @@ from workbell.adapters.sql.jobs.rows import (
     claim_from_row,
     progress_value,
 )
-from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING
+from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING, IS_SCHEDULED
 from workbell.adapters.sql.schema.tables import jobs, queues
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.attempt import Claim
@@ -82,6 +82,16 @@ _SHORTEN = (
     update(jobs)
     .where(IS_RUNNING, jobs_c.lease_until > bindparam("after"))
     .values(lease_until=bindparam("new_lease"))
+)
+_HASTEN = (
+    update(jobs)
+    .where(
+        IS_SCHEDULED,
+        jobs_c.due_at > bindparam("after"),
+        jobs_c.attempt > 0,
+        jobs_c.started_at > bindparam("after"),
+    )
+    .values(due_at=bindparam("new_due_at"))
 )
 RUNNING = select(
     jobs_c.id,
@@ -169,6 +179,11 @@ class JobClaims(JobStaging):
         """Set leases that end after a time to another end; return how many."""
         values = {"after": after, "new_lease": lease_until}
         return self._db.execute(_SHORTEN, values).rowcount
+
+    def hasten_retries(self, after: datetime, due_at: datetime) -> int:
+        """Set another due time for retries of attempts that began after a time."""
+        values = {"after": after, "new_due_at": due_at}
+        return self._db.execute(_HASTEN, values).rowcount
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of jobs that still run under the given tokens."""
