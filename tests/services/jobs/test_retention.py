@@ -185,9 +185,9 @@ def test_a_step_that_fails_stops_no_other(engine: EngineFixture, alice: Actor) -
 
     ended(engine, alice, Outcome.SUCCEEDED)
     engine.advance(1, days=30)
-    steps = (broken, lambda: 5)
+    steps = {"broken": broken, "others": lambda: 5}
     retention = evolve(engine.retention, extra_prunes=steps, reporter=Reporter())
-    assert retention.prune() == 6
+    assert retention.prune() == {"jobs": 1, "others": 5}
     assert reports == [("retention", 0, "ZeroDivisionError: broken")]
 
 
@@ -196,4 +196,4 @@ def test_retention_stops_if_the_store_is_unavailable(engine: EngineFixture) -> N
         raise Unavailable("away")
 
     with pytest.raises(Unavailable):
-        evolve(engine.retention, extra_prunes=[unavailable]).prune()
+        evolve(engine.retention, extra_prunes={"notes": unavailable}).prune()
