@@ -1,8 +1,10 @@
 """Worker processes with different sets of tasks, as during a deploy."""
 
+from functools import partial
+
 import pytest
 
-from tests.processes.fleet import Fleet, Part, until
+from tests.processes.fleet import Fleet, until
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Job, JobState
 
@@ -14,11 +16,6 @@ OTHER_TASKS = "other_tasks"
 def touch(fleet: Fleet, count: int) -> list[Job]:
     """Enqueue jobs of the task 'touch', which not every process knows."""
     return [fleet.enqueue("touch", file=str(fleet.folder / "touched")) for _ in range(count)]
-
-
-def start_quick(fleet: Fleet, **settings: str) -> Part:
-    """Start a worker that parks tasks after a second."""
-    return fleet.start("worker", lease_seconds="3", park_seconds="1", **settings)
 
 
 def states(fleet: Fleet, jobs: list[Job]) -> set[JobState]:
@@ -41,14 +38,15 @@ def test_a_process_without_the_task_burns_no_attempt_and_the_other_runs_it(fleet
 
 
 def test_a_task_that_no_process_knows_is_parked_until_one_does(fleet: Fleet) -> None:
-    without = start_quick(fleet, tasks=OTHER_TASKS)
+    start_quick = partial(fleet.start, "worker", lease_seconds="3", park_seconds="1")
+    without = start_quick(tasks=OTHER_TASKS)
     jobs = touch(fleet, 3)
     until(lambda: "touch" in fleet.application.definitions.parked())
     until(lambda: states(fleet, jobs) == {JobState.HELD})
     (worker,) = fleet.application.jobs.workers(SYSTEM)
     assert "touch" not in worker.knows
     assert "touch" in worker.excluded
-    with_task = start_quick(fleet)
+    with_task = start_quick()
     ended = [fleet.wait_for_end(job) for job in jobs]
     assert {(job.state, job.attempt) for job in ended} == {(JobState.SUCCEEDED, 1)}
     until(lambda: not fleet.application.definitions.parked())
