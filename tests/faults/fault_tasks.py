@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from typing import Any
 
@@ -26,6 +27,22 @@ def work(context: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str,
         context.artifact("work.bin", bytes(str(parameters), "ascii") * 500)
     note("ended", context)
     return {"n": parameters.get("n")}
+
+
+@workbell.task("fault.isolated", max_attempts=50, timeout_seconds=30, isolation="process")
+def isolated(context: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Work in a child process, in part by another program."""
+    note("began", context)
+    context.progress(1, 2)
+    if parameters["n"] % 2:
+        subprocess.run(["sleep", str(parameters["ms"] / 1000)], check=True)
+    else:
+        time.sleep(parameters["ms"] / 1000)
+    context.log.info("working", n=parameters["n"])
+    if parameters.get("file"):
+        context.artifact("work.bin", bytes(str(parameters), "ascii") * 500)
+    note("ended", context)
+    return {"n": parameters["n"]}
 
 
 @workbell.task("fault.batch", max_attempts=20, batch=True)

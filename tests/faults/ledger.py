@@ -312,6 +312,13 @@ class Ledger:
         query = select(attempts.c.job_id).where(attempts.c.job_id.in_(ids))
         return Counter(each.job_id for each in self._rows(query))
 
+    def count_outcomes(self, outcome: str) -> int:
+        """Return the number of attempts with an outcome."""
+        query = select(attempts.c.job_id).where(
+            attempts.c.job_id > self.mark, attempts.c.outcome == outcome
+        )
+        return len(self._rows(query))
+
     def states(self, ids: Collection[int]) -> Counter[JobState]:
         """Count jobs by state."""
         found = self._rows(select(jobs.c.state).where(jobs.c.id.in_(ids)))

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from attrs import asdict
 
+from tests.faults.child_faults import CASES
 from tests.faults.cluster import Cluster
 from tests.faults.ledger import Row
 from tests.faults.private import (
@@ -26,7 +27,6 @@ from tests.faults.private import (
     given,
     own_database,
 )
-from tests.faults.sla_faults import CASES
 
 HEAD = ("fault", "database", "injected", "jobs", "ticks", "lost", "doubled", "rerun", "repeated",
         "refused", "drain")  # fmt: skip

@@ -51,6 +51,7 @@ def main(control: int, **settings: Any) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         # of a terminal or a control group: the worker decides when its children stop
         signal.signal(number, _ignore)
+    _set_death_signal(signal.SIGKILL)  # until it serves, it does not see that the worker ended
     server = _ForkServer(socket.socket(fileno=control), ForkServerSettings(**settings))
     for module in server.settings.modules:
         try:
@@ -59,6 +60,7 @@ def main(control: int, **settings: Any) -> NoReturn:
             traceback.print_exc()
     gc.collect()
     gc.freeze()  # a collection in a child would copy the memory that it shares
+    _set_death_signal(0)  # it would also be sent when a thread of the worker ends
     try:
         server.serve()
     finally:
@@ -150,8 +152,7 @@ class _ForkServer:
         try:
             with suppress(OSError):
                 os.setpgid(0, 0)
-            if _libc is not None:
-                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            _set_death_signal(signal.SIGKILL)
             if os.getppid() != server:  # it has died before the call
                 os._exit(code)
             signal.set_wakeup_fd(-1)
@@ -170,6 +171,12 @@ class _ForkServer:
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)
+
+
+def _set_death_signal(number: int) -> None:
+    """Have a signal sent to this process when the thread that started it ends; 0: none."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _write(descriptor: int, number: int) -> None:

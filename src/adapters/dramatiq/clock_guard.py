@@ -6,7 +6,7 @@ from math import inf
 from time import monotonic
 
 import structlog
-from attrs import define, field
+from attrs import asdict, astuple, define, field
 
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.domain.clock_check import ClockReading, LeapCheck
@@ -77,5 +77,5 @@ class ClockGuard:
 
     def _correct(self) -> None:
         corrected = self.moves.correct()
-        if corrected.schedules or corrected.leases:
-            log.warning("clock_corrected", schedules=corrected.schedules, leases=corrected.leases)
+        if any(astuple(corrected)):
+            log.warning("clock_corrected", **asdict(corrected))

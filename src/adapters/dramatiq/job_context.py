@@ -10,7 +10,7 @@ from time import monotonic
 from typing import BinaryIO, Final
 
 import msgspec
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
@@ -44,47 +44,18 @@ StoreArtifact = Callable[[Claim, str, str, BinaryIO | Path | bytes], None]
 
 @define(eq=False)
 class LogBuffer:
-    """
-    The first and the last log lines of an attempt, not stored yet.
-
-    `check` is called before each line, and raises if the attempt must stop.
-    """
+    """The first and the last log lines of an attempt, not stored yet."""
 
     clock: Clock
     attempt: int
-    check: Callable[[], None] = lambda: None
     _seq: int = 0
     _bytes: int = 0
     _head: list[LogLine] = field(factory=list[LogLine])
     _tail: deque[LogLine] = field(factory=lambda: deque[LogLine](maxlen=LOG_TAIL))
     _lock: Lock = field(factory=Lock)
 
-    def debug(self, event: str, **values: object) -> None:
-        """Log at level debug."""
-        self._add("debug", event, values)
-
-    def info(self, event: str, **values: object) -> None:
-        """Log at level info."""
-        self._add("info", event, values)
-
-    def warning(self, event: str, **values: object) -> None:
-        """Log at level warning."""
-        self._add("warning", event, values)
-
-    def error(self, event: str, **values: object) -> None:
-        """Log at level error."""
-        self._add("error", event, values)
-
-    def drain(self) -> list[LogLine]:
-        """Remove and return the lines."""
-        with self._lock:
-            lines = [*self._head, *self._tail]
-            self._head.clear()
-            self._tail.clear()
-        return lines
-
-    def _add(self, level: str, event: str, values: dict[str, object]) -> None:
-        self.check()
+    def add(self, level: str, event: str, values: Mapping[str, object]) -> None:
+        """Append a line."""
         pairs = "".join(f" {name}={_format(value)}" for name, value in values.items())
         text = sanitise_text(f"{event}{pairs}")[:MAX_LINE]
         with self._lock:
@@ -94,6 +65,14 @@ class LogBuffer:
                 text = text[: MAX_LOG_BYTES // (LOG_HEAD + LOG_TAIL)]
             line = LogLine(self.attempt, self._seq, self.clock.now(), level, text)
             (self._head if self._seq <= LOG_HEAD else self._tail).append(line)
+
+    def drain(self) -> list[LogLine]:
+        """Remove and return the lines."""
+        with self._lock:
+            lines = [*self._head, *self._tail]
+            self._head.clear()
+            self._tail.clear()
+        return lines
 
 
 def _format(value: object) -> str:
@@ -131,10 +110,6 @@ class JobContext:
     _closer: dict[str, str] = field(factory=dict[str, str])
     thread: Thread | None = None
 
-    def __attrs_post_init__(self) -> None:
-        """Make every line of the log check first."""
-        self.buffer.check = self.check
-
     @property
     def job_id(self) -> int:
         """The id of the job."""
@@ -168,7 +143,7 @@ class JobContext:
     @property
     def log(self) -> TaskLog:
         """The log of the attempt."""
-        return self.buffer
+        return _CheckedLog(self)  # not stored, because a reference cycle would burden the GC
 
     def now(self) -> datetime:
         """Return the current time."""
@@ -257,3 +232,30 @@ class JobContext:
             return None
         self._dirty = False
         return self._progress
+
+
+@frozen
+class _CheckedLog:
+    """The log of an attempt; each call raises if the attempt must stop."""
+
+    _context: JobContext
+
+    def debug(self, event: str, **values: object) -> None:
+        """Log at level debug."""
+        self._add("debug", event, values)
+
+    def info(self, event: str, **values: object) -> None:
+        """Log at level info."""
+        self._add("info", event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        """Log at level warning."""
+        self._add("warning", event, values)
+
+    def error(self, event: str, **values: object) -> None:
+        """Log at level error."""
+        self._add("error", event, values)
+
+    def _add(self, level: str, event: str, values: Mapping[str, object]) -> None:
+        self._context.check()
+        self._context.buffer.add(level, event, values)

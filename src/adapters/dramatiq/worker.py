@@ -208,11 +208,7 @@ class JobWorker:
         context = self.held.find(claim.id)
         if context is None:
             return None
-        fields: dict[str, str | int] = {
-            "job": claim.id,
-            "attempt": claim.attempt,
-            "task": claim.task,
-        }
+        fields = _log_fields(claim)
         with bound_contextvars(**fields), span(f"run {claim.task}", **fields):
             settlement = self._run_body(context)
             if not context.close(BODY):
@@ -324,7 +320,7 @@ class JobWorker:
         if limits.owner_threads is None:
             return False
         after = self._limits(self.held.count_by_fairness_key(()))
-        keys = (frozenset(each.saturated_keys()) for each in (limits, after))
+        keys = (frozenset(each.saturated_keys) for each in (limits, after))
         return not waiting.is_exhausted(*keys)
 
     def _limits(self, running: Mapping[str, int]) -> ClaimLimits:
@@ -438,25 +434,18 @@ class JobWorker:
 
     def _write_off(self, closed: ClosedAttempt) -> None:
         context, why = closed.context, closed.why
-        claim = context.claim
-        if why is OwnershipLost:
-            self.held.release_lost(context)
-        else:
-            settlement = self.execution.settle_interrupted(claim, why)
-            self.settlements.add(settlement)
-            if self.log_attempts:
-                log_attempt(claim, settlement)
         self.threads.write_off()
         if context.thread is not None:
             self.wakeups.replace_thread(context.thread)
-        log.warning(
-            "thread_written_off",
-            job=claim.id,
-            attempt=claim.attempt,
-            task=claim.task,
-            reason=why.__name__,
-            written_off=self.written_off,
-        )
+        with bound_contextvars(**_log_fields(context.claim)):
+            log.warning("thread_written_off", reason=why.__name__, written_off=self.written_off)
+            if why is OwnershipLost:
+                self.held.release_lost(context)
+                return
+            settlement = self.execution.settle_interrupted(context.claim, why)
+            self.settlements.add(settlement)
+            if self.log_attempts:
+                log_attempt(context.claim, settlement)
 
     def poll_cancelled(self) -> None:
         """Interrupt attempts whose job was cancelled in another process, when due."""
@@ -509,3 +498,7 @@ class JobWorker:
         self.return_unstarted()
         self.flush()
         return is_idle
+
+
+def _log_fields(claim: Claim) -> dict[str, str | int]:
+    return {"job": claim.id, "attempt": claim.attempt, "task": claim.task}

@@ -143,10 +143,40 @@ class MemoryScheduleRepository:
             if (row := self._tables.schedules.get(each)) is not None and row.fail_streak:
                 self._put(evolve(row, fail_streak=0))
 
-    def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+    def due_alerts(
+        self, now: datetime, *, limit: int = 100, only: ScheduleId | None = None
+    ) -> Sequence[Schedule]:
         """Return the schedules whose alert check is due, oldest first."""
         due = [(s.alert_at, s.id, s) for s in self._tables.schedules if s.alert_at is not None]
-        return [each for at, _, each in sorted(due, key=lambda d: d[:2])[:limit] if at <= now]
+        first = [each for at, _, each in sorted(due, key=lambda d: d[:2])[:limit] if at <= now]
+        return [each for each in first if only in {None, each.id}]
+
+    def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[ScheduleId]:
+        """Return the ids of the due active schedules, oldest first."""
+        due = sorted((s.next_at, s.id) for s in self._active() if s.next_at is not None)
+        return [schedule_id for at, schedule_id in due[:limit] if at <= now]
+
+    def list_active(self, after: ScheduleId, *, limit: int = 500) -> Sequence[ScheduleId]:
+        """Return the ids of active schedules above an id, in order."""
+        return [schedule.id for schedule in self.active_after(after, limit=limit)]
+
+    def list_due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[ScheduleId]:
+        """Return the ids of the schedules whose alert check is due."""
+        return [schedule.id for schedule in self.due_alerts(now, limit=limit)]
+
+    def quarantine(self, schedule_id: ScheduleId, reason: str, now: datetime) -> None:
+        """Pause an active schedule whose row cannot be processed."""
+        for schedule in self._active([schedule_id]):
+            paused = evolve(
+                schedule, next_at=None, alert_at=None, cursor=now, updated_at=now,
+                paused_reason=reason, version=schedule.version + 1,
+            )  # fmt: skip
+            self._tables.schedules.put(schedule_id, paused)
+
+    def stop_alerts(self, schedule_id: ScheduleId) -> None:
+        """Set no next alert for a schedule."""
+        if (schedule := self._tables.schedules.get(schedule_id)) is not None:
+            self._tables.schedules.put(schedule_id, evolve(schedule, alert_at=None))
 
     def save_alert(self, before: Schedule, after: Schedule) -> bool:
         """Write the result of an alert check, unless the row has changed."""

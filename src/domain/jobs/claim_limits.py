@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from attrs import Factory, frozen
 
@@ -39,32 +40,39 @@ class ClaimLimits:
     owner_running: int | None = None
     running_everywhere: Mapping[str, int] = Factory(dict[str, int])
 
+    @cached_property
+    def default_room(self) -> int | None:
+        """How many jobs of a key without running jobs may start; None is unlimited."""
+        limits = [limit for limit in (self.owner_threads, self.owner_running) if limit is not None]
+        return min(limits, default=None)
+
+    @cached_property
+    def rooms(self) -> Mapping[str, int]:
+        """How many more jobs may start of each key that has running ones; at least 0."""
+        here, anywhere = self.owner_threads, self.owner_running
+        rooms: dict[str, int] = {}
+        if here is not None:
+            rooms = {key: max(0, here - count) for key, count in self.running.items()}
+        if anywhere is not None and self.default_room is not None:
+            for key, count in self.running_everywhere.items():
+                rooms[key] = min(rooms.get(key, self.default_room), max(0, anywhere - count))
+        return rooms
+
+    @cached_property
+    def saturated_keys(self) -> Sequence[str]:
+        """The fairness keys that are at a limit, sorted."""
+        return sorted(key for key, room in self.rooms.items() if room == 0)
+
+    @cached_property
+    def smallest_room(self) -> int | None:
+        """The room of the fullest key that is below its limits; None is unlimited."""
+        if self.default_room is None:
+            return None
+        return min([self.default_room, *filter(None, self.rooms.values())])
+
     def room(self, key: str) -> int | None:
         """Return how many more jobs of a fairness key may start; None is unlimited."""
-        rooms = [
-            limit - counts.get(key, 0)
-            for limit, counts in (
-                (self.owner_threads, self.running),
-                (self.owner_running, self.running_everywhere),
-            )
-            if limit is not None
-        ]
-        return max(0, min(rooms)) if rooms else None
-
-    def rooms(self) -> dict[str, int]:
-        """Return the room of each fairness key that has running jobs."""
-        keys = self.running.keys() | self.running_everywhere.keys()
-        return {key: room for key in keys if (room := self.room(key)) is not None}
-
-    def saturated_keys(self) -> list[str]:
-        """Return the fairness keys that are at a limit, sorted."""
-        return sorted(key for key, room in self.rooms().items() if room == 0)
-
-    def smallest_room(self) -> int | None:
-        """Return the room of the fullest key that is below its limits; None is unlimited."""
-        if (room := self.room("")) is None:
-            return None
-        return min([room, *filter(None, self.rooms().values())])
+        return self.rooms.get(key, self.default_room)
 
 
 UNLIMITED = ClaimLimits()

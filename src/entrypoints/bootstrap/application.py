@@ -163,7 +163,6 @@ class Application(Backends):
             sealer=self.audit.sealer if scheduler else None,
             sla_ticker=self.projects.sla_ticker if scheduler else None,
             retention=self.retention if scheduler else None,
-            overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
             parking=ParkingService(
                 store=self.store,
                 clock=self.clock,
@@ -171,6 +170,9 @@ class Application(Backends):
                 park_after=timedelta(seconds=self.settings.park_seconds),
             ),
             log_attempts=log_attempts,
+            overdue_alerts=OverdueAlerts(
+                store=self.store, clock=self.clock, reporter=self.execution.reporter
+            ),
             anchor=self.anchor,
             max_written_off=self.settings.max_written_off,
             clock_guard=self._clock_guard() if scheduler else None,

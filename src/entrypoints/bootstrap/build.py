@@ -107,15 +107,15 @@ def _make_application(
     users = UserAdministration(
         codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
     )
+    quarantine = QuarantineLog(backends.metrics)
     delivery = make_delivery(backends, keys, identity, users, FIELDS)
-    projects = make_projects(store, clock, notices.notifier, FIELDS)
+    projects = make_projects(store, clock, notices.notifier, FIELDS, quarantine)
     internal = (*notices.tasks(), *delivery.tasks.tasks(), *projects.tasks.tasks())
     children = make_children(backends)
     registry = _make_tasks(backends, children, internal, tasks)
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
     )
-    quarantine = QuarantineLog(backends.metrics)
     sessions = SessionService(store=store, clock=clock, actor_cache=login.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -145,23 +145,28 @@ def _make_application(
         summaries=_make_summaries(backends),
         reminders=notices.reminders,
         notices=notices,
-        ticker=Ticker(
-            store=store,
-            clock=clock,
-            randomness=SystemRandomness(),
-            tasks=registry,
-            require_verified_email=requires_verified_email(settings),
-        ),
+        ticker=_make_ticker(backends, registry, quarantine),
         execution=_make_execution(backends, definitions, delivery, children, quarantine, keys),
-        retention=_make_retention(backends, sessions, delivery, notices, projects),
+        retention=_make_retention(backends, sessions, delivery, notices, projects, quarantine),
         identity=identity,
         login=login,
         users=evolve(users, on_change=follow_users(definitions)),
         sessions=sessions,
-        audit=make_audit(backends, keys),
+        audit=make_audit(backends, keys, quarantine),
         delivery=delivery,
         projects=projects,
         queues=settings.queues or queues,
+    )
+
+
+def _make_ticker(backends: Backends, tasks: Tasks, quarantine: QuarantineLog) -> Ticker:
+    return Ticker(
+        store=backends.store,
+        clock=backends.clock,
+        randomness=SystemRandomness(),
+        tasks=tasks,
+        require_verified_email=requires_verified_email(backends.settings),
+        reporter=quarantine,
     )
 
 
@@ -258,6 +263,7 @@ def _make_retention(
     delivery: DeliveryServices,
     notices: NotificationServices,
     projects: ProjectServices,
+    quarantine: QuarantineLog,
 ) -> RetentionService:
     settings = backends.settings
     failed = timedelta(days=settings.retention_failed_days)
@@ -279,6 +285,7 @@ def _make_retention(
             "notices": notices.inbox.prune,
             "work_items": projects.retention.prune,
         },
+        reporter=quarantine,
     )
 
 

@@ -208,6 +208,13 @@ class JobRepository(Protocol):
     def shorten_leases(self, after: datetime, lease_until: datetime) -> int:
         """Set leases that end after a time to another end; return how many."""
 
+    def hasten_retries(self, after: datetime, due_at: datetime) -> int:
+        """
+        Set another due time for retries of attempts that began after a time.
+
+        Only SCHEDULED jobs that are due after that time change; returns how many.
+        """
+
     def release(self, claims: Sequence[JobRef]) -> set[JobId]:
         """
         Return claims that were not started to READY; return the accepted ids.

@@ -40,7 +40,7 @@ from workbell.ports.files import FileStore
 from workbell.ports.jobs.isolation import ChildProcesses
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
-from workbell.ports.quarantine import NoReporter, QuarantineReporter
+from workbell.ports.quarantine import NO_REPORTER, QuarantineReporter
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
 from workbell.services.faults import describe_fault
@@ -98,7 +98,7 @@ class ExecutionService(Generic[TxT]):
     children: ChildProcesses | None = None
     on_settled: Sequence[SettlementHook[TxT]] = ()
     failures: Failures = Factory(Failures)
-    reporter: QuarantineReporter = Factory(NoReporter)
+    reporter: QuarantineReporter = NO_REPORTER
 
     @property
     def quarantine(self) -> JobQuarantine[TxT]:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
+from workbell.domain.clock_check import MAX_LEAP
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.schedules.schedule import ScheduleId
@@ -20,10 +21,11 @@ BATCH = 500
 
 @frozen(kw_only=True)
 class Corrections:
-    """How many schedules and leases were corrected."""
+    """How many schedules, leases and retries were corrected."""
 
     schedules: int
     leases: int
+    retries: int
 
 
 @frozen(kw_only=True)
@@ -31,8 +33,8 @@ class ClockMoves:
     """
     Remembers the last pass of a scheduler, and corrects rows after a leap.
 
-    While the clock was ahead, schedules and leases got times that may be years
-    away once it is right again.
+    While the clock was ahead, schedules, leases and retries got times that may be
+    years away once it is right again.
     """
 
     store: Store[SchedulesTx]
@@ -52,7 +54,7 @@ class ClockMoves:
             tx.metadata.set(METADATA_NAME, self.clock.now().isoformat())
 
     def correct(self) -> Corrections:
-        """Recompute next runs and shorten leases that are too far in the future."""
+        """Correct next runs, leases and retries that are too far in the future."""
         now, corrected, after = self.clock.now(), 0, ScheduleId(0)
         while True:
             with self.store.view() as tx:
@@ -63,7 +65,8 @@ class ClockMoves:
             for schedule in page:
                 if schedule.corrected(now) is not schedule:
                     corrected += self._correct(schedule.id, now)
-        return Corrections(schedules=corrected, leases=self._shorten_leases(now))
+        leases, retries = self._correct_jobs(now)
+        return Corrections(schedules=corrected, leases=leases, retries=retries)
 
     @retry_on_contention
     def _correct(self, schedule_id: ScheduleId, now: datetime) -> bool:
@@ -78,6 +81,7 @@ class ClockMoves:
         return after is not current
 
     @retry_on_contention
-    def _shorten_leases(self, now: datetime) -> int:
+    def _correct_jobs(self, now: datetime) -> tuple[int, int]:
         with self.store.begin() as tx:
-            return tx.jobs.shorten_leases(now + 2 * self.lease, now + self.lease)
+            leases = tx.jobs.shorten_leases(now + 2 * self.lease, now + self.lease)
+            return leases, tx.jobs.hasten_retries(now + MAX_LEAP, now)

@@ -1,4 +1,4 @@
-"""Changes of owners: stop what a user may no longer run, in the same transaction."""
+"""Changes of users: stop what an owner may no longer run."""
 
 from datetime import datetime
 

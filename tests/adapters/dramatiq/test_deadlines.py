@@ -26,6 +26,7 @@ from workbell.domain.jobs.task import (
     Cancelled,
     Interrupted,
     OnLost,
+    OwnershipLost,
     ShuttingDown,
     Task,
     TaskContext,
@@ -311,6 +312,25 @@ def test_a_time_limit_that_ends_while_the_store_is_away_is_settled_later(
         assert last_attempt(application, job).outcome is Outcome.TIMED_OUT
         outcomes = 'job_attempts_total{outcome="timed_out",task="short"}'
         until(lambda: metric(application, outcomes) == 1)
+
+
+def test_a_lost_attempt_is_written_off_at_its_deadline_without_an_outcome(
+    application: Application, bodies: Bodies
+) -> None:
+    with started(application) as runtime:
+        worker = runtime.worker
+        assert worker is not None
+        (job,) = create(application, "short")
+        until(lambda: bodies.contexts)
+        (context,) = worker.attempts
+        context.interrupt(OwnershipLost)
+        until(lambda: worker.written_off == 1)
+        until(lambda: not worker.held)
+        assert load(application, job).state is JobState.RUNNING
+        bodies.go.set()
+        until(lambda: worker.written_off == 0)
+        assert load(application, job).state is JobState.RUNNING
+        assert bodies.seen == [OwnershipLost]
 
 
 def test_a_leap_of_the_clock_times_nothing_out(application: Application, bodies: Bodies) -> None:

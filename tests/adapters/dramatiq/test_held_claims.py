@@ -12,7 +12,13 @@ from workbell.adapters.dramatiq.held_claims import HeldClaims
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId
-from workbell.domain.jobs.task import Cancelled, Isolation, OwnershipLost, ShuttingDown
+from workbell.domain.jobs.task import (
+    Cancelled,
+    Interrupted,
+    Isolation,
+    OwnershipLost,
+    ShuttingDown,
+)
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.services.jobs.execution import ExecutionService
@@ -40,7 +46,13 @@ class FakeExecution:
     renewed: list[JobId] = field(factory=list[JobId])
     progress: list[float] = field(factory=list[float])
     lines: list[str] = field(factory=list[str])
+    interrupted: list[tuple[JobId, type[Interrupted]]] = field(
+        factory=list[tuple[JobId, type[Interrupted]]]
+    )
     error: Exception | None = None
+
+    def interrupt_child(self, job_id: JobId, why: type[Interrupted]) -> None:
+        self.interrupted.append((job_id, why))
 
     def store_artifact(self, *_: Any) -> None:
         """Store no artifact."""
@@ -48,9 +60,6 @@ class FakeExecution:
     def isolation_of(self, _: Claim) -> Isolation:
         """Run every body in a thread."""
         return Isolation.THREAD
-
-    def interrupt_child(self, *_: Any) -> None:
-        """Interrupt no child process."""
 
     def heartbeat(self, claims: Sequence[Claim], _: WorkerInfo) -> Mapping[JobId, bool]:
         self.renewed += [each.id for each in claims]
@@ -148,8 +157,9 @@ def test_a_log_that_cannot_be_stored_does_not_end_the_attempt(
     held.store_last_notes(context)
 
 
-def test_a_shutdown_reaches_every_attempt(held: HeldClaims) -> None:
+def test_a_shutdown_reaches_every_attempt(held: HeldClaims, execution: FakeExecution) -> None:
     held.shut_down()
+    assert execution.interrupted == [(JobId(1), ShuttingDown), (JobId(2), ShuttingDown)]
     for number in (1, 2):
         context = held.find(JobId(number))
         assert context is not None

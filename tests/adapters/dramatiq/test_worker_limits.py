@@ -233,12 +233,13 @@ def test_the_system_may_use_every_thread(application: Application, bodies: Bodie
 
 
 def test_a_lone_owner_costs_no_second_claim_per_job(
-    application: Application, monkeypatch: pytest.MonkeyPatch
+    application: Application, bodies: Bodies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker remembers that nothing is behind the rows of a saturated owner."""
     ann = add_user(application, "ann")
     for _ in range(9):
         create(application, ann)
+    bodies.go.set()
     worker, calls = application.worker(4), list[int]()
     claim = type(application.execution).claim
 

@@ -12,10 +12,12 @@ from sqlalchemy import select
 from tests.adapters.sql.server_plans import Ask, plans_of
 from tests.contract.factories import ALICE, NOON, ManualClock, a_job, a_schedule, after
 from tests.contract.servers import SERVERS, Server, server
+from workbell.adapters.sql.jobs.claims import RUNNING_BY_KEY
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.attempt import Claim, Outcome, TaskResult, settle
+from workbell.domain.jobs.claim_limits import ClaimLimits
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import ScheduleId
@@ -88,6 +90,21 @@ def claiming(tx: SqlTx) -> object:
     )
 
 
+LIMITS = ClaimLimits(excluded_tasks=["a", "b"], owner_threads=2, running={"1": 2, "2": 1, "3": 2})
+
+
+def claiming_within_limits(tx: SqlTx) -> object:
+    later = NOON + timedelta(seconds=30)
+    return tx.jobs.claim(
+        "default", worker="w", now=NOON, lease_until=later, limit=5, free_threads=5, limits=LIMITS
+    )
+
+
+def counting_running(tx: SqlTx) -> object:
+    statement, values = RUNNING_BY_KEY.compiled(tx.db, ())
+    return tx.db.exec_driver_sql(statement, values)
+
+
 def sorts(plan: str) -> bool:
     """Whether rows of a table are sorted; the few that a CTE has picked may be."""
     if not plan.startswith("["):
@@ -115,6 +132,7 @@ EARLY = NOON - timedelta(hours=11)
 QUESTIONS: dict[str, tuple[Ask, str]] = {
     "stage": (lambda tx: tx.jobs.stage(EARLY, limit=10), "workbell_jobs_stage_idx"),
     "claim": (claiming, "workbell_jobs_claim_idx"),
+    "claim within limits": (claiming_within_limits, "workbell_jobs_claim_idx"),
     "expired": (lambda tx: tx.jobs.expired(EARLY, limit=10), "workbell_jobs_lease_idx"),
     "next due": (lambda tx: tx.jobs.next_due(), "workbell_jobs_stage_idx"),
     "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, limit=9), "workbell_jobs_waiting_idx"),
@@ -165,6 +183,11 @@ def test_a_query_uses_its_index_without_a_sort(
     assert index in plan or question in OF_FEW, plan
     assert not SCANS.search(plan), plan
     assert question in OF_FEW or not sorts(plan), plan
+
+
+def test_running_jobs_are_counted_by_an_index(store: SqlStore, database: Server) -> None:
+    plan = plans_of(store, counting_running, database.kind)[0]
+    assert not SCANS.search(plan), plan
 
 
 def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -> None:

@@ -18,6 +18,7 @@ from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.system import AnchoredClock
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.identity.actor import ALL_OWNERS
+from workbell.domain.jobs.attempt import Outcome, TaskResult, settle
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule
@@ -48,7 +49,8 @@ class Simulation:
 
     def start(self) -> None:
         """Start the process, again."""
-        self.clock = self.store.clock = AnchoredClock(self.read_time, lambda: self.seconds)
+        self.clock = AnchoredClock(self.read_time, lambda: self.seconds)
+        cast(Any, self.store).clock = self.clock
         tasks = Tasks()
         tasks.add(Task(key="echo", body=lambda *_: None))
         metrics = EngineMetrics(MetricsRegistry(), tasks)
@@ -106,9 +108,8 @@ class Simulation:
 def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[AnyStore]:
     """Return an empty store of each kind."""
     with empty_store(request.param, tmp_path, clock) as opened:
-        before = opened.clock
         yield opened
-        opened.clock = before
+        cast(Any, opened).clock = clock
 
 
 def test_a_leap_for_one_pass_changes_nothing(store: AnyStore) -> None:
@@ -224,6 +225,40 @@ def test_leases_of_a_leaped_clock_are_shortened(store: AnyStore) -> None:
         assert all(tx.jobs.get(ALL_OWNERS, each).state is JobState.RUNNING for each in found)
     assert leases == [NOON + LEASE, NOON + 2 * LEASE, NOON + LEASE]
     assert moves.correct().leases == 0
+
+
+def test_retries_of_a_leaped_clock_are_due_at_once(store: AnyStore) -> None:
+    """Jobs that a user has scheduled for later stay, and so do ordinary retries."""
+    simulation, found = Simulation(store), []
+    for began, due_at in (
+        (NOON + FIVE_YEARS, NOON + FIVE_YEARS + timedelta(seconds=10)),
+        (NOON, NOON + timedelta(hours=1)),
+        (None, NOON + FIVE_YEARS),
+    ):
+        start = began or due_at
+        with store.begin() as tx:
+            (job,) = tx.jobs.add([a_job(due_at=start)], start if began else NOON)
+            assert job is not None
+            found.append(job.id)
+            if began:
+                (claim,) = tx.jobs.claim(
+                    "default",
+                    worker="w",
+                    now=began,
+                    lease_until=began + LEASE,
+                    limit=1,
+                    free_threads=1,
+                )
+                failed = TaskResult(
+                    outcome=Outcome.FAILED, retry_after=(due_at - began).total_seconds()
+                )
+                assert tx.jobs.settle([settle(claim, failed, began, 0.5)])
+    moves = ClockMoves(store=store, clock=simulation.clock, lease=LEASE)
+    assert moves.correct().retries == 1
+    with store.view() as tx:
+        due = [tx.jobs.get(ALL_OWNERS, each).due_at for each in found]
+    assert due == [NOON, NOON + timedelta(hours=1), NOON + FIVE_YEARS]
+    assert moves.correct().retries == 0
 
 
 def test_next_runs_that_the_rule_gives_are_left_alone(store: AnyStore) -> None:

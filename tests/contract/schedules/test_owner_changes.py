@@ -1,5 +1,7 @@
 """Owners who may no longer run: their schedules pause and their jobs are cancelled."""
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 
@@ -65,17 +67,17 @@ def make_ticker(store: AnyStore, clock: ManualClock, *, verified: bool = False) 
     )
 
 
-def add_user(store: AnyStore, name: str, **fields: object) -> User:
+def add_user(store: AnyStore, name: str, **fields: Any) -> User:
     with store.begin() as tx:
         return tx.users.add(a_user(name, **fields))
 
 
-def add_schedule(store: AnyStore, owner: UserId, **fields: object) -> Schedule:
+def add_schedule(store: AnyStore, owner: UserId, **fields: Any) -> Schedule:
     with store.begin() as tx:
         return tx.schedules.add(a_schedule(owner=owner, **fields).resume(NOON))
 
 
-def change(store: AnyStore, changes: OwnerChanges, user: User, **fields: object) -> User:
+def change(store: AnyStore, changes: OwnerChanges, user: User, **fields: Any) -> User:
     after_change = evolve(user, **fields)
     with store.begin() as tx:
         tx.users.replace(after_change)

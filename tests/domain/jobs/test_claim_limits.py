@@ -25,8 +25,8 @@ def test_an_owner_may_use_three_quarters_of_the_threads(threads: int, share: int
 
 def test_without_limits_every_key_has_unlimited_room() -> None:
     assert UNLIMITED.room("1") is None
-    assert UNLIMITED.smallest_room() is None
-    assert UNLIMITED.saturated_keys() == []
+    assert UNLIMITED.smallest_room is None
+    assert UNLIMITED.saturated_keys == []
 
 
 def test_the_smaller_of_both_limits_decides() -> None:
@@ -37,9 +37,9 @@ def test_the_smaller_of_both_limits_decides() -> None:
         running_everywhere={"1": 3, "4": 4},
     )
     assert [limits.room(key) for key in ("1", "2", "3", "4", "5")] == [1, 0, 0, 0, 3]
-    assert limits.saturated_keys() == ["2", "3", "4"]
-    assert limits.smallest_room() == 1
-    assert limits.rooms() == {"1": 1, "2": 0, "3": 0, "4": 0}
+    assert limits.saturated_keys == ["2", "3", "4"]
+    assert limits.smallest_room == 1
+    assert limits.rooms == {"1": 1, "2": 0, "3": 0, "4": 0}
 
 
 def test_only_ordinary_jobs_of_users_count() -> None:

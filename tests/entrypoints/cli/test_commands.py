@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 from workbell.domain.identity.second_factor import FactorKeys
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.cli.main import main
-from workbell.entrypoints.config.settings import Settings
+from workbell.entrypoints.config.settings import Settings, load
 from workbell.ports.jobs.queues import WorkerInfo
 
 
@@ -196,6 +197,17 @@ def test_check_reports_a_database_that_cannot_be_opened(
     assert {"error"} == {
         row["level"] for row in json.loads(result.output) if row["what"] == "DATABASE_URL"
     }
+
+
+def test_check_names_parked_tasks(run: Any) -> None:
+    run("migrate")
+    run("tasks", "list")
+    with closing(build(load(arguments={}))) as application, application.store.begin() as tx:
+        assert tx.definitions.set_parked("data.process", datetime(2030, 1, 1, tzinfo=UTC))
+    result = run("check", "--json")
+    (found,) = (row for row in json.loads(result.output) if row["what"] == "data.process")
+    assert found["level"] == "warning"
+    assert "No worker knows this task" in found["detail"]
 
 
 def test_check_warns_of_an_unavailable_redis(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_the_body_does_not_run_for_an_inactive_owner(engine: EngineFixture) -> N
     assert run(engine, job).state is JobState.SUCCEEDED
 
 
-def test_a_retry_of_an_owner_who_was_deactivated_meanwhile_is_cancelled(
+def test_a_retry_is_cancelled_after_the_owner_was_deactivated(
     engine: EngineFixture,
 ) -> None:
     alice = engine.add_user()

@@ -10,7 +10,7 @@ from attrs import evolve
 from tests.contract.factories import NOON
 from tests.services.engine import EngineFixture
 from workbell.adapters.file_store import LocalFileStore
-from workbell.domain.errors import NotFound
+from workbell.domain.errors import NotFound, Unavailable
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import Job, JobState
@@ -171,3 +171,29 @@ def test_a_crash_between_file_and_row_leaves_the_row(engine: EngineFixture, alic
     assert engine.retention.prune() == {"jobs": 2}
     assert engine.list_jobs() == []
     assert not files_of(engine)
+
+
+def test_a_step_that_fails_stops_no_other(engine: EngineFixture, alice: Actor) -> None:
+    reports: list[tuple[str, int, str]] = []
+
+    class Reporter:
+        def report(self, kind: str, row_id: int, reason: str) -> None:
+            reports.append((kind, row_id, reason))
+
+    def broken() -> int:
+        raise ZeroDivisionError("broken")
+
+    ended(engine, alice, Outcome.SUCCEEDED)
+    engine.advance(1, days=30)
+    steps = {"broken": broken, "others": lambda: 5}
+    retention = evolve(engine.retention, extra_prunes=steps, reporter=Reporter())
+    assert retention.prune() == {"jobs": 1, "others": 5}
+    assert reports == [("retention", 0, "ZeroDivisionError: broken")]
+
+
+def test_retention_stops_if_the_store_is_unavailable(engine: EngineFixture) -> None:
+    def unavailable() -> int:
+        raise Unavailable("away")
+
+    with pytest.raises(Unavailable):
+        evolve(engine.retention, extra_prunes={"notes": unavailable}).prune()

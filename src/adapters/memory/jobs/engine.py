@@ -170,6 +170,20 @@ class MemoryEngine:
             self._rows.put(evolve(job, lease_until=lease_until))
         return len(shortened)
 
+    def hasten_retries(self, after: datetime, due_at: datetime) -> int:
+        """Set another due time for retries of attempts that began after a time."""
+        stranded = [
+            job
+            for job in self._rows.by_index("scheduled")
+            if job.attempt > 0
+            and job.due_at > after
+            and job.started_at is not None
+            and job.started_at > after
+        ]
+        for job in stranded:
+            self._rows.put(evolve(job, due_at=due_at))
+        return len(stranded)
+
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or CANCELLED if that was requested."""
         given, freed = set(), set()
@@ -317,7 +331,7 @@ class MemoryEngine:
 
     def _ready(self, queue: str, limit: int, limits: ClaimLimits) -> list[Job]:
         jobs = self._rows.tables.jobs.rows
-        tasks, keys = set(limits.excluded_tasks), set(limits.saturated_keys())
+        tasks, keys = set(limits.excluded_tasks), set(limits.saturated_keys)
         rows: list[Job] = []
         for *_, job_id in self._rows.tables.job_index.of("ready", queue):
             if len(rows) >= limit:

@@ -18,7 +18,7 @@ from workbell.adapters.sql.jobs.rows import (
     claim_from_row,
     progress_value,
 )
-from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING
+from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING, IS_SCHEDULED
 from workbell.adapters.sql.schema.tables import jobs, queues
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.attempt import Claim
@@ -43,6 +43,12 @@ CLAIMED = (
 )
 _IS_KNOWN = jobs_c.task.not_in(bindparam("excluded_tasks", expanding=True))
 _HAS_ROOM = jobs_c.fair_key.not_in(bindparam("saturated_keys", expanding=True))
+_QUERIES = {  # by whether tasks and keys are left out
+    (False, False): CLAIMED,
+    (True, False): CLAIMED.where(_IS_KNOWN),
+    (False, True): CLAIMED.where(_HAS_ROOM),
+    (True, True): CLAIMED.where(_IS_KNOWN, _HAS_ROOM),
+}
 RUNNING_BY_KEY = prepare(
     select(jobs_c.fair_key, func.count())
     .where(
@@ -76,6 +82,16 @@ _SHORTEN = (
     update(jobs)
     .where(IS_RUNNING, jobs_c.lease_until > bindparam("after"))
     .values(lease_until=bindparam("new_lease"))
+)
+_HASTEN = (
+    update(jobs)
+    .where(
+        IS_SCHEDULED,
+        jobs_c.due_at > bindparam("after"),
+        jobs_c.attempt > 0,
+        jobs_c.started_at > bindparam("after"),
+    )
+    .values(due_at=bindparam("new_due_at"))
 )
 RUNNING = select(
     jobs_c.id,
@@ -164,6 +180,11 @@ class JobClaims(JobStaging):
         values = {"after": after, "new_lease": lease_until}
         return self._db.execute(_SHORTEN, values).rowcount
 
+    def hasten_retries(self, after: datetime, due_at: datetime) -> int:
+        """Set another due time for retries of attempts that began after a time."""
+        values = {"after": after, "new_due_at": due_at}
+        return self._db.execute(_HASTEN, values).rowcount
+
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of jobs that still run under the given tokens."""
         rows = [
@@ -242,16 +263,16 @@ def _mode(row: AnyRow) -> ClaimMode:
 
 def _candidates(limits: ClaimLimits) -> tuple[Select[Any], dict[str, Any]]:
     """Return the query for the rows that a claim may consider, and its extra values."""
-    query, values = CLAIMED, dict[str, Any]()
+    values: dict[str, Any] = {}
     if limits.excluded_tasks:
-        query, values["excluded_tasks"] = query.where(_IS_KNOWN), limits.excluded_tasks
-    if saturated := limits.saturated_keys():
-        query, values["saturated_keys"] = query.where(_HAS_ROOM), saturated
-    return query, values
+        values["excluded_tasks"] = limits.excluded_tasks
+    if limits.saturated_keys:
+        values["saturated_keys"] = limits.saturated_keys
+    return _QUERIES[bool(limits.excluded_tasks), bool(limits.saturated_keys)], values
 
 
 def _select_within_limits(rows: Sequence[AnyRow], limits: ClaimLimits) -> list[AnyRow]:
-    room = limits.smallest_room()
+    room = limits.smallest_room
     if room is None or len(rows) <= room:
         return list(rows)
     keys = [(row.fairness_key, UserId(row.owner), _mode(row)) for row in rows]

@@ -20,9 +20,9 @@ from workbell.adapters.sql.database.column_types import instant_reader, instant_
 from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare, row_to_dict
 from workbell.adapters.sql.schedules import advance
 from workbell.adapters.sql.schedules.insert import count_active
-from workbell.adapters.sql.schedules.listing import ScheduleLists
+from workbell.adapters.sql.schedules.quarantine import DUE_ALERTS, ScheduleQuarantine
 from workbell.adapters.sql.schedules.rows import rule_from_row, schedule_from_row, schedule_values
-from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
+from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_STARTED_RUN
 from workbell.adapters.sql.schema.tables import jobs, schedules, users
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
@@ -81,12 +81,6 @@ _LOCK = (
 )
 _STREAKS = select(schedules_c.id, schedules_c.fail_streak).where(_ids, schedules_c.fail_streak > 0)
 _CLEAR_STREAKS = update(schedules).where(_ids, schedules_c.fail_streak > 0).values(fail_streak=0)
-DUE_ALERTS = (
-    select(schedules)
-    .where(IS_EXPECTED, schedules_c.alert_at <= bindparam("now"))
-    .order_by(schedules_c.alert_at, schedules_c.id)
-    .limit(bindparam("limit"))
-)
 _SAVE_ALERT = (
     update(schedules)
     .where(
@@ -135,7 +129,7 @@ _AHEAD = (
 
 
 @frozen
-class SqlScheduleRepository(ScheduleLists):
+class SqlScheduleRepository(ScheduleQuarantine):
     """All schedules that are not deleted."""
 
     def add(self, schedule: Schedule, *, active_limit: int | None = None) -> Schedule:
@@ -227,9 +221,12 @@ class SqlScheduleRepository(ScheduleLists):
         for part in chunks(sorted(ids)):
             self._db.execute(_CLEAR_STREAKS, {"ids": part})
 
-    def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+    def due_alerts(
+        self, now: datetime, *, limit: int = 100, only: ScheduleId | None = None
+    ) -> Sequence[Schedule]:
         """Return schedules whose alert check is due, oldest first, without locking them."""
-        return self._schedules(DUE_ALERTS, {"now": now, "limit": limit})
+        query = DUE_ALERTS if only is None else DUE_ALERTS.where(schedules_c.id == only)
+        return self._schedules(query, {"now": now, "limit": limit})
 
     def save_alert(self, before: Schedule, after: Schedule) -> bool:
         """Write the result of an alert check, unless the row has changed."""

@@ -11,6 +11,7 @@ from tests.response_validation import response_validator
 from workbell.adapters.http.jobs.views import AttemptBody, WorkerBody
 from workbell.domain.jobs.attempt import Attempt
 from workbell.domain.jobs.job import JobState
+from workbell.domain.jobs.task import TaskId
 from workbell.ports.jobs.queues import WorkerInfo
 
 BASE = "/api/v1/jobs"
@@ -243,6 +244,37 @@ def test_superusers_pause_drain_and_resume_queues(api: ApiFixture) -> None:
     assert api.post("/api/v1/queues/default/drain", "root").status_code == 200
     assert api.post("/api/v1/queues/missing/pause", "root").status_code == 404
     assert api.get("/api/v1/workers", "root").json["count"] == 0
+
+
+def test_superusers_see_what_a_worker_knows_and_excludes(api: ApiFixture) -> None:
+    now = api.clock.at
+    with api.store.begin() as tx:
+        tx.workers.heartbeat(
+            WorkerInfo(
+                id="w",
+                host="h",
+                pid=1,
+                started_at=now,
+                seen_at=now,
+                threads=2,
+                running=0,
+                queues=("default",),
+                knows=("echo",),
+                excluded={"report": now},
+            )
+        )
+    (worker,) = api.get("/api/v1/workers", "root").json["results"]
+    assert worker["knows"] == ["echo"]
+    assert worker["excluded"] == {"report": "2026-05-04T12:00:00Z"}
+
+
+def test_a_parked_task_says_since_when(api: ApiFixture) -> None:
+    path = "/api/v1/task-definitions/1"
+    assert api.get(path).json["parked_since"] is None
+    with api.store.begin() as tx:
+        key = tx.definitions.get(TaskId(1)).key
+        tx.definitions.set_parked(key, api.clock.at)
+    assert api.get(path).json["parked_since"] == "2026-05-04T12:00:00Z"
 
 
 def test_statistics_cover_the_callers_jobs(api: ApiFixture) -> None:
