@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from workbell.adapters.dramatiq.thread_slots import ThreadSlots
 from workbell.adapters.observability.metrics import OTHER, LabelLimit, MetricsRegistry
-from workbell.domain.jobs.attempt import Claim, Settlement, queue_wait, to_seconds
+from workbell.domain.jobs.attempt import Claim, Outcome, Settlement, queue_wait, to_seconds
 from workbell.domain.jobs.task import Tasks
 
 BUCKETS: Final = (
@@ -19,7 +19,7 @@ BUCKETS: Final = (
 """Upper bounds in seconds, from 5 ms to the longest time limit of a task, one day."""
 
 MAX_TASK_LABELS: Final = 200
-"""Tasks with series of their own; each has about 50."""
+"""Tasks with series of their own; each has about 60."""
 
 
 @frozen
@@ -137,6 +137,8 @@ class EngineMetrics:
         )
         if self.tasks.find(task) is not None:
             self._by_task[task] = bound
+            for outcome in Outcome:  # at 0, so that rates include the first event
+                self.attempts.labels(label, str(outcome))
         return bound
 
     def _counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:

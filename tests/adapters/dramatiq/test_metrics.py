@@ -81,6 +81,8 @@ def test_the_series_of_known_tasks_begin_at_0(metrics: EngineMetrics) -> None:
     metrics.bind_worker(ThreadSlots(1), [], lambda: 0)
     assert value(metrics, "workbell_job_run_seconds_count", task="t") == 0
     assert value(metrics, "workbell_job_queue_wait_seconds_count", task="t") == 0
+    for outcome in Outcome:
+        assert value(metrics, "workbell_job_attempts_total", task="t", outcome=str(outcome)) == 0
 
 
 def test_wait_and_run_time_are_observed_by_task(metrics: EngineMetrics) -> None:
