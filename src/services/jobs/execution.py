@@ -204,8 +204,12 @@ class ExecutionService(Generic[TxT]):
                 tx.logs.append(job_id, job_lines, keep_head=LOG_HEAD, keep_tail=LOG_TAIL)
 
     @retry_on_contention
-    def sweep(self, *, reaping: bool = True) -> SweepResult:
-        """Stage due jobs, reap lost ones, release keys and finish drains."""
+    def sweep(self, *, reaping: bool = True, thorough: bool = True) -> SweepResult:
+        """
+        Stage due jobs, reap lost ones, release keys and finish drains.
+
+        `thorough` is that of `release_concurrency_keys`.
+        """
         now = self.clock.now()
         with self.store.view() as tx:
             due = tx.jobs.next_due()
@@ -222,7 +226,7 @@ class ExecutionService(Generic[TxT]):
             queues = tx.jobs.waiting_queues()
         if held or draining:
             with self.store.begin() as tx:
-                released = tx.jobs.release_concurrency_keys(now)
+                released = tx.jobs.release_concurrency_keys(now, thorough=thorough)
                 tx.queues.finish_drains(now)
                 queues = tx.jobs.waiting_queues()
         return SweepResult(staged=staged, reaped=reaped, released=released, queues=queues)
