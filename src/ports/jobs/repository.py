@@ -254,8 +254,13 @@ class JobRepository(Protocol):
         hooks need, or None if the job has ended, or has another token or attempt.
         """
 
-    def release_concurrency_keys(self, now: datetime) -> int:
-        """Move HELD jobs to READY where key and task allow it; return how many."""
+    def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
+        """
+        Move HELD jobs to READY where key and task allow it; return how many.
+
+        While a task is inactive or parked, jobs without a key are read only if
+        `thorough`: they may be many, and all of such tasks.
+        """
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the running queues that have READY jobs."""

@@ -218,8 +218,12 @@ class ExecutionService(Generic[TxT]):
         self.rows.record_progress(progress, lines)
 
     @retry_on_contention
-    def sweep(self, *, reaping: bool = True) -> SweepResult:
-        """Stage due jobs, reap lost ones, release keys and finish drains."""
+    def sweep(self, *, reaping: bool = True, thorough: bool = True) -> SweepResult:
+        """
+        Stage due jobs, reap lost ones, release keys and finish drains.
+
+        `thorough` is that of `release_concurrency_keys`.
+        """
         now = self.clock.now()
         staged, released = self.rows.stage(now), 0
         expired = self.rows.expired(now) if reaping else ()
@@ -233,7 +237,7 @@ class ExecutionService(Generic[TxT]):
             queues = tx.jobs.waiting_queues()
         if held or draining:
             with self.store.begin() as tx:
-                released = tx.jobs.release_concurrency_keys(now)
+                released = tx.jobs.release_concurrency_keys(now, thorough=thorough)
                 tx.queues.finish_drains(now)
                 queues = tx.jobs.waiting_queues()
         return SweepResult(

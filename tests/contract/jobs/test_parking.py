@@ -89,6 +89,25 @@ def test_jobs_of_a_parked_task_are_held_on_every_way_to_ready(parked: AnyStore) 
     assert stand(parked, *single, *several) == [HELD] * 4 + [READY]
 
 
+def test_only_a_thorough_release_reads_jobs_without_a_key_while_a_task_is_parked(
+    parked: AnyStore,
+) -> None:
+    """A job may be held by a transaction that has not seen the release of its task."""
+    late, keyed = keep(parked, a_job(), in_concurrency_key(task="new"))
+    with parked.begin() as tx:
+        assert tx.jobs.hold_task("echo") == 1
+    with parked.begin() as tx:
+        assert tx.jobs.release_concurrency_keys(after(1), thorough=False) == 0
+    with parked.begin() as tx:
+        assert tx.jobs.release_concurrency_keys(after(2)) == 1
+    assert stand(parked, late, keyed) == [READY, HELD]
+    with parked.begin() as tx:
+        tx.jobs.hold_task("echo")
+        tx.definitions.set_parked("new", None)
+        assert tx.jobs.release_concurrency_keys(after(3), thorough=False) == 2
+    assert stand(parked, late, keyed) == [READY, READY]
+
+
 def test_a_retry_of_a_parked_task_that_is_due_at_once_is_held(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.definitions.add(a_definition(key="new"))

@@ -262,9 +262,12 @@ class MemoryEngine:
             schedule_id=job.schedule_id,
         )
 
-    def release_concurrency_keys(self, now: datetime) -> int:
+    def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
         """Make held jobs READY if their key is below its limit and their task active."""
-        return self._rows.release(self._keys_with_held_jobs(), now)
+        keys = self._keys_with_held_jobs()
+        if not thorough and not all(each.is_runnable for each in self._rows.tables.definitions):
+            keys = [key for key in keys if key is not None]
+        return self._rows.release(keys, now)
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the running queues that have ready jobs."""

@@ -82,8 +82,11 @@ HELD_CONCURRENCY_KEYS = (
 _HELD_CONCURRENCY_KEYS_AMONG = PreparedListStatement(
     lambda keys: HELD_CONCURRENCY_KEYS.where(jobs_c.concurrency_key.in_(keys))
 )
+# Ordering by the key, too, lets PostgreSQL read jobs without one in the order of the index.
 _held = (
-    select(*READY_COLUMNS).where(IS_HELD).order_by(jobs_c.priority.desc(), jobs_c.due_at, jobs_c.id)
+    select(*READY_COLUMNS)
+    .where(IS_HELD)
+    .order_by(jobs_c.concurrency_key, jobs_c.priority.desc(), jobs_c.due_at, jobs_c.id)
 )
 _HELD = _held.where(not_(_held_back))
 _OF_KEY = jobs_c.concurrency_key == bindparam("concurrency_key")
@@ -153,18 +156,22 @@ def release_all(
     *,
     task: str | None = None,
     limit: int | None = None,
+    skips_free: bool = False,
 ) -> int:
     """
     Make all held jobs READY up to the limits, those without a key first.
 
     Keys and rows that another transaction has locked are skipped. With `task` its
     jobs are released whether it is active or not, and up to `limit` without a key.
+    `skips_free` leaves out the jobs without a key.
     """
     keys = _lock_free(
         db, [key for key in db.execute(HELD_CONCURRENCY_KEYS).scalars() if key is not None]
     )
-    query = (HELD_FREELY if task is None else _HELD_FREELY_OF_TASK).limit(limit)
-    rows: list[Sequence[Any]] = list(db.execute(query, {} if task is None else {"task": task}))
+    rows: list[Sequence[Any]] = []
+    if not skips_free:
+        query = (HELD_FREELY if task is None else _HELD_FREELY_OF_TASK).limit(limit)
+        rows += db.execute(query, {} if task is None else {"task": task})
     return make_ready(db, rows + _next_held(db, keys, task), now, woken)
 
 

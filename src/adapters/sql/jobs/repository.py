@@ -263,9 +263,10 @@ class SqlJobRepository(JobClaims, JobLists, JobQuarantine, JobRetention):
             concurrency_keys.release(self._db, freed, now, self._woken)
         return cancelled
 
-    def release_concurrency_keys(self, now: datetime) -> int:
+    def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
         """Make held jobs READY if their key is below its limit and their task active."""
-        return concurrency_keys.release_all(self._db, now, self._woken)
+        skips_free = not thorough and bool(self._held_back_tasks())
+        return concurrency_keys.release_all(self._db, now, self._woken, skips_free=skips_free)
 
     def hold_task(self, key: str) -> int:
         """Move a task's READY jobs to HELD; return how many."""
