@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.http.conftest import ApiFixture
+from tests.adapters.http.conftest import NOON, ApiFixture
 from workbell.domain.jobs.job import JobState
+from workbell.ports.jobs.queues import WorkerInfo
 
 BASE = "/api/v1/jobs"
 FIELDS = [
@@ -174,6 +175,24 @@ def test_superusers_pause_drain_and_resume_queues(api: ApiFixture) -> None:
     assert api.post("/api/v1/queues/default/drain", "root").status_code == 200
     assert api.post("/api/v1/queues/missing/pause", "root").status_code == 404
     assert api.get("/api/v1/workers", "root").json["count"] == 0
+
+
+def test_a_worker_is_shown_with_its_written_off_threads(api: ApiFixture) -> None:
+    worker = WorkerInfo(
+        id="w1",
+        host="h",
+        pid=7,
+        started_at=NOON,
+        seen_at=NOON,
+        threads=8,
+        running=1,
+        written_off=2,
+        queues=("default",),
+    )
+    with api.store.begin() as tx:
+        tx.workers.heartbeat(worker)
+    (shown,) = api.get("/api/v1/workers", "root").json["results"]
+    assert (shown["threads"], shown["running"], shown["written_off"]) == (8, 1, 2)
 
 
 def test_statistics_cover_the_callers_jobs(api: ApiFixture) -> None:
