@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from attrs import fields
 
-from tests.adapters.http.conftest import ApiFixture
+from tests.adapters.http.conftest import NOON, ApiFixture
 from tests.response_validation import response_validator
 from workbell.adapters.http.jobs.views import AttemptBody, WorkerBody
 from workbell.domain.jobs.attempt import Attempt
@@ -275,6 +275,24 @@ def test_a_parked_task_says_since_when(api: ApiFixture) -> None:
         key = tx.definitions.get(TaskId(1)).key
         tx.definitions.set_parked(key, api.clock.at)
     assert api.get(path).json["parked_since"] == "2026-05-04T12:00:00Z"
+
+
+def test_a_worker_is_shown_with_its_written_off_threads(api: ApiFixture) -> None:
+    worker = WorkerInfo(
+        id="w1",
+        host="h",
+        pid=7,
+        started_at=NOON,
+        seen_at=NOON,
+        threads=8,
+        running=1,
+        written_off=2,
+        queues=("default",),
+    )
+    with api.store.begin() as tx:
+        tx.workers.heartbeat(worker)
+    (shown,) = api.get("/api/v1/workers", "root").json["results"]
+    assert (shown["threads"], shown["running"], shown["written_off"]) == (8, 1, 2)
 
 
 def test_statistics_cover_the_callers_jobs(api: ApiFixture) -> None:
