@@ -95,6 +95,20 @@ def bench_deadlines(
     _store_and_show(f"deadlines{target.suffix}", command, rows, results, as_json)
 
 
+@bench.command("children")
+@click.option("--count", type=click.IntRange(100), default=10_000, help="Number of jobs.")
+@click.option("--seconds", type=click.IntRange(1), default=8, help="Duration of request loads.")
+@results_option
+@json_option
+def bench_children(count: int, seconds: int, results: Path, as_json: bool) -> None:
+    """Child processes: start, jobs, kills, and requests beside them."""
+    from workbell.entrypoints.bench.children import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    command = f"workbell bench children --count {count} --seconds {seconds}"
+    _store_and_show("children", command, measure(Target(), count, seconds), results, as_json)
+
+
 @bench.command("ticks")
 @click.option(
     "--schedules",

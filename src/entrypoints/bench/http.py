@@ -143,10 +143,12 @@ def _compare_rate_limiters(target: Target, rows: ResultRows) -> None:
 
 
 @contextmanager
-def running_api(settings: Settings) -> Generator[ApiServer]:
-    """Run a server process on a store with users and schedules."""
+def running_api(settings: Settings, **others: str) -> Generator[ApiServer]:
+    """Run a server process on a store with users and schedules, and other settings."""
     task_id, tokens = _fill_store(settings)
-    with running_process("up" if settings.embedded else "api", _variables(settings)) as process:
+    with running_process(
+        "up" if settings.embedded else "api", _variables(settings) | others
+    ) as process:
         yield ApiServer(f"http://127.0.0.1:{process.port}", task_id, tokens)
 
 
