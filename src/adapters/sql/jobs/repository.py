@@ -9,11 +9,10 @@ from sqlalchemy import bindparam, null, select, update
 
 from workbell.adapters.sql.database.statements import AnyRow, chunks
 from workbell.adapters.sql.database.strategy import InitialState
-from workbell.adapters.sql.jobs import concurrency_keys
+from workbell.adapters.sql.jobs import concurrency_keys, quarantine
 from workbell.adapters.sql.jobs.claims import JobClaims
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, tag_single
 from workbell.adapters.sql.jobs.listing import VISIBLE, JobLists
-from workbell.adapters.sql.jobs.quarantine import JobQuarantine
 from workbell.adapters.sql.jobs.retention import JobRetention
 from workbell.adapters.sql.jobs.rows import job_from_row, progress_value
 from workbell.adapters.sql.schema.indexes import IS_READY, IS_SCHEDULED, IS_WAITING
@@ -96,7 +95,7 @@ _CANCEL_WAITING = (
 
 
 @frozen
-class SqlJobRepository(JobClaims, JobLists, JobQuarantine, JobRetention):
+class SqlJobRepository(JobClaims, JobLists, JobRetention):
     """Jobs of the current transaction."""
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
@@ -262,6 +261,25 @@ class SqlJobRepository(JobClaims, JobLists, JobQuarantine, JobRetention):
         if freed:
             concurrency_keys.release(self._db, freed, now, self._woken)
         return cancelled
+
+    def quarantine(
+        self,
+        job_id: JobId,
+        reason: str,
+        now: datetime,
+        *,
+        token: int | None = None,
+        attempt: int | None = None,
+    ) -> Settlement | None:
+        """Fail a job whose row cannot be processed."""
+        row = quarantine.find_unfinished(self._db, job_id, token, attempt)
+        if row is None:
+            return None
+        keys = concurrency_keys.get_keys([row])
+        concurrency_keys.lock(self._db, keys)
+        settlement = quarantine.fail(self._db, row, reason, now)
+        concurrency_keys.release(self._db, keys, now, self._woken)
+        return settlement
 
     def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
         """Make held jobs READY if their key is below its limit and their task active."""

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from attrs import frozen
-from sqlalchemy import bindparam, null, select, update
+from sqlalchemy import Connection, bindparam, null, select, update
 
-from workbell.adapters.sql.schedules.listing import ScheduleLists
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_EXPECTED
 from workbell.adapters.sql.schema.tables import schedules
 from workbell.domain.schedules.schedule import ScheduleId
@@ -47,9 +46,11 @@ _PAUSE = (
 _STOP_ALERTS = update(schedules).where(_of_id).values(alert_at=null())
 
 
-@frozen
-class ScheduleQuarantine(ScheduleLists):
+@frozen(slots=False)
+class ScheduleQuarantine:
     """Statements that decode nothing but the ids of rows."""
+
+    _db: Connection
 
     def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[ScheduleId]:
         """Return the ids of the due active schedules, oldest first."""
