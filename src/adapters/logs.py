@@ -1,4 +1,4 @@
-"""Loggers: structlog as the program configured it, else the standard library's."""
+"""Loggers: the program's structlog, else the standard library's."""
 
 import logging
 from typing import Any

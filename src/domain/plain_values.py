@@ -1,4 +1,4 @@
-"""What is wrong with a plain value: the messages of every interface."""
+"""Checks of plain values, with the messages that every interface uses."""
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta

@@ -1,8 +1,8 @@
 """
 Validation of requests by the types and constraints of their fields.
 
-Services validate each request with `check_request`, whichever interface made it.
-The messages are those of JSON bodies, which use the same constraints. Types are
+Services validate each request with `check_request`; HTTP, library and command line
+call the same services. The messages are those of JSON bodies, which use the same constraints. Types are
 exact: True is not an integer, 1.0 is not one, and a number is not a text.
 """
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from workbell.adapters.serialization.field_errors import StructureError
+from workbell.adapters.serialization.field_errors import StructureError, TooDeep
 from workbell.domain import plain_values
 from workbell.domain.errors import Invalid
 
@@ -127,12 +127,15 @@ def read_any(value: Any, depth: int = MAX_DEPTH) -> Any:
     if not isinstance(value, dict | list):
         raise StructureError("must be a JSON value")
     if depth == 0:
-        raise StructureError(f"must be at most {MAX_DEPTH} levels deep")
+        raise TooDeep(f"must be at most {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
         for name in value:
             read_text(name)
-    for inner in value.values() if isinstance(value, dict) else value:
-        read_any(inner, depth - 1)
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        try:
+            read_any(inner, depth - 1)
+        except StructureError as error:
+            raise error.below(str(name)) from None
     return value
 
 

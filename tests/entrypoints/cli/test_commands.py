@@ -354,3 +354,20 @@ def test_bench_compares_the_summaries_of_a_user_with_and_without_the_cache(
     ]
     assert all(row["ratio of p50"] > 0 for row in shown)
     assert run("bench", "summaries", "--user", "9").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["echo", '{"a": NaN}'], "a must be a number"),
+        (["echo", '{"a": 18446744073709551616}'], "a must be an integer of at most 64 bits"),
+        (["x" * 10_001], "task_definition must have at most 10,000 characters"),
+        (["echo", "--at", "9999-12-31T23:00:00-1200"], "must be a date-time such as"),
+        (["echo", "--key", ""], "Must be 1 to 255 printable characters."),
+    ],
+)
+def test_a_job_is_refused_as_over_http(run: Any, words: list[str], message: str) -> None:
+    run("migrate")
+    refused = run("jobs", "enqueue", *words)
+    assert refused.exit_code != 0
+    assert message in refused.output

@@ -1,4 +1,4 @@
-"""What a client does to the process around it: nothing, tried in programs of their own."""
+"""A client changes nothing global in its process; tested in separate processes."""
 
 import subprocess
 import sys

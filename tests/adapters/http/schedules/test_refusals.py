@@ -14,7 +14,7 @@ def test_a_schedule_is_refused(api: ApiFixture, refusal: Refusal) -> None:
     made = api.post(BASE, json=A_SCHEDULE)
     for answer in (
         api.post(BASE, json=A_SCHEDULE | body),
-        api.call("PATCH", f"{BASE}/{made.json['id']}", json=body),
+        api.call("PATCH", f"{BASE}/{made.json['id']}", "ada", json=body),
     ):
         assert answer.status_code == 400
         assert answer.json["field_errors"] == refusal.messages
