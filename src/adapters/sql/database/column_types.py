@@ -152,8 +152,8 @@ class LenientJsonText(JsonText):
     """
     A JSON value of a table with a quarantine.
 
-    A stored text that is not JSON is returned as `{"unreadable": text}`, so that
-    it does not fail the list in which its row stands.
+    A stored text that is not JSON is returned as `{"unreadable": text}`:
+    an error would make the whole list unreadable.
     """
 
     cache_ok = True

@@ -13,9 +13,13 @@ from sqlalchemy import (
 )
 
 from workbell.adapters.sql.database.statements import prepare
-from workbell.adapters.sql.schema.indexes import IS_HELD_BACK
 from workbell.adapters.sql.schema.tables import jobs, task_definitions
 from workbell.domain.jobs.job import Job, JobState, fair_tag
+
+IS_HELD_BACK = or_(
+    task_definitions.c.is_active.is_(False), task_definitions.c.parked_at.is_not(None)
+)
+"""Jobs of the task are held: it is inactive, or no worker knows it."""
 
 jobs_c = jobs.c
 _ONE: ColumnElement[int] = literal_column("1")
