@@ -9,6 +9,7 @@ from sqlalchemy import (
     ScalarSelect,
     bindparam,
     literal_column,
+    or_,
     select,
 )
 
