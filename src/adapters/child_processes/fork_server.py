@@ -174,7 +174,7 @@ class _ForkServer:
 
 
 def _set_death_signal(number: int) -> None:
-    """Ask the kernel for a signal when the thread that started this process ends; 0: none."""
+    """Set the signal that the end of the starting thread sends to this process; 0: none."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, number)
 

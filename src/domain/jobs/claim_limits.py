@@ -18,7 +18,7 @@ def default_owner_threads(threads: int) -> int:
 @frozen(kw_only=True)
 class ClaimLimits:
     """
-    What a claim leaves out of the ready jobs of its queue.
+    The ready jobs that a claim leaves out of its queue.
 
     Jobs of the system, and batch tasks, do not count towards the limits of a
     fairness key; a key at a limit is left out as a whole.
@@ -41,38 +41,40 @@ class ClaimLimits:
     running_everywhere: Mapping[str, int] = Factory(dict[str, int])
 
     @cached_property
-    def default_room(self) -> int | None:
+    def default_capacity(self) -> int | None:
         """How many jobs of a key without running jobs may start; None is unlimited."""
         limits = [limit for limit in (self.owner_threads, self.owner_running) if limit is not None]
         return min(limits, default=None)
 
     @cached_property
-    def rooms(self) -> Mapping[str, int]:
+    def capacities(self) -> Mapping[str, int]:
         """How many more jobs may start of each key that has running ones; at least 0."""
         here, anywhere = self.owner_threads, self.owner_running
-        rooms: dict[str, int] = {}
+        capacities: dict[str, int] = {}
         if here is not None:
-            rooms = {key: max(0, here - count) for key, count in self.running.items()}
-        if anywhere is not None and self.default_room is not None:
+            capacities = {key: max(0, here - count) for key, count in self.running.items()}
+        if anywhere is not None and self.default_capacity is not None:
             for key, count in self.running_everywhere.items():
-                rooms[key] = min(rooms.get(key, self.default_room), max(0, anywhere - count))
-        return rooms
+                capacities[key] = min(
+                    capacities.get(key, self.default_capacity), max(0, anywhere - count)
+                )
+        return capacities
 
     @cached_property
     def saturated_keys(self) -> Sequence[str]:
         """The fairness keys that are at a limit, sorted."""
-        return sorted(key for key, room in self.rooms.items() if room == 0)
+        return sorted(key for key, capacity in self.capacities.items() if capacity == 0)
 
     @cached_property
-    def smallest_room(self) -> int | None:
-        """The room of the fullest key that is below its limits; None is unlimited."""
-        if self.default_room is None:
+    def smallest_capacity(self) -> int | None:
+        """The capacity of the fullest key that is below its limits; None is unlimited."""
+        if self.default_capacity is None:
             return None
-        return min([self.default_room, *filter(None, self.rooms.values())])
+        return min([self.default_capacity, *filter(None, self.capacities.values())])
 
-    def room(self, key: str) -> int | None:
+    def capacity(self, key: str) -> int | None:
         """Return how many more jobs of a fairness key may start; None is unlimited."""
-        return self.rooms.get(key, self.default_room)
+        return self.capacities.get(key, self.default_capacity)
 
 
 UNLIMITED = ClaimLimits()
@@ -87,17 +89,17 @@ def select_within_limits(
     rows: Sequence[tuple[str, UserId, ClaimMode]], limits: ClaimLimits
 ) -> list[int]:
     """
-    Return the positions of the rows that fit the room of their fairness keys.
+    Return the positions of the rows that fit the capacity of their fairness keys.
 
     Rows are (fairness key, owner, mode) in the order of the claim.
     """
     taken: Counter[str] = Counter()
-    kept: list[int] = []
+    selected: list[int] = []
     for position, (key, owner, mode) in enumerate(rows):
         if is_counted(owner, mode):
-            room = limits.room(key)
-            if room is not None and taken[key] >= room:
+            capacity = limits.capacity(key)
+            if capacity is not None and taken[key] >= capacity:
                 continue
             taken[key] += 1
-        kept.append(position)
-    return kept
+        selected.append(position)
+    return selected
