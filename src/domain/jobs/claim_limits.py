@@ -18,7 +18,7 @@ def default_owner_threads(threads: int) -> int:
 @frozen(kw_only=True)
 class ClaimLimits:
     """
-    What a claim leaves out of the ready jobs of its queue.
+    Tasks and fairness keys that a claim leaves out of the ready jobs of its queue.
 
     Jobs of the system, and batch tasks, do not count towards the limits of a
     fairness key; a key at a limit is left out as a whole.
@@ -41,38 +41,38 @@ class ClaimLimits:
     running_everywhere: Mapping[str, int] = Factory(dict[str, int])
 
     @cached_property
-    def default_room(self) -> int | None:
+    def default_slots(self) -> int | None:
         """How many jobs of a key without running jobs may start; None is unlimited."""
         limits = [limit for limit in (self.owner_threads, self.owner_running) if limit is not None]
         return min(limits, default=None)
 
     @cached_property
-    def rooms(self) -> Mapping[str, int]:
+    def slots_by_key(self) -> Mapping[str, int]:
         """How many more jobs may start of each key that has running ones; at least 0."""
         here, anywhere = self.owner_threads, self.owner_running
-        rooms: dict[str, int] = {}
+        slots: dict[str, int] = {}
         if here is not None:
-            rooms = {key: max(0, here - count) for key, count in self.running.items()}
-        if anywhere is not None and self.default_room is not None:
+            slots = {key: max(0, here - count) for key, count in self.running.items()}
+        if anywhere is not None and self.default_slots is not None:
             for key, count in self.running_everywhere.items():
-                rooms[key] = min(rooms.get(key, self.default_room), max(0, anywhere - count))
-        return rooms
+                slots[key] = min(slots.get(key, self.default_slots), max(0, anywhere - count))
+        return slots
 
     @cached_property
     def saturated_keys(self) -> Sequence[str]:
         """The fairness keys that are at a limit, sorted."""
-        return sorted(key for key, room in self.rooms.items() if room == 0)
+        return sorted(key for key, slots in self.slots_by_key.items() if slots == 0)
 
     @cached_property
-    def smallest_room(self) -> int | None:
-        """The room of the fullest key that is below its limits; None is unlimited."""
-        if self.default_room is None:
+    def fewest_slots(self) -> int | None:
+        """The free slots of the fullest key that is below its limits; None is unlimited."""
+        if self.default_slots is None:
             return None
-        return min([self.default_room, *filter(None, self.rooms.values())])
+        return min([self.default_slots, *filter(None, self.slots_by_key.values())])
 
-    def room(self, key: str) -> int | None:
+    def free_slots(self, key: str) -> int | None:
         """Return how many more jobs of a fairness key may start; None is unlimited."""
-        return self.rooms.get(key, self.default_room)
+        return self.slots_by_key.get(key, self.default_slots)
 
 
 UNLIMITED = ClaimLimits()
@@ -87,17 +87,17 @@ def select_within_limits(
     rows: Sequence[tuple[str, UserId, ClaimMode]], limits: ClaimLimits
 ) -> list[int]:
     """
-    Return the positions of the rows that fit the room of their fairness keys.
+    Return the positions of the rows that fit the free slots of their fairness keys.
 
     Rows are (fairness key, owner, mode) in the order of the claim.
     """
     taken: Counter[str] = Counter()
-    kept: list[int] = []
+    selected: list[int] = []
     for position, (key, owner, mode) in enumerate(rows):
         if is_counted(owner, mode):
-            room = limits.room(key)
-            if room is not None and taken[key] >= room:
+            slots = limits.free_slots(key)
+            if slots is not None and taken[key] >= slots:
                 continue
             taken[key] += 1
-        kept.append(position)
-    return kept
+        selected.append(position)
+    return selected

@@ -144,7 +144,7 @@ def test_an_excluded_task_runs_once_the_process_knows_it(application: Applicatio
 def test_claims_that_cannot_be_returned_are_returned_later(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their leases are renewed until then, so that no attempt is lost."""
+    """Their leases are renewed until then, and no attempt is lost."""
     worker = application.worker(2)
     new, known = add(application, a_job(task="new", priority=1), a_job(task="echo"))
 

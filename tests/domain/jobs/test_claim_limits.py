@@ -1,4 +1,4 @@
-"""Limits of a claim: rooms of fairness keys, and the rows that fit them."""
+"""Limits of a claim: free slots of fairness keys, and the rows that fit them."""
 
 import pytest
 from hypothesis import given
@@ -23,9 +23,9 @@ def test_an_owner_may_use_three_quarters_of_the_threads(threads: int, share: int
     assert default_owner_threads(threads) == share
 
 
-def test_without_limits_every_key_has_unlimited_room() -> None:
-    assert UNLIMITED.room("1") is None
-    assert UNLIMITED.smallest_room is None
+def test_without_limits_every_key_has_unlimited_slots() -> None:
+    assert UNLIMITED.free_slots("1") is None
+    assert UNLIMITED.fewest_slots is None
     assert UNLIMITED.saturated_keys == []
 
 
@@ -36,10 +36,10 @@ def test_the_smaller_of_both_limits_decides() -> None:
         owner_running=4,
         running_everywhere={"1": 3, "4": 4},
     )
-    assert [limits.room(key) for key in ("1", "2", "3", "4", "5")] == [1, 0, 0, 0, 3]
+    assert [limits.free_slots(key) for key in ("1", "2", "3", "4", "5")] == [1, 0, 0, 0, 3]
     assert limits.saturated_keys == ["2", "3", "4"]
-    assert limits.smallest_room == 1
-    assert limits.rooms == {"1": 1, "2": 0, "3": 0, "4": 0}
+    assert limits.fewest_slots == 1
+    assert limits.slots_by_key == {"1": 1, "2": 0, "3": 0, "4": 0}
 
 
 def test_only_ordinary_jobs_of_users_count() -> None:
@@ -49,7 +49,7 @@ def test_only_ordinary_jobs_of_users_count() -> None:
     assert not is_counted(SYSTEM_ID, ORDINARY)
 
 
-def test_rows_beyond_the_room_are_skipped_and_later_ones_selected() -> None:
+def test_rows_beyond_the_limit_are_skipped_and_later_ones_selected() -> None:
     rows = [
         ("1", ALICE, ORDINARY),
         ("1", ALICE, ORDINARY),

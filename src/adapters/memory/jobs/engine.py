@@ -53,8 +53,8 @@ class MemoryEngine:
         if limits.owner_running is not None:
             limits = evolve(limits, running_everywhere=self._count_running())
         rows = self._ready(queue, limit, limits)
-        kept = select_within_limits([(j.fairness_key, j.owner, j.mode) for j in rows], limits)
-        rows = [rows[position] for position in kept]
+        selected = select_within_limits([(j.fairness_key, j.owner, j.mode) for j in rows], limits)
+        rows = [rows[position] for position in selected]
         taken = rows[: select_claimable([job.mode for job in rows], free_threads)]
         claims = []
         for job in taken:

@@ -42,12 +42,12 @@ CLAIMED = (
     .with_for_update(skip_locked=True)
 )
 _IS_KNOWN = jobs_c.task.not_in(bindparam("excluded_tasks", expanding=True))
-_HAS_ROOM = jobs_c.fair_key.not_in(bindparam("saturated_keys", expanding=True))
+_HAS_SLOTS = jobs_c.fair_key.not_in(bindparam("saturated_keys", expanding=True))
 _QUERIES = {  # by whether tasks and keys are left out
     (False, False): CLAIMED,
     (True, False): CLAIMED.where(_IS_KNOWN),
-    (False, True): CLAIMED.where(_HAS_ROOM),
-    (True, True): CLAIMED.where(_IS_KNOWN, _HAS_ROOM),
+    (False, True): CLAIMED.where(_HAS_SLOTS),
+    (True, True): CLAIMED.where(_IS_KNOWN, _HAS_SLOTS),
 }
 RUNNING_BY_KEY = prepare(
     select(jobs_c.fair_key, func.count())
@@ -191,8 +191,8 @@ def _candidates(limits: ClaimLimits) -> tuple[Select[Any], dict[str, Any]]:
 
 
 def _select_within_limits(rows: Sequence[AnyRow], limits: ClaimLimits) -> list[AnyRow]:
-    room = limits.smallest_room
-    if room is None or len(rows) <= room:
+    slots = limits.fewest_slots
+    if slots is None or len(rows) <= slots:
         return list(rows)
     keys = [(row.fairness_key, UserId(row.owner), MODES[row.mode]) for row in rows]
     return [rows[position] for position in select_within_limits(keys, limits)]

@@ -24,8 +24,8 @@ from workbell.adapters.sql.database.statements import (
     insert_if_absent,
     prepare,
 )
-from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator
-from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD, IS_HELD_BACK
+from workbell.adapters.sql.jobs.fair_queueing import IS_HELD_BACK, FairTagAllocator
+from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
 from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, task_definitions
 from workbell.domain.jobs.job import JobState
 
