@@ -1,7 +1,5 @@
 """Worker processes with different sets of tasks, as during a deploy."""
 
-from functools import partial
-
 import pytest
 
 from tests.processes.fleet import Fleet, until
@@ -38,15 +36,14 @@ def test_a_process_without_the_task_burns_no_attempt_and_the_other_runs_it(fleet
 
 
 def test_a_task_that_no_process_knows_is_parked_until_one_does(fleet: Fleet) -> None:
-    start_quick = partial(fleet.start, "worker", lease_seconds="3", park_seconds="1")
-    without = start_quick(tasks=OTHER_TASKS)
+    without = fleet.start("worker", tasks=OTHER_TASKS, park_seconds="1")
     jobs = touch(fleet, 3)
     until(lambda: "touch" in fleet.application.definitions.parked())
     until(lambda: states(fleet, jobs) == {JobState.HELD})
     (worker,) = fleet.application.jobs.workers(SYSTEM)
     assert "touch" not in worker.knows
     assert "touch" in worker.excluded
-    with_task = start_quick()
+    with_task = fleet.start("worker", park_seconds="1")
     ended = [fleet.wait_for_end(job) for job in jobs]
     assert {(job.state, job.attempt) for job in ended} == {(JobState.SUCCEEDED, 1)}
     until(lambda: not fleet.application.definitions.parked())

@@ -1,4 +1,4 @@
-"""Claims of one process at the same time, within the limit of an owner's threads."""
+"""Concurrent claims of a process stay within the threads of an owner."""
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager

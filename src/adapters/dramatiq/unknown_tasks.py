@@ -1,4 +1,4 @@
-"""Claims of tasks that a process does not know, and the tasks that it excludes."""
+"""Tasks that a process has claimed, does not know, and excludes."""
 
 from collections.abc import Sequence
 from datetime import datetime

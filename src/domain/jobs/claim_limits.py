@@ -18,7 +18,7 @@ def default_owner_threads(threads: int) -> int:
 @frozen(kw_only=True)
 class ClaimLimits:
     """
-    The ready jobs that a claim leaves out of its queue.
+    Tasks and fairness keys that a claim leaves out of the ready jobs of its queue.
 
     Jobs of the system, and batch tasks, do not count towards the limits of a
     fairness key; a key at a limit is left out as a whole.
@@ -41,40 +41,38 @@ class ClaimLimits:
     running_everywhere: Mapping[str, int] = Factory(dict[str, int])
 
     @cached_property
-    def default_capacity(self) -> int | None:
+    def default_slots(self) -> int | None:
         """How many jobs of a key without running jobs may start; None is unlimited."""
         limits = [limit for limit in (self.owner_threads, self.owner_running) if limit is not None]
         return min(limits, default=None)
 
     @cached_property
-    def capacities(self) -> Mapping[str, int]:
+    def slots_by_key(self) -> Mapping[str, int]:
         """How many more jobs may start of each key that has running ones; at least 0."""
         here, anywhere = self.owner_threads, self.owner_running
-        capacities: dict[str, int] = {}
+        slots: dict[str, int] = {}
         if here is not None:
-            capacities = {key: max(0, here - count) for key, count in self.running.items()}
-        if anywhere is not None and self.default_capacity is not None:
+            slots = {key: max(0, here - count) for key, count in self.running.items()}
+        if anywhere is not None and self.default_slots is not None:
             for key, count in self.running_everywhere.items():
-                capacities[key] = min(
-                    capacities.get(key, self.default_capacity), max(0, anywhere - count)
-                )
-        return capacities
+                slots[key] = min(slots.get(key, self.default_slots), max(0, anywhere - count))
+        return slots
 
     @cached_property
     def saturated_keys(self) -> Sequence[str]:
         """The fairness keys that are at a limit, sorted."""
-        return sorted(key for key, capacity in self.capacities.items() if capacity == 0)
+        return sorted(key for key, slots in self.slots_by_key.items() if slots == 0)
 
     @cached_property
-    def smallest_capacity(self) -> int | None:
-        """The capacity of the fullest key that is below its limits; None is unlimited."""
-        if self.default_capacity is None:
+    def fewest_slots(self) -> int | None:
+        """The free slots of the fullest key that is below its limits; None is unlimited."""
+        if self.default_slots is None:
             return None
-        return min([self.default_capacity, *filter(None, self.capacities.values())])
+        return min([self.default_slots, *filter(None, self.slots_by_key.values())])
 
-    def capacity(self, key: str) -> int | None:
+    def free_slots(self, key: str) -> int | None:
         """Return how many more jobs of a fairness key may start; None is unlimited."""
-        return self.capacities.get(key, self.default_capacity)
+        return self.slots_by_key.get(key, self.default_slots)
 
 
 UNLIMITED = ClaimLimits()
@@ -89,7 +87,7 @@ def select_within_limits(
     rows: Sequence[tuple[str, UserId, ClaimMode]], limits: ClaimLimits
 ) -> list[int]:
     """
-    Return the positions of the rows that fit the capacity of their fairness keys.
+    Return the positions of the rows that fit the free slots of their fairness keys.
 
     Rows are (fairness key, owner, mode) in the order of the claim.
     """
@@ -97,8 +95,8 @@ def select_within_limits(
     selected: list[int] = []
     for position, (key, owner, mode) in enumerate(rows):
         if is_counted(owner, mode):
-            capacity = limits.capacity(key)
-            if capacity is not None and taken[key] >= capacity:
+            slots = limits.free_slots(key)
+            if slots is not None and taken[key] >= slots:
                 continue
             taken[key] += 1
         selected.append(position)

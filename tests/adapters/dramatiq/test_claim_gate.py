@@ -55,7 +55,7 @@ def test_a_claim_near_the_limit_waits_and_counts_again(rows: int, running: int) 
         assert second.result(PATIENCE) == {"a": 6}
 
 
-def test_a_claim_that_fails_leaves_capacity_for_the_next() -> None:
+def test_a_claim_that_fails_admits_the_next() -> None:
     gate = ClaimGate(1)
     with pytest.raises(ZeroDivisionError), gate.admit(1, counting()):
         raise ZeroDivisionError
@@ -69,8 +69,8 @@ def test_many_threads_never_exceed_the_limit() -> None:
     def claim(number: int) -> None:
         start.wait(PATIENCE)
         with gate.admit(3, lambda: {"a": len(running)}) as counts:
-            capacity = min(3, 4 - counts["a"])
-            running.extend([number] * max(0, capacity))
+            slots = min(3, 4 - counts["a"])
+            running.extend([number] * max(0, slots))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(claim, range(8)))

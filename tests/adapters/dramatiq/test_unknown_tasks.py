@@ -9,7 +9,7 @@ from workbell.domain.jobs.task import Task, Tasks
 
 @define
 class Noon:
-    """A clock that always returns the same time."""
+    """A clock that always returns noon."""
 
     def now(self) -> object:
         return NOW

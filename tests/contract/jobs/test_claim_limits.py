@@ -40,7 +40,7 @@ def test_a_saturated_key_is_left_out_of_a_claim(store: AnyStore) -> None:
     assert claim(store, limits=limits) == []
 
 
-def test_a_claim_takes_no_more_of_a_key_than_its_capacity(store: AnyStore) -> None:
+def test_a_claim_takes_no_more_of_a_key_than_its_free_slots(store: AnyStore) -> None:
     keep(store, *[a_job(owner=ALICE)] * 5, *[a_job(owner=BOB)] * 5)
     limits = ClaimLimits(owner_threads=3, running={"1": 1})
     first = claim(store, limit=8, free_threads=8, limits=limits)
@@ -51,7 +51,7 @@ def test_a_claim_takes_no_more_of_a_key_than_its_capacity(store: AnyStore) -> No
     assert {see(store, each).attempt for each in rest} == {1}
 
 
-def test_rows_beyond_the_capacity_do_not_use_up_free_threads(store: AnyStore) -> None:
+def test_rows_beyond_the_limit_do_not_use_up_free_threads(store: AnyStore) -> None:
     keep(store, *[a_job(owner=ALICE, priority=1)] * 3, *[a_job(owner=BOB)] * 3)
     limits = ClaimLimits(owner_threads=1)
     found = claim(store, limit=6, free_threads=2, limits=limits)
@@ -84,7 +84,7 @@ def test_jobs_in_all_processes_count_towards_the_limit_everywhere(store: AnyStor
     assert claim(store, limits=limits) == []
 
 
-def test_an_ended_job_frees_capacity_in_the_transaction_that_settles_it(store: AnyStore) -> None:
+def test_an_ended_job_frees_a_slot_in_the_transaction_that_settles_it(store: AnyStore) -> None:
     """Otherwise a thread at the limit would find no work after its own job."""
     (work,) = running(store, a_job(owner=ALICE))
     following, _ = keep(store, *[a_job(owner=ALICE)] * 2)

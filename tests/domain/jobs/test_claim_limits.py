@@ -1,4 +1,4 @@
-"""Limits of a claim: capacities of fairness keys, and the rows that fit them."""
+"""Limits of a claim: free slots of fairness keys, and the rows that fit them."""
 
 import pytest
 from hypothesis import given
@@ -23,9 +23,9 @@ def test_an_owner_may_use_three_quarters_of_the_threads(threads: int, share: int
     assert default_owner_threads(threads) == share
 
 
-def test_without_limits_every_key_has_unlimited_capacity() -> None:
-    assert UNLIMITED.capacity("1") is None
-    assert UNLIMITED.smallest_capacity is None
+def test_without_limits_every_key_has_unlimited_slots() -> None:
+    assert UNLIMITED.free_slots("1") is None
+    assert UNLIMITED.fewest_slots is None
     assert UNLIMITED.saturated_keys == []
 
 
@@ -36,10 +36,10 @@ def test_the_smaller_of_both_limits_decides() -> None:
         owner_running=4,
         running_everywhere={"1": 3, "4": 4},
     )
-    assert [limits.capacity(key) for key in ("1", "2", "3", "4", "5")] == [1, 0, 0, 0, 3]
+    assert [limits.free_slots(key) for key in ("1", "2", "3", "4", "5")] == [1, 0, 0, 0, 3]
     assert limits.saturated_keys == ["2", "3", "4"]
-    assert limits.smallest_capacity == 1
-    assert limits.capacities == {"1": 1, "2": 0, "3": 0, "4": 0}
+    assert limits.fewest_slots == 1
+    assert limits.slots_by_key == {"1": 1, "2": 0, "3": 0, "4": 0}
 
 
 def test_only_ordinary_jobs_of_users_count() -> None:
@@ -49,7 +49,7 @@ def test_only_ordinary_jobs_of_users_count() -> None:
     assert not is_counted(SYSTEM_ID, ORDINARY)
 
 
-def test_rows_beyond_the_capacity_are_skipped_and_later_ones_selected() -> None:
+def test_rows_beyond_the_limit_are_skipped_and_later_ones_selected() -> None:
     rows = [
         ("1", ALICE, ORDINARY),
         ("1", ALICE, ORDINARY),
@@ -74,12 +74,12 @@ def test_no_key_ever_exceeds_its_limit(
 ) -> None:
     rows = [(key, owner, ORDINARY) for key, owner in keys]
     limits = ClaimLimits(owner_threads=threads, running=running)
-    selected = [rows[n] for n in select_within_limits(rows, limits)]
+    kept = [rows[n] for n in select_within_limits(rows, limits)]
     for key in "abc":
-        of_users = sum(each[:2] == (key, ALICE) for each in selected)
+        of_users = sum(each[:2] == (key, ALICE) for each in kept)
         assert of_users + running.get(key, 0) <= max(threads, running.get(key, 0))
         wanted = sum(each[:2] == (key, ALICE) for each in rows)
         assert of_users == min(wanted, max(0, threads - running.get(key, 0)))
-    assert sum(owner == SYSTEM_ID for _, owner, _ in selected) == sum(
+    assert sum(owner == SYSTEM_ID for _, owner, _ in kept) == sum(
         owner == SYSTEM_ID for _, owner in keys
     )

@@ -42,12 +42,12 @@ CLAIMED = (
     .with_for_update(skip_locked=True)
 )
 _IS_KNOWN = jobs_c.task.not_in(bindparam("excluded_tasks", expanding=True))
-_IS_BELOW_LIMIT = jobs_c.fair_key.not_in(bindparam("saturated_keys", expanding=True))
+_HAS_SLOTS = jobs_c.fair_key.not_in(bindparam("saturated_keys", expanding=True))
 _QUERIES = {  # by whether tasks and keys are left out
     (False, False): CLAIMED,
     (True, False): CLAIMED.where(_IS_KNOWN),
-    (False, True): CLAIMED.where(_IS_BELOW_LIMIT),
-    (True, True): CLAIMED.where(_IS_KNOWN, _IS_BELOW_LIMIT),
+    (False, True): CLAIMED.where(_HAS_SLOTS),
+    (True, True): CLAIMED.where(_IS_KNOWN, _HAS_SLOTS),
 }
 RUNNING_BY_KEY = prepare(
     select(jobs_c.fair_key, func.count())
@@ -272,8 +272,8 @@ def _candidates(limits: ClaimLimits) -> tuple[Select[Any], dict[str, Any]]:
 
 
 def _select_within_limits(rows: Sequence[AnyRow], limits: ClaimLimits) -> list[AnyRow]:
-    capacity = limits.smallest_capacity
-    if capacity is None or len(rows) <= capacity:
+    slots = limits.fewest_slots
+    if slots is None or len(rows) <= slots:
         return list(rows)
     keys = [(row.fairness_key, UserId(row.owner), _mode(row)) for row in rows]
     return [rows[position] for position in select_within_limits(keys, limits)]

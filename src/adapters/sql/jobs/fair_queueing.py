@@ -26,6 +26,10 @@ jobs_c = jobs.c
 _ONE: ColumnElement[int] = literal_column("1")
 _IS_READY = jobs_c.state == literal_column(str(int(JobState.READY)))
 """A literal, because a bind parameter never matches a partial index."""
+IS_HELD_BACK = or_(
+    task_definitions.c.is_active.is_(False), task_definitions.c.parked_at.is_not(None)
+)
+"""Jobs of the task are held: it is inactive, or no worker knows it."""
 
 
 def lowest_tag(queue: Any, priority: Any) -> ScalarSelect[Any]:

@@ -97,14 +97,14 @@ _NOT_SATURATED = """
 # The same rule as `select_within_limits`.
 _WITHIN = """
 placed AS (
-    SELECT *, coalesce(CAST(CAST(:capacities AS json) ->> fair_key AS int), CAST(:capacity AS int)) AS capacity,
+    SELECT *, coalesce(CAST(CAST(:slots AS json) ->> fair_key AS int), CAST(:default_slots AS int)) AS slots,
         row_number() OVER (
             PARTITION BY fair_key, owner = 0 OR mode = 0 ORDER BY priority DESC, fair_tag, id
         ) AS place
     FROM candidates
 ),
 within AS (
-    SELECT * FROM placed WHERE owner = 0 OR mode = 0 OR place <= capacity
+    SELECT * FROM placed WHERE owner = 0 OR mode = 0 OR place <= slots
 ),"""
 _CLAIMS = "(SELECT CAST(json_agg(claimed ORDER BY nth) AS text) FROM claimed)"
 _CLAIM_PARAMETERS = ("queue", "limit", "free", "lease", "worker", "now")
@@ -114,7 +114,7 @@ _SETTLE = prepare(text(f"WITH {_SETTLED} SELECT id, token, new_state FROM accept
 @cache
 def _statement(extra: tuple[str, ...], *, settles: bool) -> PreparedStatement:
     """Return the statement that claims, with the parts for its extra parameters."""
-    is_limited = "capacities" in extra
+    is_limited = "slots" in extra
     conditions = _NOT_EXCLUDED * ("tasks" in extra) + _NOT_SATURATED * ("saturated" in extra)
     claimed = _CLAIMED.format(
         columns=", owner, fair_key" if is_limited else "",
@@ -187,9 +187,9 @@ def _limit_values(limits: ClaimLimits, rows: int) -> dict[str, Any]:
         values["tasks"] = json_text(limits.excluded_tasks)
     if saturated := limits.saturated_keys:
         values["saturated"] = json_text(saturated)
-    capacity = limits.smallest_capacity
-    if capacity is not None and capacity < rows:
-        values |= {"capacities": json_text(limits.capacities), "capacity": limits.default_capacity}
+    slots = limits.fewest_slots
+    if slots is not None and slots < rows:
+        values |= {"slots": json_text(limits.slots_by_key), "default_slots": limits.default_slots}
     return values
 
 
