@@ -128,13 +128,7 @@ def _make_application(
         summaries=_make_summaries(backends),
         reminders=notices.reminders,
         notices=notices,
-        ticker=Ticker(
-            store=store,
-            clock=clock,
-            randomness=SystemRandomness(),
-            tasks=registry,
-            reporter=quarantine,
-        ),
+        ticker=_make_ticker(backends, registry, quarantine),
         execution=_make_execution(backends, definitions, delivery, quarantine),
         retention=_make_retention(backends, sessions, delivery, notices, projects, quarantine),
         identity=identity,
@@ -145,6 +139,16 @@ def _make_application(
         delivery=delivery,
         projects=projects,
         queues=settings.queues or queues,
+    )
+
+
+def _make_ticker(backends: Backends, tasks: Tasks, quarantine: QuarantineLog) -> Ticker:
+    return Ticker(
+        store=backends.store,
+        clock=backends.clock,
+        randomness=SystemRandomness(),
+        tasks=tasks,
+        reporter=quarantine,
     )
 
 

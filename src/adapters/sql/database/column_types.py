@@ -152,8 +152,8 @@ class LenientJsonText(JsonText):
     """
     A JSON value of a table with a quarantine.
 
-    A stored text that is not JSON is returned as `{"unreadable": text}`, so that
-    it does not fail the list in which its row stands.
+    A stored text that is not JSON is returned as `{"unreadable": text}`: one such
+    row must not fail a whole list.
     """
 
     cache_ok = True
