@@ -1,4 +1,4 @@
-"""The engine's operations on many jobs: together, or each by itself if one fails."""
+"""Operations on many jobs: together, or each by itself if one fails."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Quarantine: a job whose row cannot be processed fails, and harms no other."""
+"""Quarantine: a job whose row cannot be processed fails, but no other."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar

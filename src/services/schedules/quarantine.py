@@ -1,4 +1,4 @@
-"""Quarantine: a schedule that cannot be processed is paused, and stops no other."""
+"""Quarantine: a schedule that cannot be processed is paused, but no other."""
 
 from collections.abc import Callable, Iterable
 

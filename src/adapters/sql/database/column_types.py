@@ -152,8 +152,8 @@ class LenientJsonText(JsonText):
     """
     A JSON value of a table with a quarantine.
 
-    A stored text that is not JSON is returned as `{"unreadable": text}`:
-    an error would make the whole list unreadable.
+    A stored text that is not JSON is returned as `{"unreadable": text}`: one such
+    row must not fail a whole list.
     """
 
     cache_ok = True

@@ -47,7 +47,7 @@ _STOP_ALERTS = update(schedules).where(_of_id).values(alert_at=null())
 
 
 @frozen(slots=False)
-class FaultySchedules:
+class ScheduleFaults:
     """Statements that decode nothing but the ids of rows."""
 
     _db: Connection

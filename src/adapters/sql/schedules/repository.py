@@ -21,7 +21,7 @@ from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare, r
 from workbell.adapters.sql.schedules import advance
 from workbell.adapters.sql.schedules.insert import count_active
 from workbell.adapters.sql.schedules.listing import ScheduleLists
-from workbell.adapters.sql.schedules.quarantine import DUE_ALERTS, FaultySchedules
+from workbell.adapters.sql.schedules.quarantine import DUE_ALERTS, ScheduleFaults
 from workbell.adapters.sql.schedules.rows import rule_from_row, schedule_from_row, schedule_values
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_STARTED_RUN
 from workbell.adapters.sql.schema.tables import jobs, schedules, users
@@ -130,7 +130,7 @@ _AHEAD = (
 
 
 @frozen
-class SqlScheduleRepository(ScheduleLists, FaultySchedules):
+class SqlScheduleRepository(ScheduleLists, ScheduleFaults):
     """All schedules that are not deleted."""
 
     def add(self, schedule: Schedule, *, active_limit: int | None = None) -> Schedule:
