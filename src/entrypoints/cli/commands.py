@@ -104,13 +104,17 @@ def _schedule_row(listed: ListedSchedule) -> dict[str, Any]:
     show_default=True,
     help="Number of runs to show.",
 )
+@click.option(
+    "--jitter", type=click.IntRange(0, 3600), default=0, help="Random delay of runs, in seconds."
+)
 @json_option
-def preview_expression(expression: str, zone: str, count: int, as_json: bool) -> None:
+def preview_expression(expression: str, zone: str, count: int, jitter: int, as_json: bool) -> None:
     """Describe a cron EXPRESSION in words and show its next runs."""
     from workbell.adapters.system import SystemClock
     from workbell.domain.cron.preview import preview
 
-    result = preview(CronRule(expression, zone), SystemClock().now(), count)
+    rule, now = CronRule(expression, zone), SystemClock().now()
+    result = preview(rule, now, count, jitter_seconds=jitter)
     if not as_json:
         click.echo(result.words)
         for warning in result.warnings:

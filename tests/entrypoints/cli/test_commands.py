@@ -73,6 +73,8 @@ def test_preview_describes_an_expression(run: Any) -> None:
     assert "! " in said
     runs = json.loads(run("schedules", "preview", "0 9 * * *", "-n", "3", "--json").output)
     assert len(runs) == 3
+    warned = run("schedules", "preview", "* * * * *", "--jitter", "90").output
+    assert "jitter_seconds must be at most 60" in warned
 
 
 def test_an_invalid_expression_prints_one_line_and_exits_with_2(run: Any) -> None:
