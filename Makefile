@@ -133,8 +133,8 @@ bench-peers: $(VENV)/.dev ## Compare with other products (needs PostgreSQL, Redi
 
 # ---- Artifacts -------------------------------------------------------------------------------
 
-.env.example: src/entrypoints/config/settings.py src/entrypoints/config/option.py | $(VENV)/.run
-	$(BIN)/python -c 'from workbell.entrypoints.config.settings import example; print(example(), end="")' > $@
+.env.example: src/entrypoints/config/settings.py src/entrypoints/config/reference.py src/entrypoints/config/option.py | $(VENV)/.run
+	$(BIN)/python -c 'from workbell.entrypoints.config.reference import example; print(example(), end="")' > $@
 
 .PHONY: docs
 docs: $(VENV)/.dev .env.example ## Build the documentation (build/site)

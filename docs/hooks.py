@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from workbell.adapters.http.app import build_app
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.cli.main import main
-from workbell.entrypoints.config.settings import Settings, reference
+from workbell.entrypoints.config.reference import reference
+from workbell.entrypoints.config.settings import Settings
 
 DOCS = Path(__file__).parent
 MARK = "<!-- generated -->"

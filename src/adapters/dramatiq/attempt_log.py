@@ -7,15 +7,18 @@ from workbell.domain.jobs.job import ClaimMode
 log = get_logger()
 
 
+def log_fields(claim: Claim) -> dict[str, str | int]:
+    """Return the fields that each log event of an attempt has."""
+    return {"job": claim.id, "attempt": claim.attempt, "task": claim.task}
+
+
 def log_attempt(claim: Claim, settlement: Settlement) -> None:
     """Log how and after how long an attempt ended; batch tasks are too many to log."""
     if claim.mode is ClaimMode.BATCH:
         return
     log.info(
         "attempt_ended",
-        job=claim.id,
-        attempt=claim.attempt,
-        task=claim.task,
+        **log_fields(claim),
         outcome=str(settlement.outcome),
         queue_wait_seconds=to_seconds(queue_wait(claim.queued_at, claim.started_at)),
         duration_seconds=to_seconds(settlement.ended_at - settlement.started_at),

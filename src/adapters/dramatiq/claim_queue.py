@@ -1,18 +1,20 @@
 """Claims of one queue that wait for a thread."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
-from threading import Lock
+from threading import Event, Lock
 from time import monotonic
 from typing import NamedTuple
 
 from attrs import define, field
 
 from workbell.domain.jobs.attempt import Claim
+from workbell.domain.jobs.claim_limits import ClaimLimits
 from workbell.domain.jobs.job import ClaimMode
 
 BATCH_SIZE = 100
+BATCH_WAIT_SECONDS = 0.01
 BROADCAST_SECONDS = 0.05
 """Minimum interval of wake-ups that threads in mid-turn send to other processes."""
 PASS_ON_SECONDS = 1.0
@@ -78,33 +80,44 @@ class ClaimQueue:
         if claims:
             self.has_batch_tasks = any(claim.mode is ClaimMode.BATCH for claim in claims)
 
-    def is_exhausted(self, before: frozenset[str], after: frozenset[str]) -> bool:
+    def may_hide_rows(
+        self, found: int, requested: int, limits: ClaimLimits, count: Callable[[], ClaimLimits]
+    ) -> bool:
         """
-        Whether no row is left for a claim that leaves out the keys of `after`.
+        Whether rows may wait behind those of an owner who has just reached a limit.
 
-        Call it after a claim that found fewer rows than requested while the keys
-        of `before` were saturated: rows of the new keys in `after` may have been
-        in front of others. Rows that become ready later wake a thread themselves.
+        Call it after a claim that has `found` rows within `limits`; `count` returns
+        the limits after it. Rows that become ready later wake a thread themselves.
         """
+        if found >= requested:
+            self._exhausted_for = None
+            return False
+        if limits.owner_running is not None and found:
+            return True
+        if limits.owner_threads is None:
+            return False
+        before, after = (frozenset(each.saturated_keys) for each in (limits, count()))
         if before == after:
             self._exhausted_for = before
-        return self._exhausted_for is not None and self._exhausted_for <= after
+        return self._exhausted_for is None or not self._exhausted_for <= after
 
-    def reset_exhausted(self) -> None:
-        """Note that a claim found as many rows as requested: there may be more."""
-        self._exhausted_for = None
+    def wait_for_batch(self, stopping: Event) -> bool:
+        """
+        Wait for batch tasks to accumulate; return whether to claim.
 
-    def start_batch(self) -> bool:
-        """Start to wait for batch tasks, unless another thread waits."""
+        One thread of a queue waits and then claims; the others get False and
+        end their turn, because that claim covers their work. A saturated queue
+        has more rows already.
+        """
+        if self.saturated:
+            return True
         with self._lock:
             if self.is_batch_pending:
                 return False
             self.is_batch_pending = True
-            return True
-
-    def end_batch(self) -> None:
-        """End the wait for batch tasks."""
+        stopping.wait(BATCH_WAIT_SECONDS)
         self.is_batch_pending = False
+        return True
 
     def allows_broadcast(self, *, starts_turn: bool) -> bool:
         """

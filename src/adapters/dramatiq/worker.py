@@ -1,16 +1,15 @@
 """The job worker: coordinates the threads that claim, run and settle jobs."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from threading import Event
 from time import monotonic
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 from structlog.contextvars import bound_contextvars
 
-from workbell.adapters.dramatiq.attempt_log import log_attempt
+from workbell.adapters.dramatiq.attempt_log import log_attempt, log_fields
 from workbell.adapters.dramatiq.attempt_watch import BODY, AttemptWatch, ClosedAttempt
 from workbell.adapters.dramatiq.claim_gate import ClaimGate
 from workbell.adapters.dramatiq.claim_queue import ClaimQueue
@@ -22,6 +21,7 @@ from workbell.adapters.dramatiq.settlement_buffer import SettlementBuffer
 from workbell.adapters.dramatiq.thread_slots import ThreadSlots
 from workbell.adapters.dramatiq.unknown_tasks import UnknownTasks
 from workbell.adapters.dramatiq.wakeups import Wakeups
+from workbell.adapters.dramatiq.worker_process import WorkerProcess
 from workbell.adapters.fork_detection import end_if_forked, fork_count
 from workbell.adapters.logs import get_logger
 from workbell.adapters.observability.tracing import span
@@ -29,46 +29,14 @@ from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.claim_limits import ClaimLimits
 from workbell.domain.jobs.job import ClaimMode, JobId
 from workbell.domain.jobs.task import Cancelled, OwnershipLost
-from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.system import Clock
 from workbell.services.jobs.execution import ExecutionService
 
 TURN_SECONDS = 1.0
 FINISH_DELAY = 0.02
-BATCH_WAIT_SECONDS = 0.01
 UNSTARTED_SECONDS = 0.25
 
 log = get_logger()
-
-
-@frozen(kw_only=True)
-class WorkerProcess:
-    """The process of a worker, as it registers in the store."""
-
-    id: str
-    host: str
-    pid: int
-    started_at: datetime
-    threads: int
-    queues: Sequence[str]
-
-    def info(
-        self, *, now: datetime, busy_threads: int, written_off: int, tasks: UnknownTasks
-    ) -> WorkerInfo:
-        """Return the row to store for the process."""
-        return WorkerInfo(
-            id=self.id,
-            host=self.host,
-            pid=self.pid,
-            started_at=self.started_at,
-            seen_at=now,
-            threads=self.threads,
-            running=busy_threads,
-            written_off=written_off,
-            queues=self.queues,
-            knows=sorted(task.key for task in tasks.tasks.all()),
-            excluded=tasks.excluded(),
-        )
 
 
 @define(eq=False)
@@ -80,9 +48,9 @@ class JobWorker:
     up to 20 ms for others; all others are committed in the transaction that
     claims the thread's next row, which the threads of a queue share (group
     commit). `owner_threads` and `owner_running` limit the jobs of one owner that
-    run at once: in this process, and in all of them; None is unlimited. An attempt whose body does not end at its deadline, or after a
-    cancellation and `cancel_grace` seconds, is closed without it.
-    `log_attempts` logs the end of each attempt, except of batch tasks.
+    run at once: in this process, and in all of them; None is unlimited. An attempt
+    whose body does not end at its deadline, or after a cancellation and
+    `cancel_grace` seconds, is closed without it. `log_attempts` logs the end of each attempt, except of batch tasks.
     """
 
     execution: ExecutionService[Any]
@@ -152,25 +120,9 @@ class JobWorker:
             if settlement is not None and claim.mode is ClaimMode.BATCH:
                 self.settlements.add(settlement)
                 settlement = None
-                if not waiting and not self._wait_for_batch(waiting):
+                if not waiting and not waiting.wait_for_batch(self.stopping):
                     return
             claim = self._next_claim(queue, settlement, started)
-
-    def _wait_for_batch(self, queue: ClaimQueue) -> bool:
-        """
-        Wait for batch tasks to accumulate; return whether to claim.
-
-        One thread of a queue waits and then claims; the others get False and
-        end their turn, because that claim covers their work. A saturated queue
-        has more rows already.
-        """
-        if queue.saturated:
-            return True
-        if not queue.start_batch():
-            return False
-        self.stopping.wait(BATCH_WAIT_SECONDS)
-        queue.end_batch()
-        return True
 
     def _next_claim(
         self,
@@ -208,7 +160,7 @@ class JobWorker:
         context = self.held.find(claim.id)
         if context is None:
             return None
-        fields = _log_fields(claim)
+        fields = log_fields(claim)
         with bound_contextvars(**fields), span(f"run {claim.task}", **fields):
             settlement = self._run_body(context)
             if not context.close(BODY):
@@ -306,22 +258,9 @@ class JobWorker:
         if unknown:
             self._exclude(unknown)
             return True
-        return self._may_be_hidden(waiting, len(claims), limit, limits)
-
-    def _may_be_hidden(
-        self, waiting: ClaimQueue, found: int, limit: int, limits: ClaimLimits
-    ) -> bool:
-        """Whether rows may wait behind those of an owner who has just reached a limit."""
-        if found >= limit:
-            waiting.reset_exhausted()
-            return False
-        if limits.owner_running is not None and found:
-            return True
-        if limits.owner_threads is None:
-            return False
-        after = self._limits(self.held.count_by_fairness_key(()))
-        keys = (frozenset(each.saturated_keys) for each in (limits, after))
-        return not waiting.is_exhausted(*keys)
+        return waiting.may_hide_rows(
+            len(claims), limit, limits, lambda: self._limits(self.held.count_by_fairness_key(()))
+        )
 
     def _limits(self, running: Mapping[str, int]) -> ClaimLimits:
         return ClaimLimits(
@@ -437,7 +376,7 @@ class JobWorker:
         self.threads.write_off()
         if context.thread is not None:
             self.wakeups.replace_thread(context.thread)
-        with bound_contextvars(**_log_fields(context.claim)):
+        with bound_contextvars(**log_fields(context.claim)):
             log.warning("thread_written_off", reason=why.__name__, written_off=self.written_off)
             if why is OwnershipLost:
                 self.held.release_lost(context)
@@ -498,7 +437,3 @@ class JobWorker:
         self.return_unstarted()
         self.flush()
         return is_idle
-
-
-def _log_fields(claim: Claim) -> dict[str, str | int]:
-    return {"job": claim.id, "attempt": claim.attempt, "task": claim.task}

@@ -16,7 +16,8 @@ from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx
 from workbell.adapters.dramatiq.clock_guard import ClockGuard
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
-from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
+from workbell.adapters.dramatiq.worker import JobWorker
+from workbell.adapters.dramatiq.worker_process import WorkerProcess
 from workbell.adapters.logs import get_logger
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated

@@ -1,6 +1,7 @@
 """The claims of a queue: order, expiry, batch sizes."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -82,13 +83,16 @@ def test_an_empty_claim_does_not_change_the_kind_of_tasks() -> None:
 
 
 def test_one_thread_at_a_time_waits_for_a_batch() -> None:
-    queue = ClaimQueue()
-    assert queue.start_batch()
-    assert not queue.start_batch()
-    pending = [queue.is_batch_pending]
-    queue.end_batch()
-    assert [*pending, queue.is_batch_pending] == [True, False]
-    assert queue.start_batch()
+    queue, others = ClaimQueue(), list[tuple[bool, bool]]()
+
+    class Stopping(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            others.append((queue.is_batch_pending, queue.wait_for_batch(Event())))
+            return False
+
+    assert queue.wait_for_batch(Stopping())
+    assert others == [(True, False)]
+    assert not queue.is_batch_pending
 
 
 def test_a_broadcast_is_limited_in_mid_turn_only(stopwatch: Stopwatch) -> None:

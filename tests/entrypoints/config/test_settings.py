@@ -11,7 +11,8 @@ from workbell.domain.errors import Invalid
 from workbell.domain.rate_limits.policy import Rate
 from workbell.entrypoints.config.enums import LogFormat, LogLevel, VerifiedEmail
 from workbell.entrypoints.config.option import format_default, get_option, variable
-from workbell.entrypoints.config.settings import Settings, example, load, reference
+from workbell.entrypoints.config.reference import example, reference
+from workbell.entrypoints.config.settings import Settings, load
 
 pytestmark = pytest.mark.unit
 
