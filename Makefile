@@ -118,6 +118,7 @@ bench-faults: $(VENV)/.dev ## Inject faults into Workbell, Celery, Dramatiq; wri
 .PHONY: bench
 bench: $(VENV)/.dev ## Run all benchmarks and write PERFORMANCE.md
 	$(BIN)/workbell bench jobs
+	$(BIN)/workbell bench deadlines
 	$(BIN)/workbell bench ticks
 	$(BIN)/workbell bench idle
 	$(BIN)/workbell bench identity

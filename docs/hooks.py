@@ -2,15 +2,22 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 from click.testing import CliRunner
+from falcon import testing
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
+from workbell.adapters.http.app import build_app
+from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.cli.main import main
-from workbell.entrypoints.config.settings import reference
+from workbell.entrypoints.config.settings import Settings, reference
 
 DOCS = Path(__file__).parent
 MARK = "<!-- generated -->"
@@ -41,10 +48,43 @@ def routes() -> str:
     return "\n".join(lines)
 
 
+def metrics() -> str:
+    """Return a table of the metrics of all processes, and one of the API's own."""
+    with TemporaryDirectory() as folder:
+        settings = Settings(
+            database_url="memory://", data_dir=Path(folder), metrics_token="reference"
+        )
+        with closing(build(settings)) as application:
+            shared = application.metrics.exposition().decode()
+            client = testing.TestClient(build_app(application.app_dependencies()))
+            headers = {"Authorization": "Bearer reference"}
+            every = client.simulate_get("/metrics", headers=headers).text
+    names = {family.name for family in text_string_to_metric_families(shared)}
+    families = list(text_string_to_metric_families(every))
+    return "\n".join(
+        [
+            "## Metrics of every process\n",
+            *_metric_table(each for each in families if each.name in names),
+            "\n## Metrics of the API only\n",
+            "The API reads them from the database, so they cover all processes.\n",
+            *_metric_table(each for each in families if each.name not in names),
+        ]
+    )
+
+
+def _metric_table(families: Iterable[Metric]) -> Iterator[str]:
+    yield "| Metric | Type | Meaning |"
+    yield "|---|---|---|"
+    for family in families:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        yield f"| `{name}` | {family.type} | {family.documentation} |"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "reference/settings.md": settings,
     "reference/commands.md": commands,
     "reference/routes.md": routes,
+    "reference/metrics.md": metrics,
 }
 """The pages whose mark is replaced by generated text."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Unavailable,
         WorkbellError,
     )
+    from workbell.domain.jobs.attempt import Attempt
     from workbell.domain.jobs.job import Job
     from workbell.domain.jobs.task import (
         Cancelled,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Attempt",
     "Cancelled",
     "Client",
     "Conflict",
@@ -60,6 +62,7 @@ __all__ = [
 
 if not TYPE_CHECKING:
     _MODULES = {
+        "Attempt": "workbell.domain.jobs.attempt",
         "Client": "workbell.entrypoints.library.client",
         "Job": "workbell.domain.jobs.job",
         "Schedule": "workbell.domain.schedules.schedule",

@@ -1,6 +1,7 @@
 """Validation of JSON responses against the OpenAPI document."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ WITHOUT_BODY = frozenset({304, 308})
 """Not Modified, and the redirect from HTTP, which precedes every operation."""
 UNDOCUMENTED_STATUSES = frozenset({405, 406, 500, 503})
 """Errors that every operation may return, documented as `default`."""
+REFERENCE = re.compile(r'"#/components/schemas/([^"]+)"')
 
 
 @define
@@ -23,8 +25,8 @@ class ResponseValidator:
 
     document: Mapping[str, Any]
     _router: CompiledRouter = field(init=False, factory=CompiledRouter)
-    _compiled: dict[tuple[str, str, int, str], jsonschema_rs.Validator] = field(
-        init=False, factory=dict[tuple[str, str, int, str], jsonschema_rs.Validator]
+    _compiled: dict[str, jsonschema_rs.Validator] = field(
+        init=False, factory=dict[str, jsonschema_rs.Validator]
     )
 
     def __attrs_post_init__(self) -> None:
@@ -56,18 +58,26 @@ class ResponseValidator:
         if media_type not in JSON_TYPES or "*/*" in content:
             return
         assert media_type in content, f"{where}: {media_type} is not documented"
-        key = (template, method, status, media_type)
-        if key not in self._compiled:
-            self._compiled[key] = self._compile(content[media_type]["schema"])
         errors = [
             f"{'/'.join(map(str, error.instance_path))}: {error.message}"
-            for error in self._compiled[key].iter_errors(body)
+            for error in self._validator(content[media_type]["schema"]).iter_errors(body)
         ]
         assert not errors, f"{where} is not as documented: {errors[:5]}"
 
-    def _compile(self, schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-        whole = {**schema, "components": self.document["components"]}
-        return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+    def _validator(self, schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
+        """Compile a schema with only what it refers to: a validator copies all it is given."""
+        key = json.dumps(schema)
+        if key not in self._compiled:
+            schemas = self.document["components"]["schemas"]
+            needed: dict[str, Any] = {}
+            found = REFERENCE.findall(key)
+            while found:
+                if (name := found.pop()) not in needed:
+                    needed[name] = schemas[name]
+                    found += REFERENCE.findall(json.dumps(needed[name]))
+            whole = {**schema, "components": {"schemas": needed}}
+            self._compiled[key] = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+        return self._compiled[key]
 
 
 _VALIDATORS: list[ResponseValidator] = []

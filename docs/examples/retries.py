@@ -9,7 +9,7 @@ import workbell
 def end(context: workbell.TaskContext, parameters: dict[str, Any]) -> str:
     """End as the parameters demand."""
     if parameters["ending"] == "snooze" and context.attempt == 1:
-        raise workbell.Snooze(0)
+        raise workbell.Snooze(60)
     if parameters["ending"] == "wrong":
         raise workbell.Invalid("these parameters are not supported")
     if parameters["ending"] == "broken":
@@ -24,7 +24,7 @@ def main() -> None:
             client.jobs.enqueue("examples.ending", {"ending": ending}, name=ending)
         client.run_until_idle()
         for job in reversed(client.jobs.find()):
-            print(f"{job.name}: {job.status} {job.result or job.reason}")
+            print(f"{job.name}: {job.status} {job.result or job.reason or 'in a minute'}")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-import structlog
 from attrs import Factory, define, field
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from workbell.adapters.logs import get_logger
 from workbell.domain.errors import Unavailable
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ TIMEOUT_SECONDS: Final = 0.04
 REST_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 1.0
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 def options(timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 
+from workbell.domain.clock_check import ClockReading, LeapCheck
+
 MAX_ROUND_TRIP = timedelta(seconds=0.5)
 """Samples of another clock that took longer are dropped."""
 MIN_DURATION_SECONDS = 0.025
@@ -36,11 +38,9 @@ class SystemClock:
 
 
 @frozen
-class _Anchor:
-    """The time of another clock at a time of the monotonic clock."""
+class _Anchor(ClockReading):
+    """A reading of another clock, and how long it took."""
 
-    time: datetime
-    at: float
     round_trip: timedelta
 
 
@@ -49,12 +49,14 @@ class AnchoredClock:
     """
     The database's time, advanced by the monotonic clock.
 
-    Between two anchors, changes of the host's wall clock do not affect it.
+    Between two anchors, changes of the host's wall clock do not affect it. A leap
+    of over 60 s is ignored until three anchors over 30 s agree on it.
     """
 
     _read_time: Callable[[], datetime]
     _monotonic: Callable[[], float] = time.monotonic
     _anchor: _Anchor = field(init=False)
+    _leap: LeapCheck = field(factory=LeapCheck, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Anchor to the best of up to three samples."""
@@ -68,13 +70,19 @@ class AnchoredClock:
 
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""
-        return self._at(self._anchor, self._monotonic())
+        return self._anchor.project(self._monotonic())
+
+    @property
+    def has_leaped(self) -> bool:
+        """Whether the last anchor showed a leap that is not confirmed yet."""
+        return self._leap.is_suspicious
 
     def anchor(self) -> timedelta | None:
         """
         Take a new sample and return the correction of the clock.
 
-        None: the sample took longer than 0.5 s and was dropped.
+        None: the sample took longer than 0.5 s, or leaps away (`has_leaped`), and was
+        dropped.
 
         Raises:
             Unavailable: `read_time` failed.
@@ -82,13 +90,12 @@ class AnchoredClock:
         sample = _sample(self._read_time, self._monotonic)
         if sample.round_trip > MAX_ROUND_TRIP:
             return None
-        moved = sample.time - self._at(self._anchor, sample.at)
+        expected = self._anchor.project(sample.at)
+        accepted, self._leap = self._leap.judge(sample, expected)
+        if not accepted:
+            return None
         self._anchor = sample
-        return moved
-
-    @staticmethod
-    def _at(anchor: _Anchor, seconds: float) -> datetime:
-        return anchor.time + timedelta(seconds=seconds - anchor.at)
+        return sample.time - expected
 
 
 def _sample(read_time: Callable[[], datetime], monotonic: Callable[[], float]) -> _Anchor:

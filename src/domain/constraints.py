@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sized
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 from attrs import field, frozen
 
@@ -39,14 +40,17 @@ class Constraints:
     Used as `Annotated[str, Constraints(max_length=200)]`. Lengths count the
     characters of a text, the items of a list or the names of an object. A
     pattern must match the whole text; `hint` replaces the generic message
-    ("must be an email address"). `description`, `example` and `partial_of` only
-    document; the latter is a class of which an object has some of the fields.
+    ("must be an email address"). `first_day` and `last_day` bound a date, or the
+    date of a datetime. `description`, `example` and `partial_of` only document;
+    the latter is a class of which an object has some of the fields.
     """
 
     min_length: int | None = None
     max_length: int | None = None
     ge: float | None = None
     le: float | None = None
+    first_day: date | None = None
+    last_day: date | None = None
     pattern: str | None = field(default=None, validator=_check_pattern)
     hint: str = ""
     description: str = ""
@@ -62,6 +66,12 @@ class Constraints:
                 yield f"must be at least {_format_number(self.ge)}"
             if self.le is not None and value > self.le:
                 yield f"must be at most {_format_number(self.le)}"
+        elif isinstance(value, date):
+            day = value.date() if isinstance(value, datetime) else value
+            if self.first_day is not None and day < self.first_day:
+                yield f"must not be before {self.first_day}"
+            if self.last_day is not None and day > self.last_day:
+                yield f"must not be after {self.last_day}"
 
     def _length_problems(self, value: Sized) -> Iterator[str]:
         one, many = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
@@ -96,6 +106,15 @@ class Constraints:
         examples = None if self.example is None else [self.example]
         annotations = {"description": self.description or None, "examples": examples}
         return {name: value for name, value in annotations.items() if value is not None}
+
+
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)
+"""The days that requests may name: a year of arithmetic past them is safe."""
+_DAYS = Constraints(first_day=FIRST_DAY, last_day=LAST_DAY)
+Instant = Annotated[datetime, _DAYS]
+"""A datetime of a request; every one is bounded."""
+Day = Annotated[date, _DAYS]
+"""A date of a request; every one is bounded."""
 
 
 def find_constraints(metadata: tuple[Any, ...]) -> Constraints | None:

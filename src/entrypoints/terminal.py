@@ -26,7 +26,7 @@ def show(
         click.echo(empty)
         return
     heads = list(rows[0])
-    cells = [[_text(row[head], max_width) for head in heads] for row in rows]
+    cells = [[format_cell(row[head], max_width) for head in heads] for row in rows]
     widths = [max(len(head), *(len(line[n]) for line in cells)) for n, head in enumerate(heads)]
     click.secho(
         "  ".join(h.upper().ljust(w) for h, w in zip(heads, widths, strict=True)), bold=True
@@ -42,10 +42,11 @@ def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
         return
     width = max(map(len, row))
     for name, value in row.items():
-        click.echo(f"{name.ljust(width)}  {_text(value, max_width=10_000)}")
+        click.echo(f"{name.ljust(width)}  {format_cell(value, max_width=10_000)}")
 
 
-def _text(value: Any, max_width: int = MAX_CELL_WIDTH) -> str:
+def format_cell(value: Any, max_width: int = MAX_CELL_WIDTH) -> str:
+    """Return a value as the text of a cell, on one line."""
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
 """The audit log, written in the transaction of the change itself."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -71,8 +71,18 @@ class AuditChainRepository(Protocol):
     def head(self) -> ChainHead:
         """Return the head without a lock."""
 
-    def list_unsealed(self, before: datetime, *, limit: int) -> Sequence[AuditRecord]:
-        """Return unsealed entries made before a time, in the order of ids."""
+    def list_unsealed(
+        self, before: datetime, *, limit: int, without: Collection[int] = ()
+    ) -> Sequence[AuditRecord]:
+        """Return unsealed entries made before a time, in the order of ids, without some."""
+
+    def list_unsealed_ids(
+        self, before: datetime, *, limit: int, without: Collection[int] = ()
+    ) -> Sequence[int]:
+        """Return the ids of `list_unsealed`; nothing else of the rows is decoded."""
+
+    def get_unsealed(self, audit_id: int) -> AuditRecord | None:
+        """Return one unsealed entry, or None if it is sealed."""
 
     def count_unsealed(self) -> int:
         """Return the number of unsealed entries."""

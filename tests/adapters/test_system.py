@@ -94,13 +94,42 @@ def test_a_small_drift_is_corrected() -> None:
     assert clock.now() == after(-2)
 
 
-@pytest.mark.parametrize("ahead", [2.5, -3600.0])
+@pytest.mark.parametrize("ahead", [2.5, -60.0])
 def test_a_large_correction_is_returned(ahead: float) -> None:
     machine = Machine()
     clock = machine.clock()
     machine.ahead = ahead
     assert clock.anchor() == timedelta(seconds=ahead)
     assert clock.now() == after(ahead)
+
+
+FIVE_YEARS = 5 * 365 * 86_400.0
+
+
+@pytest.mark.parametrize("ahead", [FIVE_YEARS, -FIVE_YEARS, 61.0])
+def test_a_leap_is_accepted_after_three_anchors_over_30_seconds(ahead: float) -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.ahead = ahead
+    for seconds in (0, 10, 20):
+        machine.seconds += 10.0 if seconds else 0.0
+        assert clock.anchor() is None
+        assert clock.has_leaped
+        assert clock.now() == after(seconds)
+    machine.seconds += 10
+    assert clock.anchor() == timedelta(seconds=ahead)
+    assert clock.now() == after(30 + ahead)
+    assert not clock.has_leaped
+
+
+def test_a_leap_that_ends_was_none() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    for ahead in (FIVE_YEARS, 0.0, FIVE_YEARS, FIVE_YEARS, 2 * FIVE_YEARS, FIVE_YEARS):
+        machine.ahead = ahead
+        assert clock.anchor() == (None if ahead else timedelta(0))
+        machine.seconds += 30
+        assert clock.now() == after(machine.seconds - 1000)
 
 
 def test_a_slow_sample_is_dropped() -> None:

@@ -80,6 +80,14 @@ def test_the_commands_page_has_a_section_for_every_command() -> None:
 
 
 @pytest.mark.unit
+def test_the_metrics_page_lists_metrics_of_every_process() -> None:
+    page = _text(DOCS / "reference/metrics.md")
+    before, _, after = page.partition("## Metrics of the API only")
+    assert "| `workbell_job_attempts_total` | counter | Attempts that ended" in before
+    assert "| `workbell_job_run_seconds` | histogram | " in before
+    assert "| `workbell_workers_live` | gauge | " in after
+
+
 def test_the_routes_page_lists_routes_of_every_interface() -> None:
     page = _text(DOCS / "reference/routes.md")
     for route in (

@@ -15,6 +15,7 @@ from tests.contract.factories import AnyStore, ManualClock
 from tests.contract.servers import SERVER_KINDS, server
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.sql.store import open_store
+from workbell.domain.jobs.job import JobId
 
 KINDS = (
     "memory",
@@ -68,13 +69,18 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) ->
 
 @define
 class RecordingWaker:
-    """A waker that records the queues it was called for."""
+    """A waker that records its calls."""
 
     woken: list[str] = Factory(list[str])
+    stopped: list[tuple[str, JobId]] = Factory(list[tuple[str, JobId]])
 
     def wake(self, queue: str) -> None:
         """Record the queue."""
         self.woken.append(queue)
+
+    def stop_job(self, worker: str, job_id: JobId) -> None:
+        """Record the job."""
+        self.stopped.append((worker, job_id))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from workbell.domain.cron.rule import CronRule
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Claim, Outcome, Settlement, TaskResult, reap, settle
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition
 from workbell.domain.schedules.schedule import Schedule
@@ -132,6 +133,7 @@ def claim(
     free_threads: int = 100,
     worker: str = "worker",
     lease: float = 30,
+    limits: ClaimLimits = UNLIMITED,
 ) -> list[Claim]:
     """Claim in one transaction."""
     with store.begin() as tx:
@@ -143,7 +145,25 @@ def claim(
                 lease_until=now + timedelta(seconds=lease),
                 limit=limit,
                 free_threads=free_threads,
+                limits=limits,
             )
+        )
+
+
+def settle_and_claim(
+    store: AnyStore, settlements: Sequence[Settlement], *, limits: ClaimLimits
+) -> tuple[Sequence[Claim], set[JobId]]:
+    """Settle and claim as a worker with 100 free threads does."""
+    with store.begin() as tx:
+        return tx.jobs.settle_and_claim(
+            settlements,
+            "default",
+            worker="worker",
+            now=NOON,
+            lease_until=after(30),
+            limit=100,
+            free_threads=100,
+            limits=limits,
         )
 
 

@@ -31,6 +31,7 @@ from tests.contract.factories import (
 from workbell.domain.errors import LimitReached, NotFound, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 
@@ -159,6 +160,9 @@ def test_the_waker_is_called_after_the_commit(store: AnyStore) -> None:
     class Look:
         def wake(self, queue: str) -> None:
             found.append((queue, count(store)))
+
+        def stop_job(self, worker: str, job_id: JobId) -> None:
+            """Do nothing."""
 
     store.waker = Look()
     keep(store, a_job())

@@ -457,7 +457,7 @@ def pruned_under_load(cluster: Cluster, kills: int) -> Row:
                 ).scalars().all()  # fmt: skip
                 long_ago = datetime.now(UTC) - timedelta(days=60)
                 db.execute(update(jobs).where(c.id.in_(old)).values(ended_at=long_ago))
-            pruned[0] += application.retention.prune()
+            pruned[0] += sum(application.retention.prune().values())
             stop.wait(0.05)
 
     pruner = Thread(target=prune)

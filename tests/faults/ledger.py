@@ -25,7 +25,7 @@ from workbell.domain.jobs.job import JobState
 
 PATIENCE = 120.0
 MINUTE = timedelta(minutes=1)
-_NO_EFFECT = ("lost", "timeout")
+_NO_EFFECT = ("lost", "timed_out")
 _JOB_COLUMNS = (
     jobs.c.id,
     jobs.c.state,

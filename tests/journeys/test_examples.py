@@ -13,7 +13,7 @@ PRINTS = {
     "with_your_transaction.py": "succeeded {'welcomed': 'Ada'}\n",
     "retries.py": (
         "good: succeeded done at attempt 1\n"
-        "snooze: succeeded done at attempt 2\n"
+        "snooze: retrying in a minute\n"
         "wrong: failed these parameters are not supported\n"
         "broken: retrying RuntimeError: the server is busy\n"
     ),

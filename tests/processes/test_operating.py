@@ -77,6 +77,7 @@ def test_log_lines_name_request_job_and_attempt(fleet: Fleet) -> None:
     (line,) = until(lambda: lines_of(worker, "attempt_ended"))
     assert (line["job"], line["attempt"], line["task"]) == (number, 1, "touch")
     assert line["outcome"] == "succeeded"
+    assert line["duration_seconds"] >= 0 and line["queue_wait_seconds"] >= 0
     (line,) = [at for at in lines_of(api, "request") if at["operation"] == "create_job"]
     assert len(line["request_id"]) >= 16
     assert [part.terminate() for part in (worker, api)] == [0, 0]

@@ -23,10 +23,12 @@ from tests.processes.fleet import (
 from workbell.adapters.sql.schema.tables import schedules as schedule_rows
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM
+from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobOrigin, JobState
 from workbell.domain.rate_limits.policy import Policy, Rate, RateLimitKey, Subject
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.jobs.repository import JobFilter
+from workbell.services.jobs.requests import NewJob
 from workbell.services.schedules.requests import NewSchedule
 
 pytestmark = pytest.mark.integration
@@ -100,7 +102,7 @@ def test_enqueueing_wakes_a_worker_in_another_process(fleet: Fleet) -> None:
     status, said = worker.get("/metrics", "token-of-prometheus")
     assert status == 200
     found = parse_metrics(said)
-    assert found['workbell_job_wait_seconds_count{task="touch"}'] == 3
+    assert found['workbell_job_queue_wait_seconds_count{task="touch"}'] == 3
     assert found['workbell_job_attempts_total{outcome="succeeded",task="touch"}'] == 3
     assert found["workbell_worker_threads"] == 2
 
@@ -163,6 +165,18 @@ def test_a_stopped_worker_loses_no_job(fleet: Fleet) -> None:
     until(second.is_unready)
     assert second.terminate() == 1
     assert fleet.reload(endless).state is JobState.RUNNING
+
+
+def test_a_worker_with_too_many_written_off_threads_restarts(fleet: Fleet) -> None:
+    """It settles the attempt at its deadline and exits with status 70."""
+    worker = fleet.start("worker", max_written_off="1", shutdown_grace_seconds="1")
+    parameters = {"file": str(fleet.folder / "never"), "cancellable": False}
+    new = NewJob(task_definition="hold", parameters=parameters, timeout_seconds=1, max_attempts=1)
+    job, _ = fleet.application.jobs.create(SYSTEM, new)
+    assert worker.process.wait(PATIENCE) == 70
+    assert fleet.reload(job).state is JobState.FAILED
+    (attempt,) = fleet.application.jobs.attempts(SYSTEM, job.id)
+    assert attempt.outcome is Outcome.TIMED_OUT
 
 
 def test_readiness_follows_the_database(fleet: Fleet, kind: str) -> None:

@@ -54,7 +54,6 @@ class NotificationTasks(Generic[TxT]):
         """
         context.check()
         row = self.mails.send(NotificationId(parameters.notification))
-        context.log.info("notification_mail", kind=row.kind, state=row.mail_state)
         return {"kind": row.kind, "state": row.mail_state, "reason": row.mail_reason}
 
     def summarise(self, context: TaskContext, _: SummariseDay) -> dict[str, Any]:

@@ -62,8 +62,9 @@ class EmailSender:
             Invalid: The address is not valid.
             Unavailable: The mail server did not accept the email.
         """
-        context.check()
         message_id = make_message_id(context)
+        # before the effect: an interrupt after it would send the email again
+        context.log.info("sending_email", email=parameters.email, message_id=message_id)
         self.mailer.send(
             Email(
                 to=parameters.email,
@@ -72,7 +73,6 @@ class EmailSender:
                 message_id=message_id,
             )
         )
-        context.log.info("email_sent", email=parameters.email, message_id=message_id)
         return {"email": parameters.email, "subject": parameters.subject, "message_id": message_id}
 
     def task(self) -> Task:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import structlog
 from attrs import Factory, define, field
 from prometheus_client import Counter
 
+from workbell.adapters.logs import get_logger
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.ports.cache import Cache
 
@@ -16,7 +16,7 @@ class MeteredCache:
 
     _cache: Cache
     _registry: MetricsRegistry = field(repr=False)
-    _log: Any = field(default=Factory(structlog.get_logger), repr=False)
+    _log: Any = field(default=Factory(get_logger), repr=False)
     _requests: Counter = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

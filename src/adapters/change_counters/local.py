@@ -4,6 +4,7 @@ from threading import Lock
 
 from attrs import define, field, frozen
 
+from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.repository import Waker
 
 
@@ -36,3 +37,8 @@ class NotifyingWaker:
         if self.waker is not None:
             self.waker.wake(queue)
         self.counters.increment(queue)
+
+    def stop_job(self, worker: str, job_id: JobId) -> None:
+        """Notify the worker of a running job that it was cancelled."""
+        if self.waker is not None:
+            self.waker.stop_job(worker, job_id)

@@ -28,6 +28,7 @@ from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.job import MAX_JSON_BYTES
 from workbell.domain.jobs.task import ResultForHook
+from workbell.services.jobs.failures import call_task
 
 _MIB: Final = 1024 * 1024
 _STATUS: Final = Path("/proc/self/statm")
@@ -61,7 +62,7 @@ def _run(job: JobFrame, link: WorkerLink) -> ResultFrame | FailureFrame:
         try:
             link.job = job
             link.check(job)
-            result = body(ChildContext(job, link), parameters)
+            result = call_task(body, ChildContext(job, link), parameters)
         finally:
             link.job = None
         end_if_forked(forks)

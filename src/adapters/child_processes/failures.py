@@ -1,6 +1,5 @@
 """Errors as frames, and frames as errors."""
 
-from traceback import TracebackException
 from typing import Final
 
 from workbell.adapters.child_processes.frames import FailureFrame
@@ -14,10 +13,10 @@ from workbell.domain.jobs.task import (
     TimedOut,
 )
 from workbell.ports.jobs.isolation import ChildTraceback
+from workbell.services.jobs.failures import call_task
+from workbell.services.jobs.tracebacks import MAX_UNREDACTED_BYTES, error_text, formatted
 
 MAX_TEXT: Final = 8_000
-MAX_TRACEBACK: Final = 32_000
-MAX_FRAMES: Final = 60
 
 INTERRUPTIONS: Final = {
     kind.__name__: kind for kind in (Cancelled, TimedOut, ShuttingDown, OwnershipLost)
@@ -43,7 +42,7 @@ def to_frame(error: BaseException) -> FailureFrame:
     return FailureFrame(
         kind=_OTHER,
         name=_clean(type(error).__name__, MAX_TEXT),
-        text=_clean(_text(error), MAX_TEXT),
+        text=_clean(error_text(error), MAX_TEXT),
         traceback=_format(error),
     )
 
@@ -74,25 +73,8 @@ def _make_error(frame: FailureFrame) -> BaseException:
 
 
 def _format(error: BaseException) -> str:
-    """Format a traceback without the frames of this package."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:
-        trace = trace.tb_next
-    try:
-        formatted = TracebackException(type(error), error, trace, limit=-MAX_FRAMES, compact=True)
-        text = "".join(formatted.format())
-    except Exception as failure:  # noqa: BLE001 - the error is of a class of the user
-        text = f"The traceback could not be formatted: {type(failure).__name__}"
-    if len(text) > MAX_TRACEBACK:
-        text = f"{text[: MAX_TRACEBACK // 4]}\n...\n{text[-MAX_TRACEBACK // 4 * 3 :]}"
-    return _clean(text, 2 * MAX_TRACEBACK)
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - the error is of a class of the user
-        return "the error has no text"
+    # a child has no settings: its parent replaces their secrets, and shortens the text
+    return formatted(error, above=call_task.__code__, max_bytes=MAX_UNREDACTED_BYTES)
 
 
 def _clean(text: str, limit: int) -> str:

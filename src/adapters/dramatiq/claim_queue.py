@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 from threading import Lock
 from time import monotonic
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from workbell.domain.jobs.job import ClaimMode
 BATCH_SIZE = 100
 BROADCAST_SECONDS = 0.05
 """Minimum interval of wake-ups that threads in mid-turn send to other processes."""
+PASS_ON_SECONDS = 1.0
 
 
 class _WaitingClaim(NamedTuple):
@@ -28,7 +30,9 @@ class ClaimQueue:
 
     `saturated`: the last claim returned as many rows as requested, so there may
     be more. `has_batch_tasks`: it returned batch tasks. `is_batch_pending`: a
-    thread waits for batch tasks to accumulate before it claims.
+    thread waits for batch tasks to accumulate before it claims. `_exhausted_for`
+    are the saturated fairness keys for which a claim last found too few rows of
+    all others; None if more may be ready.
     """
 
     saturated: bool = False
@@ -36,6 +40,8 @@ class ClaimQueue:
     is_batch_pending: bool = False
     _waiting: deque[_WaitingClaim] = field(factory=deque[_WaitingClaim])
     _last_broadcast: float = 0.0
+    _last_passed_on: float = -inf
+    _exhausted_for: frozenset[str] | None = None
     _lock: Lock = field(factory=Lock)
 
     def __len__(self) -> int:
@@ -72,6 +78,22 @@ class ClaimQueue:
         if claims:
             self.has_batch_tasks = any(claim.mode is ClaimMode.BATCH for claim in claims)
 
+    def is_exhausted(self, before: frozenset[str], after: frozenset[str]) -> bool:
+        """
+        Whether no row is left for a claim that leaves out the keys of `after`.
+
+        Call it after a claim that found fewer rows than requested while the keys
+        of `before` were saturated: rows of the new keys in `after` may have been
+        in front of others. Rows that become ready later wake a thread themselves.
+        """
+        if before == after:
+            self._exhausted_for = before
+        return self._exhausted_for is not None and self._exhausted_for <= after
+
+    def reset_exhausted(self) -> None:
+        """Note that a claim found as many rows as requested: there may be more."""
+        self._exhausted_for = None
+
     def start_batch(self) -> bool:
         """Start to wait for batch tasks, unless another thread waits."""
         with self._lock:
@@ -96,4 +118,13 @@ class ClaimQueue:
             if not starts_turn and now - self._last_broadcast < BROADCAST_SECONDS:
                 return False
             self._last_broadcast = now
+            return True
+
+    def allows_passing_on(self) -> bool:
+        """Whether a wake-up without work may go on to another process: once a second."""
+        now = monotonic()
+        with self._lock:
+            if now - self._last_passed_on < PASS_ON_SECONDS:
+                return False
+            self._last_passed_on = now
             return True

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from threading import Thread
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -12,15 +13,18 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workbell.adapters.change_counters.redis import counter_key
+from workbell.adapters.dramatiq.redis_stops import StopListener, send_stop
 from workbell.adapters.dramatiq.wakeups import (
     IDLE_POLL_MS,
     IdleConsumer,
     declare,
     dispatch,
+    replace_thread,
     stop_worker,
     wakeup_message,
 )
 from workbell.adapters.redis_client import OptionalRedis, options
+from workbell.domain.jobs.job import JobId
 
 PREFIX: Final = "workbell:wake"
 BLOCK_SECONDS: Final = 1
@@ -64,6 +68,10 @@ class RedisWaker:
     def wake(self, queue: str) -> None:
         """Wake a thread of any process, unless a wake-up is pending."""
         self.send(queue)
+
+    def stop_job(self, worker: str, job_id: JobId) -> None:
+        """Notify a worker of any process that a job was cancelled."""
+        send_stop(self.redis, worker, job_id)
 
     def send(self, queue: str) -> bool:
         """Wake a thread of any process; return whether Redis accepted the wake-up."""
@@ -154,8 +162,11 @@ class RedisWakeups:
     threads: int
     drain: Callable[[str], None]
     idle: IdleThreads
+    worker_id: str = ""
+    stop_own_job: Callable[[JobId], bool] = lambda _: False
     _broker: WakeBroker = field(init=False)
     _worker: Worker = field(init=False)
+    _stops: StopListener = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Declare the actors without connecting."""
@@ -164,10 +175,12 @@ class RedisWakeups:
         self._worker = Worker(
             self._broker, worker_threads=self.threads, worker_timeout=IDLE_POLL_MS
         )
+        self._stops = StopListener(self._broker.blocking, self.worker_id, self.stop_own_job)
 
     def start(self) -> None:
-        """Start the worker threads."""
+        """Start the worker threads, and the one that receives cancellations."""
         self._worker.start()
+        self._stops.start()
 
     def wake(self, queue: str) -> None:
         """Wake a thread of any process, unless a wake-up is pending."""
@@ -185,10 +198,23 @@ class RedisWakeups:
         if queue in self._worker.consumers and self.idle.reserve_idle_thread():
             self.wake_local_thread(queue)
 
+    def stop_job(self, worker: str, job_id: JobId) -> None:
+        """Interrupt a job of this process directly, one of another over Redis."""
+        if worker == self.worker_id:
+            self.stop_own_job(job_id)
+        else:
+            self.waker.stop_job(worker, job_id)
+
+    def replace_thread(self, thread: Thread) -> None:
+        """Start a thread in place of a written-off one."""
+        replace_thread(self._worker, thread)
+
     def reset_pending(self, queue: str) -> None:
         """Do nothing: the consumer has popped the wake-up."""
 
     def stop(self, timeout: float) -> None:
         """Stop the threads; one that is busy after the timeout is abandoned."""
+        self._stops.close()
         stop_worker(self._worker, timeout, self._broker.blocking.connection_pool.disconnect)
+        self._stops.join(timeout)
         self._broker.blocking.close()

@@ -12,6 +12,9 @@ class ThreadSlots:
     """
     Counts the threads of a worker that are busy, reserved or idle.
 
+    A thread is written off while it runs a body whose attempt was closed: it is
+    not busy, because another thread has its place.
+
     A reserved thread is idle and has been sent a wake-up; it is busy once it
     starts its turn. Satisfies `IdleThreads`: no thread counts as idle after
     `close`.
@@ -35,6 +38,17 @@ class ThreadSlots:
             with self._idle_changed:
                 self.busy -= 1
                 self._idle_changed.notify_all()
+
+    def write_off(self) -> None:
+        """Stop counting a busy thread."""
+        with self._idle_changed:
+            self.busy -= 1
+            self._idle_changed.notify_all()
+
+    def count_again(self) -> None:
+        """Count a written-off thread until it ends its turn."""
+        with self._idle_changed:
+            self.busy += 1
 
     def wait_idle(self, seconds: float) -> bool:
         """Wait at most `seconds` for an idle thread; return whether one is."""

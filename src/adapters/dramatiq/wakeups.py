@@ -1,9 +1,8 @@
 """Wake-ups by Dramatiq messages: each names a queue, never a job."""
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import cache
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Any, Protocol
 
@@ -14,6 +13,8 @@ from dramatiq.brokers.stub import StubBroker
 from dramatiq.common import q_name
 from dramatiq.message import Message
 from dramatiq.worker import Worker
+
+from workbell.domain.jobs.job import JobId
 
 IDLE_POLL_MS = 1000
 
@@ -36,6 +37,12 @@ class Wakeups(Protocol):
     def wake_other_process(self, queue: str) -> None:
         """Wake a thread of another process, if there is one."""
 
+    def stop_job(self, worker: str, job_id: JobId) -> None:
+        """Notify the worker of a running job that it was cancelled."""
+
+    def replace_thread(self, thread: Thread) -> None:
+        """Start a thread in place of a written-off one, which ends after its turn."""
+
     def start(self) -> None:
         """Start the worker threads."""
 
@@ -52,7 +59,6 @@ def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None])
 
         return wake
 
-    logging.getLogger("dramatiq").setLevel(logging.ERROR)
     for queue in queues:
         dramatiq.Actor(
             make_actor(queue),
@@ -73,6 +79,16 @@ def wakeup_message(queue: str) -> Message[None]:
 def dispatch(worker: Worker, queue: str) -> None:
     """Send a wake-up to a thread directly, without broker and consumer."""
     worker.consumers[queue].handle_message(MessageProxy(wakeup_message(queue)))
+
+
+def replace_thread(worker: Worker, thread: Thread) -> None:
+    """Start a thread in place of one that ends after its current message."""
+    for replaced in worker.workers:
+        if replaced is thread:
+            worker.workers.remove(replaced)
+            replaced.stop()
+            worker._add_worker()  # noqa: SLF001 - pinned by a test
+            return
 
 
 def stop_worker(worker: Worker, timeout: float, unblock: Callable[[], None]) -> None:
@@ -144,6 +160,7 @@ class LocalWakeups:
     queues: Sequence[str]
     threads: int
     drain: Callable[[str], None]
+    stop_own_job: Callable[[JobId], bool] = lambda _: False
     _broker: StubBroker = field(factory=lambda: _LocalBroker(middleware=[]))
     _pending: set[str] = field(factory=set[str])
     _lock: Lock = field(factory=Lock)
@@ -189,6 +206,15 @@ class LocalWakeups:
 
     def wake_other_process(self, queue: str) -> None:
         """Do nothing: there is no other process."""
+
+    def stop_job(self, worker: str, job_id: JobId) -> None:  # noqa: ARG002
+        """Interrupt a job if it runs here; other processes poll the store."""
+        self.stop_own_job(job_id)
+
+    def replace_thread(self, thread: Thread) -> None:
+        """Start a thread in place of a written-off one."""
+        if self._worker is not None:
+            replace_thread(self._worker, thread)
 
     def stop(self, timeout: float) -> None:
         """Stop the threads; one that is busy after the timeout is abandoned."""

@@ -3,9 +3,9 @@
 from queue import Empty, Full, Queue
 from threading import Lock, Thread
 
-import structlog
 from attrs import Factory, define, field
 
+from workbell.adapters.logs import get_logger
 from workbell.domain.errors import WorkbellError
 from workbell.ports.mail import Email, Mailer
 
@@ -34,7 +34,7 @@ class BackgroundMailer:
             try:
                 self._messages.put_nowait(message)
             except Full:
-                structlog.get_logger().error("mail_dropped", reason="queue is full")
+                get_logger().error("mail_dropped", reason="queue is full")
                 return
             if self._thread is None:
                 self._thread = Thread(target=self._work, name="mail", daemon=True)
@@ -49,9 +49,9 @@ class BackgroundMailer:
             try:
                 self._mailer.send(message)
             except WorkbellError as error:
-                structlog.get_logger().warning("mail_failed", reason=error.code)
+                get_logger().warning("mail_failed", reason=error.code)
             except Exception as error:  # noqa: BLE001 - one email must not stop the others
-                structlog.get_logger().error("mail_failed", exc_info=error)
+                get_logger().error("mail_failed", exc_info=error)
             finally:
                 self._messages.task_done()
 

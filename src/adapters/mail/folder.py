@@ -4,15 +4,15 @@ import os
 from pathlib import Path
 from typing import TextIO
 
-import structlog
 from attrs import field, frozen
 
+from workbell.adapters.logs import get_logger
 from workbell.adapters.mail.message import sender_address, to_mime
 from workbell.domain.errors import Unavailable
 from workbell.ports.mail import Email
 from workbell.ports.system import Clock, Ids
 
-_log = structlog.stdlib.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 @frozen(kw_only=True)

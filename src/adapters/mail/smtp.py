@@ -8,15 +8,15 @@ from email.message import EmailMessage
 from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import structlog
 from attrs import field, frozen
 
+from workbell.adapters.logs import get_logger
 from workbell.adapters.mail.message import host_name, recipient_address, sender_address, to_mime
 from workbell.domain.errors import Invalid, Unavailable
 from workbell.ports.mail import Email
 from workbell.ports.system import Clock, Ids
 
-_log = structlog.stdlib.get_logger(__name__)
+_log = get_logger(__name__)
 
 _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 

@@ -1,6 +1,6 @@
 """The audit log in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from os import urandom
@@ -109,11 +109,24 @@ class MemoryAuditChainRepository:
         """Return the head."""
         return self._tables.audit_chain.get("head") or ChainHead()
 
-    def list_unsealed(self, before: datetime, *, limit: int) -> Sequence[AuditRecord]:
-        """Return unsealed entries made before a time, in the order of ids."""
+    def list_unsealed(
+        self, before: datetime, *, limit: int, without: Collection[int] = ()
+    ) -> Sequence[AuditRecord]:
+        """Return unsealed entries made before a time, in the order of ids, without some."""
         rows = self._tables.audit.rows.values()
         unsealed = (row.record for row in rows if row.seal is None and row.record.at < before)
-        return list(islice(unsealed, limit))
+        return list(islice((each for each in unsealed if each.id not in without), limit))
+
+    def list_unsealed_ids(
+        self, before: datetime, *, limit: int, without: Collection[int] = ()
+    ) -> Sequence[int]:
+        """Return the ids of unsealed entries made before a time, in order, without some."""
+        return [each.id for each in self.list_unsealed(before, limit=limit, without=without)]
+
+    def get_unsealed(self, audit_id: int) -> AuditRecord | None:
+        """Return one unsealed entry, or None if it is sealed."""
+        row = self._tables.audit.get(audit_id)
+        return row.record if row is not None and row.seal is None else None
 
     def count_unsealed(self) -> int:
         """Return the number of unsealed entries."""

@@ -15,7 +15,7 @@ from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import TaskId
-from workbell.domain.schedules.schedule import Schedule, ScheduleId, check_active_limit
+from workbell.domain.schedules.schedule import ENDED, Schedule, ScheduleId, check_active_limit
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
@@ -97,7 +97,7 @@ class MemoryScheduleRepository:
         """Return the due active schedules, oldest first."""
         due = [s for s in self._active() if s.next_at is not None and s.next_at <= now]
         return [
-            Due.from_schedule(each)
+            Due.from_schedule(each, self._tables.users.get(each.owner))
             for each in sort_rows(due, ("next_run_time",), _ORDERINGS)[:limit]
         ]
 
@@ -143,10 +143,40 @@ class MemoryScheduleRepository:
             if (row := self._tables.schedules.get(each)) is not None and row.fail_streak:
                 self._put(evolve(row, fail_streak=0))
 
-    def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+    def due_alerts(
+        self, now: datetime, *, limit: int = 100, only: ScheduleId | None = None
+    ) -> Sequence[Schedule]:
         """Return the schedules whose alert check is due, oldest first."""
         due = [(s.alert_at, s.id, s) for s in self._tables.schedules if s.alert_at is not None]
-        return [each for at, _, each in sorted(due, key=lambda d: d[:2])[:limit] if at <= now]
+        first = [each for at, _, each in sorted(due, key=lambda d: d[:2])[:limit] if at <= now]
+        return [each for each in first if only in {None, each.id}]
+
+    def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[ScheduleId]:
+        """Return the ids of the due active schedules, oldest first."""
+        due = sorted((s.next_at, s.id) for s in self._active() if s.next_at is not None)
+        return [schedule_id for at, schedule_id in due[:limit] if at <= now]
+
+    def list_active(self, after: ScheduleId, *, limit: int = 500) -> Sequence[ScheduleId]:
+        """Return the ids of active schedules above an id, in order."""
+        return [schedule.id for schedule in self.active_after(after, limit=limit)]
+
+    def list_due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[ScheduleId]:
+        """Return the ids of the schedules whose alert check is due."""
+        return [schedule.id for schedule in self.due_alerts(now, limit=limit)]
+
+    def quarantine(self, schedule_id: ScheduleId, reason: str, now: datetime) -> None:
+        """Pause an active schedule whose row cannot be processed."""
+        for schedule in self._active([schedule_id]):
+            paused = evolve(
+                schedule, next_at=None, alert_at=None, cursor=now, updated_at=now,
+                paused_reason=reason, version=schedule.version + 1,
+            )  # fmt: skip
+            self._tables.schedules.put(schedule_id, paused)
+
+    def stop_alerts(self, schedule_id: ScheduleId) -> None:
+        """Set no next alert for a schedule."""
+        if (schedule := self._tables.schedules.get(schedule_id)) is not None:
+            self._tables.schedules.put(schedule_id, evolve(schedule, alert_at=None))
 
     def save_alert(self, before: Schedule, after: Schedule) -> bool:
         """Write the result of an alert check, unless the row has changed."""
@@ -163,10 +193,24 @@ class MemoryScheduleRepository:
         ends = [run.ended_at for run in runs if run and run.state is JobState.SUCCEEDED]
         return max((at for at in ends if at is not None and at >= since), default=None)
 
-    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+    def active_after(
+        self, after: ScheduleId, *, owner: UserId | None = None, limit: int = 500
+    ) -> Sequence[Schedule]:
         """Return the active schedules with ids above an id, by id."""
-        above = (schedule for schedule in self._active() if schedule.id > after)
+        above = (
+            schedule
+            for schedule in self._active()
+            if schedule.id > after and owner in (None, schedule.owner)
+        )
         return sorted(above, key=lambda schedule: schedule.id)[:limit]
+
+    def list_ahead(
+        self, bound: datetime, *, after: ScheduleId, limit: int = 500
+    ) -> Sequence[Schedule]:
+        """Return schedules whose next run, or unreached end, is after a time, by id."""
+        rows = (row for row in self._tables.schedules if row.deleted_at is None and row.id > after)
+        ahead = (row for row in rows if _is_ahead(row, bound))
+        return sorted(ahead, key=lambda schedule: schedule.id)[:limit]
 
     def _put(self, schedule: Schedule) -> Schedule:
         stored = evolve(in_utc(schedule), parameters=isolated_copy(dict(schedule.parameters)))
@@ -204,6 +248,12 @@ class MemoryScheduleRepository:
             last_run_time=run.started_at if run else None,
             last_status=run.status if run else None,
         )
+
+
+def _is_ahead(row: Schedule, bound: datetime) -> bool:
+    if row.next_at is None:
+        return row.paused_reason == ENDED and row.ends_at is not None and row.ends_at > bound
+    return row.next_at > bound
 
 
 def _fits(row: Schedule, filters: ScheduleFilter, task_name: str) -> bool:

@@ -59,6 +59,7 @@ from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
 from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
 from workbell.adapters.memory.search import MemorySearchRepository
 from workbell.adapters.memory.tables import Tables
+from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
@@ -80,8 +81,10 @@ def _repository(make: Callable[[Tables], Any]) -> Any:
 class MemoryTx:
     """Every repository, over the tables of one transaction or view."""
 
-    def __init__(self, tables: Tables, clock: Clock, woken: set[str]) -> None:
-        self.tables, self.clock, self.woken = tables, clock, woken
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self.tables, self.clock = tables, clock
+        self.woken: set[str] = set()
+        self.stopped: set[tuple[str, JobId]] = set()
 
     users: MemoryUserRepository = _repository(MemoryUserRepository)
     codes: MemoryOneTimeCodeRepository = _repository(MemoryOneTimeCodeRepository)
@@ -123,8 +126,10 @@ class MemoryTx:
 
     @property
     def jobs(self) -> MemoryJobRepository:
-        """The jobs; the names of queues to wake are added to `woken`."""
-        return MemoryJobRepository(MemoryJobTable(self.tables, self.clock, self.woken))
+        """The jobs; what to notify after the commit is added to `woken` and `stopped`."""
+        return MemoryJobRepository(
+            MemoryJobTable(self.tables, self.clock, self.woken, self.stopped)
+        )
 
 
 @define(eq=False)
@@ -134,7 +139,7 @@ class MemoryStore:
 
     Implements the store port completely, except that data is lost when the
     process ends. After a commit, `waker` is called for each queue that got
-    ready jobs.
+    ready jobs, and for each running job that was cancelled.
     """
 
     clock: Clock
@@ -150,24 +155,26 @@ class MemoryStore:
         end_if_forked(self._forks)
         if self._writer == get_ident():
             raise RuntimeError("This thread already has an open transaction.")
-        woken: set[str] = set()
         with self._lock:
             self._writer = get_ident()
             try:
                 draft = self._tables.copy()
-                yield MemoryTx(draft, self.clock, woken)
+                tx = MemoryTx(draft, self.clock)
+                yield tx
                 self._tables = draft
             finally:
                 self._writer = None
         if self.waker is not None:
-            for queue in sorted(woken):
+            for queue in sorted(tx.woken):
                 self.waker.wake(queue)
+            for worker, job_id in sorted(tx.stopped):
+                self.waker.stop_job(worker, job_id)
 
     @contextmanager
     def view(self) -> Generator[MemoryTx]:
         """Open the repositories for reading the last committed state, without a lock."""
         end_if_forked(self._forks)
-        yield MemoryTx(self._tables.copy(read_only=True), self.clock, set())
+        yield MemoryTx(self._tables.copy(read_only=True), self.clock)
 
     def ping(self) -> None:
         """Do nothing: memory always answers."""

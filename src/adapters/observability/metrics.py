@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+OTHER: Final = "other"
+"""The label value of everything beyond a limit."""
 
 
 @frozen
@@ -46,6 +48,22 @@ class _Snapshot:
         for metric in self.metrics:
             metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
             yield metric
+
+
+@define(eq=False)
+class LabelLimit:
+    """Bounds the number of values of a label, and so the number of series."""
+
+    limit: int
+    _values: set[str] = field(factory=set[str])
+
+    def bound(self, value: str) -> str:
+        """Return a value, or `other` if there are `limit` values already."""
+        if value not in self._values:
+            if len(self._values) >= self.limit:
+                return OTHER
+            self._values.add(value)
+        return value
 
 
 def gauge(name: str, help: str, value: float) -> Metric:

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import structlog
 from attrs import Factory, define
 from limits.storage import RedisStorage
 
+from workbell.adapters.logs import get_logger
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.redis_client import TIMEOUT_SECONDS, RedisCircuitBreaker, options
 from workbell.domain.rate_limits.policy import Decision, RateLimitKey
 from workbell.ports.rate_limits import RateLimiter
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 EXPIRY_MARGIN_SECONDS: Final = 60
 """Keys expire this long after their window, in case the clock is set back."""
 

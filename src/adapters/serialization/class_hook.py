@@ -17,6 +17,7 @@ from cattrs import (
 from cattrs.gen import make_dict_structure_fn
 
 from workbell.adapters.serialization.field_errors import StructureError
+from workbell.domain import plain_values
 from workbell.domain.errors import Invalid
 
 Hook = Callable[[Any, Any], Any]
@@ -39,7 +40,7 @@ def class_hook(cls: type, converter: Converter) -> Hook:
 
     def structure(data: Any, _: Any) -> Any:
         if not isinstance(data, Mapping):
-            raise StructureError("must be an object")
+            raise StructureError(plain_values.OBJECT)
         try:
             return structure_object(data, cls)
         except ClassValidationError as group:

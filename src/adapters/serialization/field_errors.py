@@ -13,7 +13,26 @@ MAX_NAME = 100
 
 
 class StructureError(Exception):
-    """A value does not fit its type; the arguments say why ("must be a string")."""
+    """
+    A value does not fit its type; the arguments say why ("must be a string").
+
+    `path` is that of the part of the value, "" the whole.
+    """
+
+    path: str = ""
+
+    def below(self, name: str) -> "StructureError":
+        """Return the error of an object or list whose part `name` has this error."""
+        self.path = _join(name, self.path) if self.path else name
+        return self
+
+
+class TooDeep(StructureError):
+    """A value has too many levels; no single part is at fault."""
+
+    def below(self, name: str) -> StructureError:  # noqa: ARG002
+        """Return the same error: the path would have as many names."""
+        return self
 
 
 def messages_by_path(error: Exception, unknown: str) -> dict[str, list[str]]:
@@ -41,6 +60,7 @@ def _walk(error: Exception, path: str, unknown: str) -> Iterator[tuple[str, str]
         for inner in others:
             yield from _walk(inner, path, unknown)
     elif isinstance(error, StructureError):
+        path = _join(path, error.path) if error.path else path
         for message in error.args:
             yield path, f"{path} {message}".lstrip()
     elif isinstance(error, ForbiddenExtraKeysError):

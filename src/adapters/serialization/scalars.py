@@ -5,14 +5,13 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from math import isfinite
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
 
-from workbell.adapters.serialization.field_errors import StructureError
-from workbell.domain.constraints import MAX_INTEGER, MIN_INTEGER
+from workbell.adapters.serialization.field_errors import StructureError, TooDeep
+from workbell.domain import plain_values
 from workbell.domain.errors import Invalid
 
 T = TypeVar("T")
@@ -21,64 +20,45 @@ MAX_DEPTH = 32
 
 _DURATION = re.compile(r"([0-9]{1,9}):([0-5][0-9]):([0-5][0-9])(\.[0-9]{1,6})?")
 _DECIMAL = re.compile(r"-?[0-9]{1,13}(\.[0-9]{1,2})?")
-_DECIMAL_BOUND = Decimal(10) ** 13
-_CENT = Decimal("0.01")
 _MICROSECOND = timedelta(microseconds=1)
 
 
 def read_text(value: Any) -> str:
     """Return a string without NUL and lone surrogates."""
-    if not isinstance(value, str):
-        raise StructureError("must be a string")
-    if "\0" in value:
-        raise StructureError("must not contain NUL")
-    if not value.isascii() and not _is_unicode(value):
-        raise StructureError("must not contain lone surrogates")
-    return value
+    _check(plain_values.find_text_problem(value))
+    return cast(str, value)
 
 
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _check(problem: str | None) -> None:
+    if problem is not None:
+        raise StructureError(problem)
 
 
 def read_integer(value: Any) -> int:
     """Return an integer of 64 bits; 3.0 is one (JSON Schema 2020-12)."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise StructureError("must be an integer")
-    if not MIN_INTEGER <= value <= MAX_INTEGER:
-        raise StructureError("must be an integer of at most 64 bits")
-    return value
+    _check(plain_values.find_integer_problem(value))
+    return cast(int, value)
 
 
 def read_number(value: Any) -> float:
     """Return a finite number as a float."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            raise StructureError("must be a number of 64 bits") from None
-        if isfinite(number):
-            return number
-    raise StructureError("must be a number")
+    _check(plain_values.find_number_problem(value))
+    return float(value)
 
 
 def read_boolean(value: Any) -> bool:
     """Return a boolean."""
     if not isinstance(value, bool):
-        raise StructureError("must be a boolean")
+        raise StructureError(plain_values.BOOLEAN)
     return value
 
 
 def read_null(value: Any) -> None:
     """Return None for null."""
     if value is not None:
-        raise StructureError("must be null")
+        raise StructureError(plain_values.NULL)
 
 
 def read_datetime(value: Any) -> datetime:
@@ -89,16 +69,14 @@ def read_datetime(value: Any) -> datetime:
             if instant.tzinfo is not None:
                 return instant.astimezone(UTC)
         except (msgspec.ValidationError, OverflowError, UnicodeError):
-            raise StructureError("must be a date-time such as 2026-01-31T09:30:00Z") from None
-        raise StructureError(
-            "must be a date-time with its offset from UTC, such as 2026-01-31T09:30:00Z"
-        )
+            raise StructureError(plain_values.INSTANT) from None
+        raise StructureError(plain_values.NAIVE_INSTANT)
     raise StructureError("must be a date-time")
 
 
 def read_date(value: Any) -> date:
     """Return a date from RFC 3339 text."""
-    return _convert(value, date, "must be a date such as 2026-01-31")
+    return _convert(value, date, plain_values.DATE)
 
 
 def read_duration(value: Any) -> timedelta:
@@ -111,7 +89,7 @@ def read_duration(value: Any) -> timedelta:
             seconds=int(seconds),
             microseconds=int((fraction or ".")[1:].ljust(6, "0")),
         )
-    raise StructureError("must be a duration in the form HH:MM:SS")
+    raise StructureError(plain_values.DURATION)
 
 
 def read_decimal(value: Any) -> Decimal:
@@ -119,15 +97,14 @@ def read_decimal(value: Any) -> Decimal:
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         return Decimal(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        number = Decimal(str(value))
-        if number.is_finite() and abs(number) < _DECIMAL_BOUND and number == number.quantize(_CENT):
-            return number
-    raise StructureError("must be a decimal with at most two places")
+        value = Decimal(str(value))
+    _check(plain_values.find_decimal_problem(value))
+    return cast(Decimal, value)
 
 
 def read_uuid(value: Any) -> UUID:
     """Return a UUID."""
-    return _convert(value, UUID, "must be a UUID")
+    return _convert(value, UUID, plain_values.UUID_TEXT)
 
 
 def _convert(value: Any, cls: type[T], message: str) -> T:
@@ -150,38 +127,39 @@ def read_any(value: Any, depth: int = MAX_DEPTH) -> Any:
     if not isinstance(value, dict | list):
         raise StructureError("must be a JSON value")
     if depth == 0:
-        raise StructureError(f"must be at most {MAX_DEPTH} levels deep")
+        raise TooDeep(f"must be at most {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
         for name in value:
             read_text(name)
-    for inner in value.values() if isinstance(value, dict) else value:
-        read_any(inner, depth - 1)
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        try:
+            read_any(inner, depth - 1)
+        except StructureError as error:
+            raise error.below(str(name)) from None
     return value
 
 
-def _refuse(reason: str) -> NoReturn:
-    raise Invalid(f"{reason} cannot be written as JSON.")
+def _check_writable(problem: str | None) -> None:
+    if problem is not None:
+        raise Invalid(problem)
 
 
 def write_text(value: str) -> str:
     """Return a string, or the value of a string enumeration's member."""
     plain = value.value if isinstance(value, Enum) else value
-    if "\0" in plain or not (plain.isascii() or _is_unicode(plain)):
-        _refuse("A string with NUL or lone surrogates")
+    _check_writable(plain_values.find_text_problem(plain))
     return plain if plain.__class__ is str else str.__str__(plain)
 
 
 def write_integer(value: int) -> int:
     """Return an integer of at most 64 bits."""
-    if not MIN_INTEGER <= value <= MAX_INTEGER:
-        _refuse(f"The integer {value} (more than 64 bits)")
+    _check_writable(plain_values.find_integer_problem(value))
     return value if value.__class__ is int else int(value)
 
 
 def write_number(value: float) -> float:
     """Return a finite number."""
-    if not isfinite(value):
-        _refuse(f"{value}")
+    _check_writable(plain_values.find_number_problem(value))
     return value
 
 
@@ -194,7 +172,7 @@ def write_datetime(value: datetime) -> str:
     """Return an aware datetime as RFC 3339 text in UTC."""
     if value.tzinfo is not UTC:
         if value.utcoffset() is None:
-            _refuse("A datetime without a time zone")
+            raise Invalid(plain_values.NAIVE_INSTANT)
         value = value.astimezone(UTC)
     return f"{value.isoformat()[:-6]}Z"
 

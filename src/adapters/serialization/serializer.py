@@ -1,6 +1,6 @@
 """Serialization of attrs classes as JSON values, without coercion."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -54,11 +54,39 @@ class JsonSerializer:
             raise Invalid(field_errors=messages_by_path(error, self.unknown)) from None
 
     def unstructure(self, value: object) -> Any:
-        """Return a value as JSON data; raise Invalid if JSON has no form for it."""
+        """
+        Return a value as JSON data.
+
+        Raises:
+            Invalid: JSON has no form for it, or for a part, whose path is named.
+        """
         try:
             return self._unstructure(value)
         except RecursionError:
             raise Invalid("The value is nested too deeply to be written as JSON.") from None
+        except Invalid as error:
+            if not (path := self._find_unwritable(value)):
+                raise
+            message = error.detail
+            if message.startswith("must "):
+                message = f"{path} {message}"
+            raise Invalid.field(path, message) from None
+
+    def _find_unwritable(self, value: object) -> str:
+        """Return the path of the first part that JSON has no form for; "" is the whole."""
+        path: list[str] = []
+        parts = _parts(value)
+        while (found := next(filter(self._is_unwritable, parts), None)) is not None:
+            path.append(found[0])
+            parts = _parts(found[1])
+        return ".".join(path)
+
+    def _is_unwritable(self, part: tuple[str, object]) -> bool:
+        try:
+            self._unstructure(part[1])
+        except Invalid:
+            return True
+        return False
 
     def size(self, value: object) -> int:
         """Return the number of bytes of a value as JSON text."""
@@ -87,6 +115,16 @@ class _Hooks(dict[type, Write]):
 
     def write(self, value: Any) -> Any:
         return self[value.__class__](value)
+
+
+def _parts(value: Any) -> Iterator[tuple[str, object]]:
+    """Yield the members of an object or the items of a list, with their names."""
+    if isinstance(value, Mapping):
+        yield from ((str(name), part) for name, part in value.items())
+    elif isinstance(value, list | tuple):
+        yield from ((str(index), part) for index, part in enumerate(value))
+    elif attrs.has(type(value)):
+        yield from ((a.alias or a.name, getattr(value, a.name)) for a in get_fields(type(value)))
 
 
 def _make_unstructure() -> Write:

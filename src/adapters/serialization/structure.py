@@ -18,6 +18,7 @@ from cattrs.cols import list_structure_factory, mapping_structure_factory
 from workbell.adapters.serialization import scalars
 from workbell.adapters.serialization.class_hook import Hook, class_hook
 from workbell.adapters.serialization.field_errors import StructureError
+from workbell.domain import plain_values
 from workbell.domain.constraints import MAX_TEXT, Constraints, find_constraints
 
 TEXT = Constraints(max_length=MAX_TEXT)
@@ -85,7 +86,7 @@ def _make_hook(kind: Any, converter: Converter) -> Hook:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _choice_hook(kind)
     if origin in UNIONS:
-        hooks = [make(part) for part in args if part is not NoneType]
+        hooks = {part: make(part) for part in args if part is not NoneType}
         return _union_hook(hooks, is_optional=NoneType in args)
     if origin in LISTS and args[1:] in ((), (...,)):
         return _list_hook(args[0] if args else Any, LISTS[origin], converter)
@@ -101,7 +102,7 @@ def _hook(structure: Callable[[Any], Any]) -> Hook:
 def _choice_hook(choices: Iterable[Any]) -> Hook:
     plain = [(c.value if isinstance(c, Enum) else c, c) for c in choices]
     members = {(value.__class__, value): choice for value, choice in plain}  # True is not 1
-    message = f"must be one of: {', '.join(str(value) for value, _ in plain)}"
+    message = plain_values.describe_choices(value for value, _ in plain)
 
     def structure(value: Any, _: Any) -> Any:
         cls = value.__class__
@@ -112,12 +113,14 @@ def _choice_hook(choices: Iterable[Any]) -> Hook:
     return structure
 
 
-def _union_hook(hooks: Sequence[Hook], *, is_optional: bool) -> Hook:
+def _union_hook(hooks: Mapping[Any, Hook], *, is_optional: bool) -> Hook:
     def structure(value: Any, kind: Any) -> Any:
         if value is None and is_optional:
             return None
+        if (of_its_class := hooks.get(value.__class__)) is not None:
+            return of_its_class(value, kind)
         failed: list[Exception] = []
-        for hook in hooks:
+        for hook in hooks.values():
             try:
                 return hook(value, kind)
             except (StructureError, BaseValidationError) as error:
@@ -132,8 +135,7 @@ def _closest(failed: Sequence[Exception]) -> Exception:
     for error in failed:
         if len(failed) == 1 or isinstance(error, BaseValidationError):
             return error
-    kinds = (error.args[0].removeprefix("must be ") for error in failed)
-    return StructureError(f"must be {' or '.join(kinds)}")
+    return StructureError(plain_values.join_alternatives(error.args[0] for error in failed))
 
 
 def _list_hook(kind: Any, make_list: Callable[[Iterable[Any]], Any], converter: Converter) -> Hook:
@@ -142,7 +144,7 @@ def _list_hook(kind: Any, make_list: Callable[[Iterable[Any]], Any], converter: 
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, list):
-            raise StructureError("must be a list")
+            raise StructureError(plain_values.LIST)
         return make_list(structure_items(value, list))
 
     return structure
@@ -154,7 +156,7 @@ def _object_hook(kind: Any, converter: Converter) -> Hook:
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
-            raise StructureError("must be an object")
+            raise StructureError(plain_values.OBJECT)
         if kind is Any or kind is object:
             return scalars.read_any(value)
         for name in value:

@@ -6,15 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import local
 from typing import Any
+from weakref import WeakSet
 
 from attrs import Factory, define, field, frozen
-from sqlalchemy import Connection, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 
 from workbell.adapters.fork_detection import end_if_forked, fork_count
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.sql.audit.chain import SqlAuditChainRepository
 from workbell.adapters.sql.audit.repository import SqlAuditRepository
 from workbell.adapters.sql.database.errors import translate_errors
+from workbell.adapters.sql.database.same_database import is_same_database
 from workbell.adapters.sql.database.server import ServerConnections, is_server, open_server
 from workbell.adapters.sql.database.sqlite import SqliteConnections, open_sqlite
 from workbell.adapters.sql.database.statements import in_schema
@@ -69,6 +71,7 @@ from workbell.adapters.sql.schema.upgrade import SchemaMigration
 from workbell.adapters.sql.search.repository import SqlSearchRepository
 from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.domain.errors import Contended, Invalid, Unavailable
+from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
@@ -104,10 +107,12 @@ class SqlTx:
         strategy: Strategy,
         clock: Clock,
         woken: set[str] | None = None,
+        stopped: set[tuple[str, JobId]] | None = None,
         single_statement: bool = False,
     ) -> None:
         self.db, self.strategy, self.clock = db, strategy, clock
         self.woken: set[str] = set() if woken is None else woken
+        self.stopped: set[tuple[str, JobId]] = set() if stopped is None else stopped
         self.single_statement = single_statement
 
     users: SqlUserRepository = _repository(lambda tx: SqlUserRepository(tx.db))
@@ -126,7 +131,9 @@ class SqlTx:
         lambda tx: SqlScheduleRepository(tx.db, tx.strategy)
     )
     jobs: SqlJobRepository = _repository(
-        lambda tx: SqlJobRepository(tx.db, tx.strategy, tx.woken, tx.clock, tx.single_statement)
+        lambda tx: SqlJobRepository(
+            tx.db, tx.strategy, tx.woken, tx.stopped, tx.clock, tx.single_statement
+        )
     )
     logs: SqlJobLogRepository = _repository(lambda tx: SqlJobLogRepository(tx.db))
     queues: SqlQueueRepository = _repository(lambda tx: SqlQueueRepository(tx.db))
@@ -183,7 +190,8 @@ class SqlStore:
 
     Attributes:
         clock: The services' clock, which commands on jobs use too.
-        waker: Called after a commit for each queue that got ready jobs.
+        waker: Called after a commit for each queue that got ready jobs, and for each
+            running job that was cancelled.
         schema: The PostgreSQL schema of the tables; None is the search path.
     """
 
@@ -192,6 +200,8 @@ class SqlStore:
     _strategy: Strategy
     waker: Waker | None = None
     schema: str | None = None
+    _url: URL | None = field(default=None, repr=False)
+    _joined: WeakSet[Engine] = field(init=False, factory=WeakSet[Engine], repr=False)
     _machine: Clock = field(init=False, default=Factory(_get_clock, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
     _forks: int = field(init=False, factory=fork_count, repr=False)
@@ -213,15 +223,20 @@ class SqlStore:
         if getattr(self._threads, "writes", False):
             raise RuntimeError("This thread already has an open transaction.")
         woken: set[str] = set()
+        stopped: set[tuple[str, JobId]] = set()
         self._threads.writes = True
         try:
             with translate_errors(), span("transaction"), self._connections.writing() as connection:
-                yield SqlTx(connection, self._strategy, self.clock, woken, single_statement)
+                yield SqlTx(
+                    connection, self._strategy, self.clock, woken, stopped, single_statement
+                )
         finally:
             self._threads.writes = False
-        if woken and self.waker is not None:
+        if self.waker is not None:
             for queue in sorted(woken):
                 self.waker.wake(queue)
+            for worker, job_id in sorted(stopped):
+                self.waker.stop_job(worker, job_id)
 
     @contextmanager
     def view(self) -> Generator[SqlTx]:
@@ -262,8 +277,27 @@ class SqlStore:
             self._connections.backup(target)
 
     def in_transaction_of(self, connection: Connection) -> "CallerTransactionStore":
-        """Return a store that works in the caller's transaction."""
+        """
+        Return a store that works in the caller's transaction.
+
+        Raises:
+            Invalid: The connection is to another database (`is_same_database`).
+        """
+        self._check_database(connection)
         return CallerTransactionStore(connection, self._strategy, self.clock, self.schema)
+
+    def _check_database(self, connection: object) -> None:
+        """Raise Invalid unless a connection is one to this database."""
+        if not isinstance(connection, Connection):
+            message = "connection must be a SQLAlchemy connection"
+            raise Invalid.field("connection", message)
+        engine = connection.engine
+        if self._url is None or engine in self._joined:
+            return
+        if not is_same_database(self._url, engine.url):
+            message = f"connection must be to the database of the client, not to {engine.url!r}"
+            raise Invalid.field("connection", message)
+        self._joined.add(engine)
 
     def close(self) -> None:
         """Close every connection."""
@@ -330,8 +364,10 @@ def open_store(
         raise Invalid(f"Only PostgreSQL supports a schema: remove {schema!r}.")
     if is_server(parsed):
         server = open_server(parsed, pool_size, schema)
-        return SqlStore(clock, server, STRATEGIES[parsed.get_backend_name()], schema=schema)
+        return SqlStore(
+            clock, server, STRATEGIES[parsed.get_backend_name()], schema=schema, url=parsed
+        )
     if parsed.get_backend_name() != "sqlite":
         raise ValueError(f"The database {parsed.get_backend_name()!r} is not supported.")
     with translate_errors():
-        return SqlStore(clock, open_sqlite(parsed), STRATEGIES["sqlite"])
+        return SqlStore(clock, open_sqlite(parsed), STRATEGIES["sqlite"], url=parsed)

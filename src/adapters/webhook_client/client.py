@@ -8,9 +8,9 @@ from http.client import HTTPException
 from time import monotonic
 from typing import Final
 
-import structlog
 from attrs import define, field
 
+from workbell.adapters.logs import get_logger
 from workbell.adapters.webhook_client.addresses import IpAddress, parse_address, refusal
 from workbell.adapters.webhook_client.connections import (
     BoundedSocket,
@@ -43,7 +43,7 @@ MAX_TRIED: Final = 4
 _STALE: Final = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _FAILURES: Final = (OSError, HTTPException, ValueError, Invalid, RefusedAddress, ResponseTooLarge)
 
-_log = structlog.stdlib.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 @define(eq=False, kw_only=True)

@@ -7,8 +7,10 @@ from itertools import islice
 from attrs import frozen
 
 from workbell.domain.cron.description import describe
-from workbell.domain.cron.rule import ClockChange, CronRule, min_interval
+from workbell.domain.cron.rule import HORIZON_YEARS, ClockChange, CronRule, min_interval
 from workbell.domain.cron.time_zones import from_minutes, load_zone, to_minutes
+
+_SECOND = timedelta(seconds=1)
 
 
 @frozen
@@ -30,14 +32,30 @@ class Preview:
     smallest_gap: timedelta | None
 
 
-def preview(rule: CronRule, now: datetime, n: int = 5) -> Preview:
+def preview(rule: CronRule, now: datetime, n: int = 5, *, jitter_seconds: int = 0) -> Preview:
     """Return the preview of a rule, with its next n runs."""
     runs = tuple(islice(_upcoming(rule, now), n))
+    smallest_gap = min_interval(rule, now)
     return Preview(
         words=describe(rule.fields),
         runs=runs,
-        warnings=(*_day_warning(rule), *_clock_warnings(rule, now, runs)),
-        smallest_gap=min_interval(rule, now),
+        warnings=(
+            *_day_warning(rule),
+            *_clock_warnings(rule, now, runs),
+            *_end_warning(runs, n),
+            *_jitter_warning(jitter_seconds, smallest_gap),
+        ),
+        smallest_gap=smallest_gap,
+    )
+
+
+def jitter_problem(jitter_seconds: int, smallest_gap: timedelta | None) -> str | None:
+    """Return why a jitter is too large for the shortest time between runs, or None."""
+    if smallest_gap is None or timedelta(seconds=jitter_seconds) <= smallest_gap:
+        return None
+    return (
+        f"must be at most {smallest_gap // _SECOND}, the shortest time between two runs "
+        "in seconds: with a larger jitter runs would start out of order"
     )
 
 
@@ -46,6 +64,16 @@ def _upcoming(rule: CronRule, now: datetime) -> Iterator[UpcomingRun]:
     for minute, note in rule.annotated_ticks(now):
         at = from_minutes(minute)
         yield UpcomingRun(at, at.astimezone(zone), note)
+
+
+def _end_warning(runs: tuple[UpcomingRun, ...], n: int) -> Iterator[str]:
+    if len(runs) < n:
+        yield f"It has {len(runs)} of {n} runs: there is none in {HORIZON_YEARS} years after them."
+
+
+def _jitter_warning(jitter_seconds: int, smallest_gap: timedelta | None) -> Iterator[str]:
+    if (problem := jitter_problem(jitter_seconds, smallest_gap)) is not None:
+        yield f"jitter_seconds {problem}."
 
 
 def _day_warning(rule: CronRule) -> Iterator[str]:

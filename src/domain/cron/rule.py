@@ -238,10 +238,9 @@ def _next_tick(line: str, zone: str, skip: bool, both: bool, minute: int) -> dat
 
 
 def _search_range(after: int, until: int | None = None) -> tuple[int, int]:
-    """Return the minutes to search: from 1970 up to the horizon."""
+    """Return the minutes of a range from 1970 on; without an end, up to the horizon."""
     begin = max(after + 1, 0)
-    end = min(begin + _HORIZON, _END_OF_TIME)
-    return begin, end if until is None else min(until + 1, end)
+    return begin, min(begin + _HORIZON if until is None else until + 1, _END_OF_TIME)
 
 
 def _normalise_line(line: str) -> str:
@@ -259,7 +258,8 @@ class CronRule:
     A cron expression, its time zone and its DST options.
 
     Spaces and the case of macros are normalised. Results are aware, in UTC, on
-    whole minutes, from 1970 on and at most 40 years ahead.
+    whole minutes, and from 1970 to 9998. A search without an end gives up after 40
+    years without a tick: such a rule runs only at times that clock changes skip.
 
     Raises:
         Invalid: The expression is not supported or never runs (under
@@ -301,8 +301,9 @@ class CronRule:
         self, after: datetime, until: datetime | None = None
     ) -> Iterator[tuple[int, ClockChange]]:
         """Yield the same ticks as minutes since the epoch, with clock changes."""
-        limits = _search_range(to_minutes(after), None if until is None else to_minutes(until))
-        return self.calendar.ticks(*limits)
+        if until is None:
+            return _open_ended_ticks(self.calendar, to_minutes(after))
+        return self.calendar.ticks(*_search_range(to_minutes(after), to_minutes(until)))
 
     def summarise_range(
         self, after: datetime, until: datetime
@@ -311,13 +312,26 @@ class CronRule:
         Return the first and last tick in (after, until] and their exact number.
 
         The cost depends on the days in the range, not on the ticks. None if there is
-        no tick; the range ends after 40 years at the latest.
+        no tick.
         """
         summary = self.calendar.summary(*_search_range(to_minutes(after), to_minutes(until)))
         if summary is None:
             return None
         first, last, count = summary
         return from_minutes(first), from_minutes(last), count
+
+
+def _open_ended_ticks(calendar: ZonedCalendar, after: int) -> Iterator[tuple[int, ClockChange]]:
+    """Yield all later ticks; the search ends after a horizon without one."""
+    begin, end = _search_range(after)
+    while begin < end:
+        found = False
+        for tick in calendar.ticks(begin, end):
+            found = True
+            yield tick
+        if not found:
+            return
+        begin, end = _search_range(end - 1)
 
 
 def min_interval(rule: CronRule, now: datetime, n: int = 500) -> timedelta | None:

@@ -6,12 +6,12 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
+from workbell.domain.constraints import FIRST_DAY, LAST_DAY
 from workbell.domain.errors import Invalid
 
 ONE_DAY = timedelta(days=1)
 MAX_DAYS = 3 * 366
 """Maximum length of a span."""
-EARLIEST, LATEST = date(1970, 1, 1), date(9998, 12, 31)
 DEFAULT_SPAN = 29 * ONE_DAY
 """From the first to the last day, if the client gives no range."""
 HEAT_WEEKS = 52
@@ -57,8 +57,8 @@ def _check_span(span: "Span", _: object, last: date) -> None:
     if (last - span.first).days >= MAX_DAYS:
         raise Invalid.field("last", f"must be within {MAX_DAYS:,} days of first")
     for name, day in (("first", span.first), ("last", last)):
-        if not EARLIEST <= day <= LATEST:
-            raise Invalid.field(name, f"must be between {EARLIEST} and {LATEST}")
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise Invalid.field(name, f"must be between {FIRST_DAY} and {LAST_DAY}")
 
 
 @frozen
@@ -99,9 +99,9 @@ def make_span(first: date | None, last: date | None, today: date) -> Span:
     """Return the range, by default the 30 days until today, or raise Invalid."""
     if last is None:
         last = today if first is None else max(today, first)
-    if first is None and not EARLIEST <= last <= LATEST:
-        raise Invalid.field("last", f"must be between {EARLIEST} and {LATEST}")
-    return Span(max(last - DEFAULT_SPAN, EARLIEST) if first is None else first, last)
+    if first is None and not FIRST_DAY <= last <= LAST_DAY:
+        raise Invalid.field("last", f"must be between {FIRST_DAY} and {LAST_DAY}")
+    return Span(max(last - DEFAULT_SPAN, FIRST_DAY) if first is None else first, last)
 
 
 @frozen

@@ -3,17 +3,20 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any, NewType, Self
+from math import inf
+from typing import Any, NewType, Self, SupportsFloat
 
 from attrs import Factory, evolve, frozen
 
-from workbell.domain.errors import Conflict, LimitReached
+from workbell.domain.errors import Conflict, Invalid, LimitReached
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.task import OnLost, Task
 
 JobId = NewType("JobId", int)
 
 MAX_JSON_BYTES = 64 * 1024
+FIRST_ROWS = 5_000
+"""Ready jobs of a queue that are read to hold those of parked tasks."""
 
 
 class JobState(IntEnum):
@@ -94,6 +97,29 @@ class Progress:
     note: str = ""
 
 
+MAX_PROGRESS = 1e15
+
+
+def make_progress(done: object, total: object, note: object) -> Progress:
+    """Return progress that every store can hold; raise Invalid for other values."""
+    if not isinstance(note, str):
+        raise Invalid.field("note", f"must be a text, not {note!r}")
+    number = _progress_number("done", done)
+    return Progress(number, None if total is None else _progress_number("total", total), note)
+
+
+def _progress_number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        raise Invalid.field(name, f"must be a number, not {value!r}")
+    try:
+        number = float(value)
+    except (OverflowError, ValueError, TypeError):
+        number = inf
+    if not -MAX_PROGRESS < number < MAX_PROGRESS:  # also NaN
+        raise Invalid.field(name, "must be finite and below 10^15")
+    return value if type(value) is int else number
+
+
 @frozen
 class MissedTicks:
     """A range of ticks that one row accounts for."""
@@ -112,7 +138,9 @@ class Job:
     claim increments it, and only outcomes with the current one are accepted.
     `due_at` = tick + jitter + delay. `tick` is set only on the one job that the
     schedule creates for it, `for_tick` on its manual runs and backfills.
-    `fail_when_lost`: do not retry after a crash of the worker.
+    `fail_when_lost`: do not retry after a crash of the worker. `uncharged` counts
+    the attempts that use up none of `max_attempts`: snoozes, stops of the worker,
+    and the extra attempt of a batch job whose worker crashed.
     """
 
     id: JobId = JobId(0)
@@ -133,6 +161,7 @@ class Job:
     mode: ClaimMode = ClaimMode.ORDINARY
     fail_when_lost: bool = False
     attempt: int = 0
+    uncharged: int = 0
     max_attempts: int = 3
     timeout_seconds: int = 300
     token: int = 0
@@ -160,6 +189,11 @@ class Job:
     def status(self) -> Status:
         """The state as the API presents it."""
         return public_status(self.state, self.attempt)
+
+    @property
+    def tries(self) -> int:
+        """How many of the maximum of attempts are used up."""
+        return self.attempt - self.uncharged
 
     @property
     def fairness_key(self) -> str:
@@ -196,7 +230,7 @@ class Job:
             state=JobState.SCHEDULED,
             due_at=now,
             token=self.token + 1,
-            max_attempts=max(self.max_attempts, self.attempt) + 1,
+            max_attempts=max(self.max_attempts, self.tries) + 1,
             cancel_requested=False,
             reason=None,
             result=None,
@@ -268,7 +302,9 @@ def fair_tag(lowest: float | None, highest: float | None, nth: int, weight: floa
     `highest` the highest tag of its fairness key among them; `nth` counts the
     jobs of this key in the same statement, from 1.
     """
-    return max(lowest or 0.0, highest or 0.0) + nth / weight
+    # A row with another weight must not stop the jobs that become ready with it.
+    divisor = weight if weight > 0 else 1.0
+    return max(lowest or 0.0, highest or 0.0) + nth / divisor
 
 
 def select_claimable(modes: Sequence[ClaimMode], free_threads: int) -> int:

@@ -4,16 +4,23 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, NewType, Protocol
+from typing import Annotated, Any, BinaryIO, NewType, Protocol
 
 from attrs import Factory, define, field, frozen
 from attrs.converters import optional
 
+from workbell.domain.constraints import MAX_TEXT, Constraints
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.fields import Attempts, Mebibytes, Name, QueueName, Seconds, TaskKey
+from workbell.domain.validation import check_request, to_choice
 
 TaskId = NewType("TaskId", int)
+
+MIN_DELAY_SECONDS = 1.0
+MAX_DELAY_SECONDS = 366 * 86_400.0
+"""The delays that a task may request: by `Snooze` or by the `retry_after` of an error."""
 
 
 class OnLost(StrEnum):
@@ -31,9 +38,18 @@ class Isolation(StrEnum):
 
 
 class Snooze(Exception):
-    """Raised by a task to run again after a delay; uses up no attempt."""
+    """
+    Raised by a task to run again after a delay; uses up no attempt.
+
+    Raises:
+        Invalid: The delay is not a number from 1 second to 366 days.
+    """
 
     def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise Invalid(f"A snooze takes a number of seconds, not {seconds!r}.")
+        if not MIN_DELAY_SECONDS <= seconds <= MAX_DELAY_SECONDS:  # also NaN
+            raise Invalid(f"A snooze takes 1 second to 366 days, not {seconds!r} seconds.")
         super().__init__(f"snoozed for {seconds:g} seconds")
         self.seconds = seconds
 
@@ -51,7 +67,11 @@ class ResultForHook:
 
 
 class Interrupted(BaseException):
-    """Raised by `context.check()`; a task cleans up and lets it propagate."""
+    """
+    Raised by `check`, `progress`, `artifact` and the log of a context.
+
+    A task cleans up and lets it propagate.
+    """
 
 
 class Cancelled(Interrupted):
@@ -91,7 +111,11 @@ class TaskLog(Protocol):
 
 
 class TaskContext(Protocol):
-    """The job a task is running for, and its means to report back."""
+    """
+    The job a task is running for, and its means to report back.
+
+    `progress`, `artifact` and every call of `log` raise Interrupted as `check` does.
+    """
 
     @property
     def job_id(self) -> int:
@@ -159,9 +183,12 @@ Check = Callable[[Actor, Any], None]
 Delay = Callable[[Any], float]
 
 
-def _at_least_one(_: object, attribute: Any, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise ValueError(f"{attribute.name} must be at least 1, not {value}")
+def _to_on_lost(value: object) -> Any:
+    return to_choice(OnLost, value)
+
+
+def _to_isolation(value: object) -> Any:
+    return to_choice(Isolation, value)
 
 
 @frozen(kw_only=True)
@@ -180,25 +207,32 @@ class Task:
     With `isolation` PROCESS the body runs in a child process, which can be killed;
     None is the default of the installation. `memory_mib` limits the address space
     that a body may add to its child, `cpu_seconds` its processor time.
+
+    Raises:
+        Invalid: A field has a value that its type or constraints forbid.
     """
 
-    key: str
+    key: TaskKey
     body: Body = field(repr=False)
-    name: str = ""
-    description: str = ""
+    name: Name = ""
+    description: Annotated[str, Constraints(max_length=MAX_TEXT)] = ""
     parameters: type | None = None
-    max_attempts: int = field(default=3, validator=_at_least_one)
-    timeout_seconds: int = field(default=300, validator=_at_least_one)
-    queue: str = "default"
+    max_attempts: Attempts = 3
+    timeout_seconds: Seconds = 300
+    queue: QueueName = "default"
     batch: bool = False
     is_internal: bool = False
     is_cancellable: bool = True
-    on_lost: OnLost = field(default=OnLost.RETRY, converter=OnLost)
-    isolation: Isolation | None = field(default=None, converter=optional(Isolation))
-    memory_mib: int | None = field(default=None, validator=_at_least_one)
-    cpu_seconds: int | None = field(default=None, validator=_at_least_one)
+    on_lost: OnLost = field(default=OnLost.RETRY, converter=_to_on_lost)
+    isolation: Isolation | None = field(default=None, converter=optional(_to_isolation))
+    memory_mib: Mebibytes | None = None
+    cpu_seconds: Seconds | None = None
     check: Check | None = None
     delay: Delay | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check the fields."""
+        check_request(self)
 
 
 @define
@@ -230,7 +264,11 @@ class Tasks:
 
 @frozen(kw_only=True)
 class TaskDefinition:
-    """A task as stored: with an id, a JSON Schema and an on/off switch."""
+    """
+    A task as stored: with an id, a JSON Schema and an on/off switch.
+
+    `parked_at` is set while no worker knows the task; its jobs are held then.
+    """
 
     id: TaskId = TaskId(0)
     key: str
@@ -240,6 +278,12 @@ class TaskDefinition:
     schema_version: int = 1
     is_active: bool = True
     created_at: datetime
+    parked_at: datetime | None = None
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether jobs of the task may become READY."""
+        return self.is_active and self.parked_at is None
 
     def flat_schema(self) -> dict[str, str]:
         """Return the parameters as {name: type}, as the InsightHub API lists them."""

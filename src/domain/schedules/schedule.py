@@ -7,7 +7,9 @@ from typing import Any, NewType, Self
 
 from attrs import Factory, evolve, frozen
 
-from workbell.domain.cron.rule import CronRule
+from workbell.domain.clock_check import MAX_LEAP
+from workbell.domain.cron.preview import jitter_problem
+from workbell.domain.cron.rule import CronRule, min_interval
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import Job, JobOrigin, MissedTicks, claim_mode
@@ -17,6 +19,8 @@ ScheduleId = NewType("ScheduleId", int)
 
 FAILURES_TO_PAUSE = 5
 MAX_BACKFILL = 1000
+ENDED = "ended"
+"""The `paused_reason` of a schedule without a tick left."""
 ALERT_RECHECK_INTERVAL = timedelta(seconds=60)
 """How often an overdue schedule is checked for recovery."""
 
@@ -105,10 +109,11 @@ class Schedule:
 
     def resume(self, now: datetime) -> Self:
         """Set the first tick after now and the cursor; Invalid if there is none."""
-        next_at = self.tick_after(max(now, self.cursor or now))
+        current = self._without_future_cursor(now)
+        next_at = current.tick_after(max(now, current.cursor or now))
         if next_at is None:
             raise Invalid.field("is_active", "The schedule has no runs left before its end.")
-        return self._with_next_run(next_at, None)
+        return evolve(current, next_at=next_at, paused_reason=None).with_alert()
 
     def pause(self, reason: str | None = None) -> Self:
         """Deactivate the schedule."""
@@ -153,9 +158,30 @@ class Schedule:
         """Return an active schedule with its next tick computed again."""
         if self.next_at is None:
             return self
-        next_at = self.tick_after(max(now, self.cursor or now))
-        reason = None if next_at else "ended"
-        return evolve(self, next_at=next_at, paused_reason=reason).with_alert()
+        current = self._without_future_cursor(now)
+        next_at = current.tick_after(max(now, current.cursor or now))
+        reason = None if next_at else ENDED
+        return evolve(current, next_at=next_at, paused_reason=reason).with_alert()
+
+    def corrected(self, now: datetime) -> Self:
+        """
+        Return the schedule without a next run that only a leaped clock explains.
+
+        Its rule gives an earlier next run from now. The same object is returned if
+        there is nothing to correct. Also resumes a schedule that has ended too early.
+        """
+        if self.next_at is None and self.paused_reason != ENDED:
+            return self
+        current = self._without_future_cursor(now)
+        next_at = current.tick_after(max(now, current.cursor or now))
+        if next_at is None or (self.next_at is not None and self.next_at <= next_at):
+            return self
+        return evolve(current, next_at=next_at, paused_reason=None).with_alert()
+
+    def _without_future_cursor(self, now: datetime) -> Self:
+        """Replace a cursor that was set while the clock was ahead by now."""
+        is_ahead = self.cursor is not None and self.cursor > now + MAX_LEAP
+        return evolve(self, cursor=now) if is_ahead else self
 
     def edited(self, now: datetime) -> Self:
         """Return the next version; past ticks are neither repeated nor added."""
@@ -233,7 +259,17 @@ def active_limit_reached(active: int, limit: int) -> LimitReached:
     return LimitReached(f"You have {active} of {limit} active schedules.", used=active, limit=limit)
 
 
-def check_window(schedule: Schedule) -> None:
-    """Raise Invalid if a schedule does not end after it starts."""
+def check_times(schedule: Schedule, now: datetime) -> None:
+    """
+    Check the fields that decide when a schedule runs against one another.
+
+    Raises:
+        Invalid: It does not end after it starts, or its jitter is larger than the
+            shortest time between two runs.
+    """
     if schedule.starts_at and schedule.ends_at and schedule.ends_at <= schedule.starts_at:
         raise Invalid.field("ends_at", "The end must be after the start.")
+    if schedule.jitter_seconds:
+        gap = min_interval(schedule.cron, max(now, schedule.starts_at or now))
+        if (problem := jitter_problem(schedule.jitter_seconds, gap)) is not None:
+            raise Invalid.field("jitter_seconds", f"jitter_seconds {problem}.")

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from attrs import frozen
 
 from workbell.domain.cron.rule import CronRule
+from workbell.domain.identity.standing import StandingProblem
+from workbell.domain.identity.user import User
 from workbell.domain.jobs.job import Job, JobState, MissedTicks
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 
@@ -26,6 +28,15 @@ class SkipReason(StrEnum):
     PAUSED = "paused"
     EDITED = "edited"
     DELETED = "deleted"
+    OWNER_INACTIVE = "owner_inactive"
+    OWNER_UNVERIFIED = "owner_unverified"
+    OWNER_NOT_PERMITTED = "owner_not_permitted"
+
+    @classmethod
+    def of_standing(cls, problem: StandingProblem) -> "SkipReason":
+        """Return the reason for an owner's problem."""
+        is_inactive = problem is StandingProblem.INACTIVE
+        return cls.OWNER_INACTIVE if is_inactive else cls.OWNER_UNVERIFIED
 
 
 @frozen(kw_only=True)
@@ -47,13 +58,15 @@ class TickPlan:
     """
     The rows for a schedule's due ticks, and its next state.
 
-    The rows account for every tick up to the cursor.
+    The rows account for every tick up to the cursor. `catches_up` means that they
+    include all missed ticks, which run one after another.
     """
 
     rows: Sequence[PlannedTick]
     cursor: datetime
     next_at: datetime | None
     runs: int
+    catches_up: bool = False
 
 
 class Due(NamedTuple):
@@ -61,7 +74,8 @@ class Due(NamedTuple):
     A due schedule, reduced to what the fast path needs.
 
     `is_plain` means that the ticks depend on the cron rule alone: the schedule
-    has no start, end, max_runs or jitter.
+    has no start, end, max_runs or jitter. `owner_active` and `owner_verified` are
+    true for an owner without a user.
     """
 
     id: ScheduleId
@@ -70,15 +84,24 @@ class Due(NamedTuple):
     cron: CronRule
     tick: datetime
     is_plain: bool
+    owner_active: bool = True
+    owner_verified: bool = True
 
     @classmethod
-    def from_schedule(cls, schedule: Schedule) -> "Due":
+    def from_schedule(cls, schedule: Schedule, owner: User | None = None) -> "Due":
         """Build from an active schedule."""
         assert schedule.next_at is not None
         bounds = (schedule.starts_at, schedule.ends_at, schedule.max_runs)
         is_plain = bounds == (None, None, None) and not schedule.jitter_seconds
         return cls(
-            schedule.id, schedule.version, schedule.task, schedule.cron, schedule.next_at, is_plain
+            id=schedule.id,
+            version=schedule.version,
+            task=schedule.task,
+            cron=schedule.cron,
+            tick=schedule.next_at,
+            is_plain=is_plain,
+            owner_active=owner is None or owner.is_active,
+            owner_verified=owner is None or owner.is_email_verified,
         )
 
 
@@ -110,9 +133,9 @@ def fast_path_step(due: Due, now: datetime) -> FastPathStep | None:
     return FastPathStep(due.id, due.version, due.tick, next_at)
 
 
-def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> TickPlan:
+def plan(schedule: Schedule, now: datetime, *, skip: SkipReason | None = None) -> TickPlan:
     """
-    Account for every due tick of a schedule.
+    Account for every due tick of a schedule; with `skip` none of them runs.
 
     A tick is late after one minute. With `latest` the newest due tick replaces
     all others, `all` runs those of the last 24 hours (at most 100), `skip` runs
@@ -121,10 +144,10 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
     """
     first = schedule.next_at
     assert first is not None and first <= now
-    newest = _newest_due(schedule, first, now)
-    if not task_active:
-        rows = [_skipped_row(_range(schedule, first, newest), SkipReason.TASK_INACTIVE)]
-    elif now - first <= MISFIRE_GRACE:
+    newest, is_late = _newest_due(schedule, first, now), now - first > MISFIRE_GRACE
+    if skip is not None:
+        rows = [_skipped_row(_range(schedule, first, newest), skip)]
+    elif not is_late:
         rows = [PlannedTick(tick=tick) for tick in _due_ticks(schedule, first, newest)]
     else:
         rows = _plan_late(schedule, first, newest, now)
@@ -135,6 +158,7 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
         cursor=rows[-1].last if rows else newest,
         next_at=None if is_done else schedule.tick_after(max(now, newest)),
         runs=runs,
+        catches_up=is_late and schedule.misfire_policy is MisfirePolicy.ALL,
     )
 
 
@@ -219,7 +243,11 @@ class OverlapDecision(StrEnum):
 
 
 def decide_overlap(
-    policy: OverlapPolicy, unfinished: Sequence[Job], planned: Sequence[Job]
+    policy: OverlapPolicy,
+    unfinished: Sequence[Job],
+    planned: Sequence[Job],
+    *,
+    catches_up: bool = False,
 ) -> OverlapDecision:
     """
     Decide what to do with one tick, given its schedule's unfinished runs.
@@ -228,11 +256,12 @@ def decide_overlap(
     same pass. RUN inserts the job (HELD if its concurrency key is full), SKIP
     inserts a skipped row, REPLACE inserts the job and skips the held tick, CANCEL
     inserts it and cancels the others. Runs waiting for a retry are unfinished.
+    With `catches_up` a missed tick waits for them where SKIP would drop it.
     """
     if policy is OverlapPolicy.ALLOW_ALL or not (unfinished or planned):
         return OverlapDecision.RUN
     if policy is OverlapPolicy.SKIP:
-        return OverlapDecision.SKIP
+        return OverlapDecision.RUN if catches_up else OverlapDecision.SKIP
     if policy is OverlapPolicy.CANCEL_OTHER:
         return OverlapDecision.CANCEL
     return (

@@ -74,6 +74,27 @@ def bench_jobs(
     _store_and_show(f"jobs{target.suffix}", command, rows, results, as_json)
 
 
+@bench.command("deadlines")
+@click.option("--count", type=click.IntRange(20), default=100, help="Number of cancellations.")
+@database
+@click.option("--redis", metavar="URL", help="Redis that announces them. Needs --database.")
+@results_option
+@json_option
+def bench_deadlines(
+    count: int, database: str | None, redis: str | None, results: Path, as_json: bool
+) -> None:
+    """Time until a cancelled body stops, and until a late attempt is closed."""
+    from workbell.entrypoints.bench.deadlines import measure
+    from workbell.entrypoints.bench.targets import Target
+
+    target = Target.parse(database, redis)
+    if redis and target.database is None:
+        raise Invalid("--redis needs --database.")
+    command = f"workbell bench deadlines --count {count}{_redact(database=database, redis=redis)}"
+    rows = measure(target, count)
+    _store_and_show(f"deadlines{target.suffix}", command, rows, results, as_json)
+
+
 @bench.command("children")
 @click.option("--count", type=click.IntRange(100), default=10_000, help="Number of jobs.")
 @click.option("--seconds", type=click.IntRange(1), default=8, help="Duration of request loads.")

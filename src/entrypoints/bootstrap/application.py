@@ -7,21 +7,24 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import structlog
 from attrs import define, evolve
 from sqlalchemy import Connection
 
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
 from workbell.adapters.builtin_tasks.notification_tasks import SUMMARY_TASK
 from workbell.adapters.builtin_tasks.registry import BuiltInTasksTx
+from workbell.adapters.dramatiq.clock_guard import ClockGuard
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
+from workbell.adapters.logs import get_logger
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated
 from workbell.adapters.sql.store import SqlStore
+from workbell.adapters.system import AnchoredClock
 from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
+from workbell.domain.jobs.claim_limits import default_owner_threads
 from workbell.domain.jobs.task import Tasks
 from workbell.domain.notifications.daily_time import daily_at, quarter_hours
 from workbell.entrypoints.bootstrap.audit import AuditServices
@@ -46,9 +49,11 @@ from workbell.services.identity.sessions import SessionService
 from workbell.services.identity.users import UserAdministration
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.execution import ExecutionService
+from workbell.services.jobs.parking import ParkingService
 from workbell.services.jobs.retention import RetentionService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.built_in import BuiltInSchedules
+from workbell.services.schedules.clock_moves import ClockMoves
 from workbell.services.schedules.commands import ScheduleService
 from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.parameter_check import ParameterCheck
@@ -57,7 +62,7 @@ from workbell.services.schedules.ticker import Ticker
 if TYPE_CHECKING:  # Redis and Falcon are imported where they are used
     from workbell.adapters.http.app import AppDependencies
 
-log = structlog.get_logger()
+log = get_logger()
 
 FIELDS = JsonSerializer("is not a known field")
 """Serializer of request bodies, with its message for unknown fields."""
@@ -158,13 +163,34 @@ class Application(Backends):
             sealer=self.audit.sealer if scheduler else None,
             sla_ticker=self.projects.sla_ticker if scheduler else None,
             retention=self.retention if scheduler else None,
-            overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
+            parking=ParkingService(
+                store=self.store,
+                clock=self.clock,
+                lease=timedelta(seconds=self.settings.lease_seconds),
+                park_after=timedelta(seconds=self.settings.park_seconds),
+            ),
+            log_attempts=log_attempts,
+            overdue_alerts=OverdueAlerts(
+                store=self.store, clock=self.clock, reporter=self.execution.reporter
+            ),
             anchor=self.anchor,
+            max_written_off=self.settings.max_written_off,
+            clock_guard=self._clock_guard() if scheduler else None,
             on_stuck=on_stuck,
         )
 
+    def _clock_guard(self) -> ClockGuard | None:
+        """Return the guard of the scheduler; None with a clock that the caller moves."""
+        if not isinstance(self.clock, AnchoredClock):
+            return None
+        lease = timedelta(seconds=self.settings.lease_seconds)
+        moves = ClockMoves(store=self.store, clock=self.clock, lease=lease)
+        return ClockGuard(moves, self.engine_metrics, self.anchor)
+
     def worker(self, threads: int, *, log_attempts: bool = False) -> JobWorker:
         """Build a worker with the wake-ups that drive it."""
+        settings = self.settings
+        owner_threads = settings.owner_threads or default_owner_threads(threads)
         worker = JobWorker(
             execution=self.execution,
             clock=self.clock,
@@ -178,8 +204,12 @@ class Application(Backends):
                 queues=self.queues,
             ),
             log_attempts=log_attempts,
+            owner_threads=owner_threads if owner_threads < threads else None,
+            owner_running=settings.owner_running or None,
+            cancel_grace=settings.cancel_grace_seconds,
+            cancel_poll=settings.cancel_poll_seconds,
         )
-        worker.wakeups = make_wakeups(self.settings.redis_url, self.waker, worker)
+        worker.wakeups = make_wakeups(settings.redis_url, self.waker, worker)
         return worker
 
     def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":
@@ -243,10 +273,12 @@ class Application(Backends):
         Return a job service that works in the caller's transaction.
 
         Raises:
-            Invalid: The store is in memory.
+            Invalid: The store is in memory, or the connection is to another
+                database.
         """
         if not isinstance(self.store, SqlStore):
-            raise Invalid("`connection` needs a SQL database, not memory://.")
+            message = "connection needs a SQL database, not memory://"
+            raise Invalid.field("connection", message)
         return evolve(self.jobs, store=self.store.in_transaction_of(connection))
 
     @property

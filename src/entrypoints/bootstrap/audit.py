@@ -9,6 +9,7 @@ from workbell.domain.audit.checkpoint import CheckpointSigner
 from workbell.domain.identity.user import UserId
 from workbell.entrypoints.bootstrap.backends import Backends
 from workbell.ports.projects.repository import ProjectsTx
+from workbell.ports.quarantine import QuarantineReporter
 from workbell.services.audit.log import AuditLog
 from workbell.services.audit.sealing import AuditSealer
 from workbell.services.audit.verification import AuditVerifier
@@ -31,13 +32,15 @@ def administered_projects(tx: ProjectsTx, user_id: UserId) -> Sequence[int]:
     return tx.project_members.administered_by(user_id)
 
 
-def make_audit(backends: Backends, keys: Sequence[bytes]) -> AuditServices:
+def make_audit(
+    backends: Backends, keys: Sequence[bytes], reporter: QuarantineReporter
+) -> AuditServices:
     """Return the services; the first of `keys` signs checkpoints."""
     store, clock = backends.store, backends.clock
     signer = CheckpointSigner.of(keys)
     file = FileCheckpointLog(backends.folder / CHECKPOINT_FILE)
     return AuditServices(
         log=AuditLog(store=store, clock=clock, administered_projects=administered_projects),
-        sealer=AuditSealer(store=store, clock=clock, signer=signer, log=file),
+        sealer=AuditSealer(store=store, clock=clock, signer=signer, log=file, reporter=reporter),
         verifier=AuditVerifier(store=store, signer=signer, log=file),
     )

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -45,7 +46,9 @@ class Backends:
     """
     Store, connections and files of a process, with its settings.
 
-    `anchor` adjusts the clock and returns by how many seconds it moved.
+    `anchor` adjusts the clock and returns by how many seconds it moved, or None
+    if it has leaped and that is not confirmed yet. `clock` is an `AnchoredClock`
+    unless the caller has given another.
     `closing` releases the resources that have no other owner. `folder` is
     DATA_DIR, or a temporary folder if the store is in memory.
     """
@@ -55,7 +58,7 @@ class Backends:
     folder: Path
     store: AnyStore
     clock: Clock
-    anchor: Callable[[], float]
+    anchor: Callable[[], float | None]
     waker: "RedisWaker | None"
     changes: ChangeCounters
     ids: UuidIds
@@ -112,10 +115,12 @@ def open_backends(settings: Settings, clock: Clock | None, echo: TextIO | None) 
 
 def _open_store(
     settings: Settings, clock: Clock | None
-) -> tuple[AnyStore, Clock, Callable[[], float]]:
+) -> tuple[AnyStore, Clock, Callable[[], float | None]]:
     if settings.database_url.startswith("memory"):
-        clock = clock or SystemClock()
-        return MemoryStore(clock), clock, lambda: 0.0
+        if clock is not None:
+            return MemoryStore(clock), clock, lambda: 0.0
+        anchored = AnchoredClock(SystemClock().now)
+        return MemoryStore(anchored), anchored, partial(_anchor, anchored)
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -130,12 +135,15 @@ def _open_store(
     if clock is not None:
         return store, clock, lambda: 0.0
     store.clock = anchored = AnchoredClock(store.time)
+    return store, anchored, partial(_anchor, anchored)
 
-    def anchor() -> float:
-        moved = anchored.anchor()
-        return 0.0 if moved is None else moved.total_seconds()
 
-    return store, anchored, anchor
+def _anchor(clock: AnchoredClock) -> float | None:
+    """Anchor a clock; return its correction in seconds, None for a refused leap."""
+    moved = clock.anchor()
+    if moved is None:
+        return None if clock.has_leaped else 0.0
+    return moved.total_seconds()
 
 
 def _make_mailer(
@@ -185,7 +193,12 @@ def make_wakeups(url: str | None, waker: "RedisWaker | None", worker: JobWorker)
     """Return the wake-ups of a worker: by Redis, else within this process."""
     process = worker.process
     if url is None or waker is None:
-        return LocalWakeups(queues=process.queues, threads=process.threads, drain=worker.drain)
+        return LocalWakeups(
+            queues=process.queues,
+            threads=process.threads,
+            drain=worker.drain,
+            stop_own_job=worker.stop_job,
+        )
     from workbell.adapters.dramatiq.redis_wakeups import RedisWakeups
 
     return RedisWakeups(
@@ -195,6 +208,8 @@ def make_wakeups(url: str | None, waker: "RedisWaker | None", worker: JobWorker)
         threads=process.threads,
         drain=worker.drain,
         idle=worker.threads,
+        worker_id=process.id,
+        stop_own_job=worker.stop_job,
     )
 
 

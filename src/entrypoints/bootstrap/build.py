@@ -17,6 +17,7 @@ from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.mail.background import BackgroundMailer
+from workbell.adapters.observability.quarantine import QuarantineLog
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, min_duration
 from workbell.domain.errors import Invalid
@@ -32,9 +33,15 @@ from workbell.entrypoints.bootstrap.notifications import (
     NotificationServices,
     make_notifications,
 )
+from workbell.entrypoints.bootstrap.owners import (
+    follow_users,
+    make_owner_check,
+    requires_verified_email,
+)
 from workbell.entrypoints.bootstrap.projects import ProjectServices, make_projects
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import signing_keys
+from workbell.entrypoints.config.secret_values import secret_values
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.system import Clock
 from workbell.services.delivery.job_outcomes import closing_job
@@ -46,6 +53,7 @@ from workbell.services.identity.sessions import SessionService
 from workbell.services.identity.users import UserAdministration
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.execution import ExecutionService
+from workbell.services.jobs.failures import Failures
 from workbell.services.jobs.retention import RetentionService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.commands import ScheduleService
@@ -99,8 +107,9 @@ def _make_application(
     users = UserAdministration(
         codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
     )
+    quarantine = QuarantineLog(backends.metrics)
     delivery = make_delivery(backends, keys, identity, users, FIELDS)
-    projects = make_projects(store, clock, notices.notifier, FIELDS)
+    projects = make_projects(store, clock, notices.notifier, FIELDS, quarantine)
     internal = (*notices.tasks(), *delivery.tasks.tasks(), *projects.tasks.tasks())
     children = make_children(backends)
     registry = _make_tasks(backends, children, internal, tasks)
@@ -136,17 +145,28 @@ def _make_application(
         summaries=_make_summaries(backends),
         reminders=notices.reminders,
         notices=notices,
-        ticker=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
-        execution=_make_execution(backends, definitions, delivery, children),
-        retention=_make_retention(backends, sessions, delivery, notices, projects),
+        ticker=_make_ticker(backends, registry, quarantine),
+        execution=_make_execution(backends, definitions, delivery, children, quarantine, keys),
+        retention=_make_retention(backends, sessions, delivery, notices, projects, quarantine),
         identity=identity,
         login=login,
-        users=users,
+        users=evolve(users, on_change=follow_users(definitions)),
         sessions=sessions,
-        audit=make_audit(backends, keys),
+        audit=make_audit(backends, keys, quarantine),
         delivery=delivery,
         projects=projects,
         queues=settings.queues or queues,
+    )
+
+
+def _make_ticker(backends: Backends, tasks: Tasks, quarantine: QuarantineLog) -> Ticker:
+    return Ticker(
+        store=backends.store,
+        clock=backends.clock,
+        randomness=SystemRandomness(),
+        tasks=tasks,
+        require_verified_email=requires_verified_email(backends.settings),
+        reporter=quarantine,
     )
 
 
@@ -216,6 +236,8 @@ def _make_execution(
     definitions: TaskDefinitionService,
     delivery: DeliveryServices,
     children: ChildPool,
+    quarantine: QuarantineLog,
+    keys: Sequence[bytes],
 ) -> ExecutionService[BuiltInTasksTx]:
     return ExecutionService(
         store=backends.store,
@@ -229,6 +251,9 @@ def _make_execution(
             RunOutcomes(clock=backends.clock),
             delivery.outcomes,
         ],
+        failures=Failures([*secret_values(backends.settings), *(key.decode() for key in keys)]),
+        reporter=quarantine,
+        owners=make_owner_check(backends),
     )
 
 
@@ -238,6 +263,7 @@ def _make_retention(
     delivery: DeliveryServices,
     notices: NotificationServices,
     projects: ProjectServices,
+    quarantine: QuarantineLog,
 ) -> RetentionService:
     settings = backends.settings
     failed = timedelta(days=settings.retention_failed_days)
@@ -252,13 +278,14 @@ def _make_retention(
             JobState.CANCELLED: failed,
         },
         max_age_scheduled=timedelta(days=settings.retention_schedule_days),
-        extra_prunes=(
-            sessions.prune,
-            backends.rate_limits.prune,
-            delivery.retention.prune,
-            notices.inbox.prune,
-            projects.retention.prune,
-        ),
+        extra_prunes={
+            "sessions_and_codes": sessions.prune,
+            "rate_limit_counters": backends.rate_limits.prune,
+            "events_and_deliveries": delivery.retention.prune,
+            "notices": notices.inbox.prune,
+            "work_items": projects.retention.prune,
+        },
+        reporter=quarantine,
     )
 
 

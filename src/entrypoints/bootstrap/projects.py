@@ -7,6 +7,7 @@ from workbell.adapters.markdown import CommonMark
 from workbell.adapters.system import SystemRandomness
 from workbell.ports.markdown import Markdown
 from workbell.ports.projects.repository import ProjectsTx
+from workbell.ports.quarantine import NO_REPORTER, QuarantineReporter
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -52,7 +53,11 @@ class ProjectServices:
 
 
 def make_projects(
-    store: Store[ProjectsTx], clock: Clock, notifier: Notifier, serializer: Serializer
+    store: Store[ProjectsTx],
+    clock: Clock,
+    notifier: Notifier,
+    serializer: Serializer,
+    reporter: QuarantineReporter = NO_REPORTER,
 ) -> ProjectServices:
     """Return the services."""
     randomness = SystemRandomness()
@@ -81,6 +86,6 @@ def make_projects(
         sla_policies=PolicyService(store=store, clock=clock, serializer=serializer),
         sla_application=PolicyApplication(store=store, clock=clock, recorder=recorder),
         sla_explanations=SlaExplanations(store=store, clock=clock),
-        sla_ticker=SlaTicker(store=store, clock=clock, recorder=recorder),
+        sla_ticker=SlaTicker(store=store, clock=clock, recorder=recorder, reporter=reporter),
         tasks=ProjectTasks(ranks=ranks),
     )

@@ -95,3 +95,8 @@ def _check_database(application: "Application") -> Iterator[Finding]:
         return
     if not revision:
         yield Finding("DATABASE_URL", "There are no tables yet; run `workbell migrate`.")
+        return
+    for key, since in application.definitions.parked().items():
+        yield Finding(
+            key, f"No worker knows this task: its jobs are held since {since:%Y-%m-%d %H:%M} UTC."
+        )

@@ -11,6 +11,7 @@ from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Job, JobId, Status
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import ScheduleId
+from workbell.entrypoints.cli.attempts import attempt_row, show_attempt
 from workbell.entrypoints.cli.context import CliContext
 from workbell.entrypoints.terminal import json_option, show, show_one
 from workbell.ports.jobs.repository import JobFilter
@@ -43,6 +44,7 @@ def list_tasks(context: CliContext, as_json: bool) -> None:
                 "key": d.key,
                 "name": d.name,
                 "active": d.is_active,
+                "parked_since": d.parked_at,
                 "takes": d.flat_schema(),
             }
             for d in application.definitions.all()
@@ -147,6 +149,22 @@ def run(context: CliContext, schedule_id: int) -> None:
 
 
 @click.group()
+def workers() -> None:
+    """List worker processes."""
+
+
+@workers.command("list")
+@json_option
+@click.pass_obj
+def list_workers(context: CliContext, as_json: bool) -> None:
+    """List worker processes, as of their last heartbeat."""
+    with context.application() as application:
+        found = application.jobs.workers(SYSTEM)
+        rows = [application.serializer.unstructure(worker) for worker in found]
+    show(rows, as_json=as_json, empty="There are no workers.")
+
+
+@click.group()
 def jobs() -> None:
     """List, show, enqueue, cancel and retry jobs."""
 
@@ -177,7 +195,7 @@ def _job_row(job: Job) -> dict[str, Any]:
         "id": job.id,
         "task": job.task,
         "status": job.status,
-        "attempt": f"{job.attempt}/{job.max_attempts}",
+        "attempt": f"{job.tries}/{job.max_attempts}",
         "due": job.due_at,
         "started": job.started_at,
         "ended": job.ended_at,
@@ -190,19 +208,25 @@ def _job_row(job: Job) -> dict[str, Any]:
 @json_option
 @click.pass_obj
 def show_job(context: CliContext, job_id: int, as_json: bool) -> None:
-    """Show a job with its attempts and log lines."""
+    """Show a job with its attempts, tracebacks and log."""
     with context.application() as application:
         job = application.jobs.get(SYSTEM, JobId(job_id))
         attempts = application.jobs.attempts(SYSTEM, job.id)
         lines = application.jobs.logs(SYSTEM, job.id, attempt=None, after=0, limit=1000)
-    row = {**_job_row(job), "parameters": job.parameters, "result": job.result}
+    row = {
+        **_job_row(job),
+        "cancel_requested": job.cancel_requested,
+        "parameters": job.parameters,
+        "result": job.result,
+    }
+    shown = [attempt_row(attempt, application.serializer) for attempt in attempts]
     if as_json:
-        row["attempts"] = [application.serializer.unstructure(attempt) for attempt in attempts]
+        row["attempts"] = shown
         row["logs"] = [application.serializer.unstructure(line) for line in lines]
     show_one(row, as_json=as_json)
     if not as_json:
-        for attempt in attempts:
-            click.echo(f"attempt {attempt.number}: {attempt.outcome or 'running'}")
+        for each in shown:
+            show_attempt(each)
         for line in lines:
             click.echo(f"  {line.at:%H:%M:%S} {line.level:7} {line.text}")
 

@@ -12,7 +12,7 @@ from workbell.domain.identity.actor import SYSTEM
 from workbell.entrypoints.bench.cli import bench
 from workbell.entrypoints.cli.audit_commands import audit
 from workbell.entrypoints.cli.backup_commands import backup, restore
-from workbell.entrypoints.cli.commands import jobs, schedules, tasks
+from workbell.entrypoints.cli.commands import jobs, schedules, tasks, workers
 from workbell.entrypoints.cli.context import CliContext
 from workbell.entrypoints.cli.demo import demo
 from workbell.entrypoints.cli.search_commands import search
@@ -190,5 +190,5 @@ def shell(context: CliContext) -> None:
         code.interact(banner=banner, local=names, exitmsg="")
 
 
-for _command in (tasks, schedules, jobs, audit, search, backup, restore, bench, demo):
+for _command in (tasks, schedules, jobs, workers, audit, search, backup, restore, bench, demo):
     main.add_command(_command)

@@ -42,6 +42,8 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s"
     )
+    # dramatiq warns about its own threads
+    logging.getLogger("dramatiq").setLevel(logging.ERROR)
     # waitress warns whenever a request waits for a thread, which is normal under load
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import Attribute, Converter, Factory, field, frozen
 
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.config.parsers import in_range, parse_int
+from workbell.entrypoints.config.parsers import in_range, parse_float, parse_int
 
 Reader = Callable[[str], Any]
 Check = Callable[[Any], None]
@@ -97,6 +97,11 @@ def int_option(
     """Declare an integer setting with inclusive bounds; see `option`."""
     check = in_range(minimum, maximum)
     return option(default, help, read=parse_int, check=check, **options)
+
+
+def float_option(default: float, help: str, minimum: float, maximum: float) -> Any:
+    """Declare a setting with inclusive bounds that may be a fraction; see `option`."""
+    return option(default, help, read=parse_float, check=in_range(minimum, maximum))
 
 
 def get_option(attribute: "Attribute[Any]") -> Option:

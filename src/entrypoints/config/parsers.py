@@ -52,6 +52,13 @@ def parse_int(text: str) -> int:
     return int(text)
 
 
+def parse_float(text: str) -> float:
+    """Parse a decimal number without exponent."""
+    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,6})?", text):
+        raise Invalid("must be a number")
+    return float(text)
+
+
 def parse_bool(text: str) -> bool:
     """Parse a Boolean: true/false, yes/no, on/off or 1/0."""
     lower = text.lower()
@@ -136,12 +143,12 @@ def parse_database_url(text: str) -> str:
     return f"{_DRIVERS[scheme]}://{rest}"
 
 
-def in_range(minimum: int, maximum: int | None = None) -> Callable[[int], None]:
+def in_range(minimum: float, maximum: float | None = None) -> Callable[[float], None]:
     """Return a check of inclusive bounds."""
     bounds = f"{minimum} or more" if maximum is None else f"from {minimum} to {maximum}"
 
-    def check(number: int) -> None:
-        if number < minimum or (maximum is not None and number > maximum):
+    def check(number: float) -> None:
+        if not (minimum <= number and (maximum is None or number <= maximum)):
             raise Invalid(f"must be {bounds}")
 
     return check

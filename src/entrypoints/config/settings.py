@@ -16,6 +16,7 @@ from workbell.domain.jobs.task import Isolation
 from workbell.domain.rate_limits.policy import Rate
 from workbell.entrypoints.config.enums import LogFormat, LogLevel, PasswordHashing, VerifiedEmail
 from workbell.entrypoints.config.option import (
+    float_option,
     format_default,
     get_option,
     int_option,
@@ -262,6 +263,22 @@ class Settings:
     worker_threads: int = int_option(
         8, "Jobs that one worker process runs concurrently.", 1, 512, group="Work"
     )
+    owner_threads: int | None = int_option(
+        None,
+        "Jobs of one owner that a worker process runs concurrently, except batch tasks and those "
+        "of the system; default: three quarters of its threads.",
+        1,
+        512,
+    )
+    owner_running: int = int_option(
+        0, "Jobs of one owner that all processes together run concurrently; 0 is unlimited.", 0
+    )
+    park_seconds: int = int_option(
+        60,
+        "Seconds for which workers exclude a task that none of them knows before its jobs are "
+        "held.",
+        1,
+    )
     database_pool_size: int = int_option(
         lambda settings: settings.worker_threads + 4,
         "Maximum of database connections per process; default: WORKER_THREADS + 4.",
@@ -276,6 +293,26 @@ class Settings:
     )
     lease_seconds: int = int_option(
         30, "Seconds without a heartbeat after which a worker's jobs go to other workers.", 2, 3_600
+    )
+    max_written_off: int = int_option(
+        lambda settings: settings.worker_threads,
+        "Threads whose functions did not stop in time, from which on a worker claims nothing "
+        "and exits with status 70; default: WORKER_THREADS.",
+        1,
+        512,
+        documented="8",
+    )
+    cancel_poll_seconds: float = float_option(
+        0.5,
+        "Seconds after which a worker notices a cancellation that no message announced.",
+        0.05,
+        60,
+    )
+    cancel_grace_seconds: int = int_option(
+        10,
+        "Seconds that a cancelled function gets to stop, before its attempt ends without it.",
+        1,
+        3_600,
     )
     shutdown_grace_seconds: int = int_option(
         25, "Seconds that running jobs get to finish at shutdown.", 0

@@ -1,6 +1,5 @@
 """The Python API: declare tasks, open a client, enqueue and schedule."""
 
-import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from attrs import asdict, define, field
 
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.task import Body, Check, Delay, Isolation, OnLost, Task, Tasks
+from workbell.domain.validation import to_choice
 from workbell.entrypoints.library.facades import JobsClient, SchedulesClient
 from workbell.ports.system import Clock
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # `import workbell` stays fast: `open_client` imports the res
     from workbell.adapters.dramatiq.worker import JobWorker
     from workbell.entrypoints.bootstrap.application import Application
 
+WATCH_SECONDS = 0.05
 DECLARED = Tasks()
 """Tasks declared by `@task` in this process."""
 
@@ -52,8 +53,8 @@ def task(
     "thread" or "process", is the setting TASK_ISOLATION.
 
     Raises:
+        Invalid: An option has a value that is not allowed.
         Conflict: Another task has this key.
-        ValueError: A value is not allowed.
     """
 
     def declare(body: Body) -> Body:
@@ -66,8 +67,8 @@ def task(
             timeout_seconds=timeout_seconds,
             queue=queue,
             batch=batch,
-            on_lost=OnLost(on_lost),
-            isolation=None if isolation is None else Isolation(isolation),
+            on_lost=to_choice(OnLost, on_lost),
+            isolation=None if isolation is None else to_choice(Isolation, isolation),
             memory_mib=memory_mib,
             cpu_seconds=cpu_seconds,
             check=check,
@@ -122,34 +123,54 @@ class Client:
             self.application.store.waker.wake(queue)
 
     def run_until_idle(self) -> None:
-        """Run jobs, also in this thread, until no job is due."""
+        """
+        Run jobs, also in this thread, until no job is due.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C. The interrupted job returns to its queue and
+                uses up no attempt.
+        """
         with self._renewing_leases():
             while True:
                 fired = self.application.ticker.tick()
                 swept = self.application.execution.sweep()
+                before = self._inline.claimed
                 for queue in swept.queues:
                     self._inline.drain(queue)
                 running = self.jobs.find(statuses=["running"], limit=1)
-                if not fired and not swept.staged and not swept.queues and not running:
+                has_work = self._inline.claimed > before or (
+                    swept.queues and not self._inline.unknown.excluded()
+                )
+                if not fired and not swept.staged and not has_work and not running:
                     return
                 if running:
                     self._inline.threads.wait_turn_end(0.005)
 
     @contextmanager
     def _renewing_leases(self) -> Generator[None]:
-        """Renew the leases of jobs that run in this thread."""
+        """Renew the leases of jobs that run in this thread, and end overdue attempts."""
         from workbell.adapters.dramatiq.runtime import PeriodicThread
 
         def beat() -> float:
             self._inline.renew_leases()
             return self.application.settings.lease_seconds / 3
 
-        heartbeat = PeriodicThread("heartbeat", beat)
-        heartbeat.start()
+        def watch() -> float:
+            self._inline.expire()
+            self._inline.poll_cancelled()
+            return WATCH_SECONDS
+
+        threads = [PeriodicThread("heartbeat", beat), PeriodicThread("watch", watch)]
+        for thread in threads:
+            thread.start()
         try:
             yield
+        except KeyboardInterrupt:
+            self._inline.release_interrupted()
+            raise
         finally:
-            heartbeat.stop()
+            for thread in threads:
+                thread.stop()
             self._inline.flush()
             self.application.execution.unregister_worker(self._inline.process.id)
 
@@ -165,12 +186,9 @@ def _prepare(application: "Application", migrate: Literal["auto", "check"]) -> N
     if migrate == "check":
         application.verify_and_register()
     elif (migration := application.migrate_and_register()) is not None:
-        import structlog
+        from workbell.adapters.logs import get_logger
 
-        log = structlog.get_logger()
-        if not structlog.is_configured():  # the default would print to the program's stdout
-            log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
-        log.info("schema_migrated", **asdict(migration))
+        get_logger().info("schema_migrated", **asdict(migration))
 
 
 @contextmanager
@@ -189,7 +207,8 @@ def open_client(
 
     Settings come from the arguments, then from the sources of the command
     line: `WORKBELL_*` variables, `.env` and the TOML file. No secret key is
-    needed.
+    needed. Nothing global is configured: events go to structlog if the program
+    has configured it, else to the standard logger `workbell`.
 
     Args:
         database_url: `sqlite:///file.db`, a server's URL, or `memory://` in

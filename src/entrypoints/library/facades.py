@@ -1,17 +1,29 @@
 """Jobs and schedules of an open client."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from attrs import field, frozen
 
-from workbell.domain.cron.rule import DstGap, DstOverlap
-from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM
-from workbell.domain.identity.user import UserId
-from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
-from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from workbell.domain.jobs.attempt import Attempt
+from workbell.domain.jobs.job import Job, JobId, JobOrigin
+from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.validation import check_request
+from workbell.entrypoints.library.arguments import (
+    JOB_NAMES,
+    SCHEDULE_NAMES,
+    ScheduleChanges,
+    ScheduleOptions,
+    check_id,
+    check_owner,
+    in_python_names,
+    to_due_time,
+    to_json_object,
+    to_schedule_fields,
+    to_statuses,
+)
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.jobs.requests import NewJob
@@ -22,14 +34,6 @@ if TYPE_CHECKING:  # `import workbell` stays fast
     from sqlalchemy import Connection
 
     from workbell.entrypoints.bootstrap.application import Application
-
-
-def to_json_object(application: "Application", parameters: Any) -> Mapping[str, Any]:
-    """Convert parameters of any class to a JSON object; None is an empty one."""
-    data = {} if parameters is None else application.serializer.unstructure(parameters)
-    if not isinstance(data, Mapping):
-        raise Invalid.field("parameters", "Must be an object.")
-    return data
 
 
 @frozen
@@ -62,33 +66,38 @@ class JobsClient:
         With `connection`, a SQLAlchemy connection to the same database, the
         job is inserted in the caller's transaction. No worker is notified: the
         sweeper finds the job within a second after the commit, or call
-        `Client.wake()` to start it at once.
+        `Client.wake()` to start it at once. The database is the same if the
+        URLs of both engines name the same SQLite file, or a server of the same
+        kind with the same host (by name or address), port and database.
 
         Raises:
-            Invalid: The parameters do not match the task.
+            Invalid: An argument has a value that is not allowed, the parameters
+                do not match the task, or the connection is to another database.
+                No statement was sent, so the caller's transaction goes on.
             Conflict: The key was used for a different request.
         """
         application = self._application
-        new = NewJob(
-            name=name,
-            task_definition=task,
-            parameters=to_json_object(application, parameters),
-            scheduled_time=at if delay is None else (at or application.clock.now()) + delay,
-            queue=queue,
-            priority=priority,
-            max_attempts=max_attempts,
-            timeout_seconds=timeout_seconds,
-        )
-        jobs = application.jobs
-        if connection is not None:
-            jobs = application.jobs_in_transaction(connection)
-        job, _ = jobs.create(
-            SYSTEM,
-            new,
-            owner=UserId(owner),
-            idempotency_key=idempotency_key,
-            origin=JobOrigin.LIBRARY,
-        )
+        with in_python_names(JOB_NAMES):
+            new = NewJob(
+                name=name,
+                task_definition=task,
+                parameters=to_json_object(application, parameters),
+                scheduled_time=to_due_time(application.clock.now(), at, delay),
+                queue=queue,
+                priority=priority,
+                max_attempts=max_attempts,
+                timeout_seconds=timeout_seconds,
+            )
+            jobs = application.jobs
+            if connection is not None:
+                jobs = application.jobs_in_transaction(connection)
+            job, _ = jobs.create(
+                SYSTEM,
+                new,
+                owner=check_owner(owner),
+                idempotency_key=idempotency_key,
+                origin=JobOrigin.LIBRARY,
+            )
         return job
 
     def enqueue_many(
@@ -98,15 +107,28 @@ class JobsClient:
         Enqueue a job for each of the parameters, 500 per transaction.
 
         Raises:
-            Invalid: Some parameters do not match the task; no job was enqueued.
+            Invalid: An argument has a value that is not allowed, or some
+                parameters do not match the task; no job was enqueued.
         """
-        objects = [to_json_object(self._application, each) for each in parameters]
-        new = [NewJob(task_definition=task, parameters=each, queue=queue) for each in objects]
-        return self._application.jobs.create_many(SYSTEM, new, owner=UserId(owner))
+        with in_python_names(JOB_NAMES):
+            objects = [to_json_object(self._application, each) for each in parameters]
+            new = [NewJob(task_definition=task, parameters=each, queue=queue) for each in objects]
+            return self._application.jobs.create_many(SYSTEM, new, owner=check_owner(owner))
 
     def get(self, job_id: int) -> Job:
         """Return a job; raises NotFound."""
-        return self._application.jobs.get(SYSTEM, JobId(job_id))
+        return self._application.jobs.get(SYSTEM, _to_job_id(job_id))
+
+    def attempts(self, job_id: int) -> Sequence[Attempt]:
+        """
+        Return the attempts of a job, oldest first; the last one may be running.
+
+        Each has its outcome, error, traceback, worker and timings.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        return self._application.jobs.attempts(SYSTEM, _to_job_id(job_id))
 
     def find(
         self,
@@ -117,14 +139,15 @@ class JobsClient:
         schedule_id: int | None = None,
         limit: int = 100,
     ) -> Sequence[Job]:
-        """Return jobs that match all filters, newest first."""
+        """Return jobs that match all filters, newest first; may raise Invalid."""
         filters = JobFilter(
-            statuses=None if statuses is None else [Status(word) for word in statuses],
+            statuses=to_statuses(statuses),
             task=task,
-            owner=None if owner is None else UserId(owner),
+            owner=None if owner is None else check_owner(owner),
             schedule_id=schedule_id,
         )
-        return self._application.jobs.find(SYSTEM, filters, ("-id",), 0, limit)
+        check_request(filters)
+        return self._application.jobs.find(SYSTEM, filters, ("-id",), 0, check_id("limit", limit))
 
     def cancel(self, job_id: int) -> Job:
         """
@@ -134,7 +157,7 @@ class JobsClient:
             NotFound: There is no such job.
             Conflict: The job has ended.
         """
-        return self._application.jobs.cancel(SYSTEM, JobId(job_id))
+        return self._application.jobs.cancel(SYSTEM, _to_job_id(job_id))
 
     def retry(self, job_id: int) -> Job:
         """
@@ -144,7 +167,7 @@ class JobsClient:
             NotFound: There is no such job.
             Conflict: The job has not ended.
         """
-        return self._application.jobs.retry(SYSTEM, JobId(job_id))[0]
+        return self._application.jobs.retry(SYSTEM, _to_job_id(job_id))[0]
 
 
 @frozen
@@ -158,57 +181,30 @@ class SchedulesClient:
         *,
         task: str,
         cron: str,
-        parameters: Any = None,
         owner: int = 0,
-        time_zone: str = "UTC",
-        name: str = "",
-        is_active: bool = True,
-        misfire_policy: str = "latest",
-        overlap_policy: str = "skip",
-        dst_gap: str = "run_after",
-        dst_overlap: str = "first",
-        starts_at: datetime | None = None,
-        ends_at: datetime | None = None,
-        max_runs: int | None = None,
-        jitter_seconds: int = 0,
-        queue: str | None = None,
-        alert_after_seconds: int | None = None,
+        **options: Unpack[ScheduleOptions],
     ) -> Schedule:
         """
         Create a schedule; MAX_ACTIVE_SCHEDULES does not apply.
 
         Raises:
-            Invalid: The expression, the time zone or the parameters are invalid.
+            Invalid: A field has a value that is not allowed, or is unknown.
         """
-        new = NewSchedule(
-            task_definition=task,
-            cron_expression=cron,
-            parameters=to_json_object(self._application, parameters),
-            is_active=is_active,
-            name=name,
-            time_zone=time_zone,
-            misfire_policy=MisfirePolicy(misfire_policy),
-            overlap_policy=OverlapPolicy(overlap_policy),
-            dst_gap=DstGap(dst_gap),
-            dst_overlap=DstOverlap(dst_overlap),
-            starts_at=starts_at,
-            ends_at=ends_at,
-            max_runs=max_runs,
-            jitter_seconds=jitter_seconds,
-            queue=queue,
-            alert_after_seconds=alert_after_seconds,
-        )
-        return self._application.schedules.create(SYSTEM, new, owner=UserId(owner)).schedule
+        application = self._application
+        with in_python_names(SCHEDULE_NAMES):
+            fields = to_schedule_fields(application, {"task": task, "cron": cron, **options})
+            new, by = NewSchedule(**fields), check_owner(owner)
+            return application.schedules.create(SYSTEM, new, owner=by).schedule
 
     def get(self, schedule_id: int) -> Schedule:
         """Return a schedule; raises NotFound."""
-        return self._application.schedules.get(SYSTEM, ScheduleId(schedule_id)).schedule
+        return self._application.schedules.get(SYSTEM, _to_schedule_id(schedule_id)).schedule
 
     def find(self, *, owner: int | None = None, limit: int = 100) -> Sequence[Schedule]:
         """Return schedules, newest first."""
-        filters = ScheduleFilter(owner=None if owner is None else UserId(owner))
+        filters = ScheduleFilter(owner=None if owner is None else check_owner(owner))
         with self._application.store.view() as tx:
-            views = tx.schedules.find(ALL_OWNERS, filters, limit=limit)
+            views = tx.schedules.find(ALL_OWNERS, filters, limit=check_id("limit", limit))
         return [view.schedule for view in views]
 
     def pause(self, schedule_id: int) -> Schedule:
@@ -219,24 +215,27 @@ class SchedulesClient:
         """Resume a schedule from now on, without missed ticks; raises NotFound."""
         return self.edit(schedule_id, is_active=True)
 
-    def edit(self, schedule_id: int, **changes: Any) -> Schedule:
+    def edit(self, schedule_id: int, **changes: Unpack[ScheduleChanges]) -> Schedule:
         """
-        Change fields of a schedule, by their names in the HTTP API.
+        Change fields of a schedule, by the names that `create` takes.
 
         Raises:
             NotFound: There is no such schedule.
-            Invalid: A field is invalid.
+            Invalid: A field has a value that is not allowed, or is unknown.
         """
-        schedules = self._application.schedules
-        return schedules.edit(SYSTEM, ScheduleId(schedule_id), changes).schedule
+        application, id_ = self._application, _to_schedule_id(schedule_id)
+        with in_python_names(SCHEDULE_NAMES):
+            fields = to_schedule_fields(application, changes)
+            updates = application.serializer.unstructure(fields)
+            return application.schedules.edit(SYSTEM, id_, updates).schedule
 
     def delete(self, schedule_id: int) -> None:
         """Delete a schedule and cancel its waiting jobs; raises NotFound."""
-        self._application.schedules.delete(SYSTEM, ScheduleId(schedule_id))
+        self._application.schedules.delete(SYSTEM, _to_schedule_id(schedule_id))
 
     def run_now(self, schedule_id: int) -> Job:
         """Enqueue one extra run of a schedule now; raises NotFound."""
-        return self._application.schedules.run_now(SYSTEM, ScheduleId(schedule_id))
+        return self._application.schedules.run_now(SYSTEM, _to_schedule_id(schedule_id))
 
     def backfill(
         self, schedule_id: int, start: datetime, end: datetime, *, dry_run: bool = False
@@ -249,5 +248,13 @@ class SchedulesClient:
             Invalid: The range is empty, not in the past, or too long.
         """
         return self._application.schedules.backfill(
-            SYSTEM, ScheduleId(schedule_id), start, end, dry_run=dry_run
+            SYSTEM, _to_schedule_id(schedule_id), start, end, dry_run=dry_run
         )
+
+
+def _to_job_id(job_id: int) -> JobId:
+    return JobId(check_id("job_id", job_id))
+
+
+def _to_schedule_id(schedule_id: int) -> ScheduleId:
+    return ScheduleId(check_id("schedule_id", schedule_id))

@@ -12,11 +12,11 @@ class ChildCrashed(Exception):
 
 
 class ChildTraceback(Exception):
-    """The cause of a body's error: its traceback in the child, as text."""
+    """The traceback of an error in a child, as text; the cause of the error here."""
 
     def __str__(self) -> str:
         """Return the traceback."""
-        return f"\n{self.args[0]}"
+        return str(self.args[0])
 
 
 class ChildProcesses(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from workbell.domain.identity.actor import Scope
 
@@ -40,7 +40,17 @@ class QueueRepository(Protocol):
 
 @frozen(kw_only=True)
 class WorkerInfo:
-    """A worker process, as of its last heartbeat."""
+    """
+    A worker process, as of its last heartbeat.
+
+    `running` counts its busy threads, `written_off` those that run a body whose
+    attempt was closed at its deadline or after a cancellation.
+
+    Attributes:
+        knows: Keys of the tasks that the process can run.
+        excluded: Keys of tasks that it has claimed and does not know, each with
+            the time since which its claims leave them out.
+    """
 
     id: str
     host: str
@@ -49,7 +59,10 @@ class WorkerInfo:
     seen_at: datetime
     threads: int
     running: int
+    written_off: int = 0
     queues: Sequence[str]
+    knows: Sequence[str] = ()
+    excluded: Mapping[str, datetime] = Factory(dict[str, datetime])
 
 
 class WorkerRepository(Protocol):

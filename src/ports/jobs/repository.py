@@ -1,14 +1,15 @@
 """Repositories of jobs, their logs and artifacts; the transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from attrs import frozen
 
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, Claim, LogLine, Settlement
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, Progress, Status
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
@@ -16,6 +17,9 @@ from workbell.ports.audit import AuditTx
 from workbell.ports.identity.users import UserRepository
 from workbell.ports.jobs.queues import QueueRepository, StatisticsRepository, WorkerRepository
 from workbell.ports.jobs.task_definitions import TaskDefinitionRepository
+
+JobRef: TypeAlias = tuple[JobId, int]
+"""The id and the token of a job."""
 
 
 @frozen(kw_only=True)
@@ -89,7 +93,8 @@ class JobRepository(Protocol):
         Guarded by id, state and token of `before`. Writes state, due_at, token,
         max_attempts, cancel_requested, reason, result, progress, ended_at and hidden.
         If `after` is waiting and due, `initial_state` decides by the store's time
-        whether it becomes READY or HELD.
+        whether it becomes READY or HELD. If it is RUNNING and to be cancelled, its
+        worker is notified after the commit.
         """
 
     def find(
@@ -118,6 +123,17 @@ class JobRepository(Protocol):
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
         """Return how many jobs of an owner are waiting, counting up to `limit`."""
 
+    def cancel_waiting(
+        self,
+        owner: UserId,
+        now: datetime,
+        reason: str,
+        *,
+        excluded_tasks: Collection[str] = (),
+        limit: int = 500,
+    ) -> int:
+        """Cancel waiting jobs of an owner, lowest ids first; return how many."""
+
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
         """Return waiting and running jobs by schedule, oldest first."""
 
@@ -126,8 +142,12 @@ class JobRepository(Protocol):
 
     # statements of the job engine
 
-    def stage(self, now: datetime, *, limit: int = 500) -> int:
-        """Move due SCHEDULED jobs to READY or HELD, oldest first; return how many."""
+    def stage(self, now: datetime, *, limit: int = 500, only: JobId | None = None) -> int:
+        """
+        Move due SCHEDULED jobs to READY or HELD, oldest first; return how many.
+
+        `only` limits it to one job.
+        """
 
     def claim(
         self,
@@ -138,12 +158,16 @@ class JobRepository(Protocol):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
+        row_by_row: bool = False,
     ) -> Sequence[Claim]:
         """
         Claim READY jobs of a running queue, incrementing attempt and token.
 
-        Ordered by priority (highest first), fair tag and id; `select_claimable`
-        decides how many.
+        Ordered by priority (highest first), fair tag and id. `limits` leaves out
+        tasks and fairness keys; of the first `limit` others, `select_within_limits`
+        and then `select_claimable` decide which are claimed. It may raise for a row that cannot be decoded; with
+        `row_by_row`, which is slower, the claim of such a row is `unreadable`.
         """
 
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
@@ -167,19 +191,31 @@ class JobRepository(Protocol):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Settle, then claim; one statement if the store supports it."""
 
-    def renew_leases(
-        self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
-    ) -> Mapping[JobId, bool]:
+    def renew_leases(self, claims: Sequence[JobRef], lease_until: datetime) -> Mapping[JobId, bool]:
         """
         Renew the leases of (id, token) pairs that are still RUNNING.
 
         Returns, for each renewed job, whether its cancellation was requested.
         """
 
-    def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+    def find_cancelled(self, claims: Sequence[JobRef]) -> set[JobId]:
+        """Return the RUNNING ones of (id, token) pairs with a requested cancellation."""
+
+    def shorten_leases(self, after: datetime, lease_until: datetime) -> int:
+        """Set leases that end after a time to another end; return how many."""
+
+    def hasten_retries(self, after: datetime, due_at: datetime) -> int:
+        """
+        Set another due time for retries of attempts that began after a time.
+
+        Only SCHEDULED jobs that are due after that time change; returns how many.
+        """
+
+    def release(self, claims: Sequence[JobRef]) -> set[JobId]:
         """
         Return claims that were not started to READY; return the accepted ids.
 
@@ -187,11 +223,44 @@ class JobRepository(Protocol):
         requested, the job becomes CANCELLED instead.
         """
 
-    def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
-        """Return running jobs whose lease has expired, oldest first, unlocked."""
+    def expired(
+        self, now: datetime, *, limit: int = 500, only: JobId | None = None
+    ) -> Sequence[Claim]:
+        """
+        Return running jobs whose lease has expired, oldest first, unlocked.
 
-    def release_concurrency_keys(self, now: datetime) -> int:
-        """Move HELD jobs to READY where key and task allow it; return how many."""
+        Parameters are not read: they are empty. `only` limits it to one job.
+        """
+
+    def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return due SCHEDULED jobs; nothing else of the rows is decoded."""
+
+    def list_expired(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return the jobs of `expired`; nothing else of the rows is decoded."""
+
+    def quarantine(
+        self,
+        job_id: JobId,
+        reason: str,
+        now: datetime,
+        *,
+        token: int | None = None,
+        attempt: int | None = None,
+    ) -> Settlement | None:
+        """
+        Fail a job whose row cannot be processed; no JSON of the row is decoded.
+
+        Clears what is not needed any more: lease, progress and result. Returns what
+        hooks need, or None if the job has ended, or has another token or attempt.
+        """
+
+    def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
+        """
+        Move HELD jobs to READY where key and task allow it; return how many.
+
+        While a task is inactive or parked, jobs without a key are read only if
+        `thorough`: they may be many, and all of such tasks.
+        """
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the running queues that have READY jobs."""
@@ -199,8 +268,20 @@ class JobRepository(Protocol):
     def hold_task(self, key: str) -> int:
         """Move the READY jobs of a task to HELD; return how many."""
 
-    def release_task(self, key: str, now: datetime) -> int:
-        """Move HELD jobs of a task to READY where keys allow it; return how many."""
+    def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
+        """
+        Move READY jobs of tasks to HELD; return how many, at most `limit` per queue.
+
+        Only the first 5,000 jobs of each queue, in the order of claims, are read.
+        """
+
+    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
+        """
+        Move HELD jobs of a task to READY where keys allow it; return how many.
+
+        The definition of the task is not read. `limit` applies to the jobs
+        without a concurrency key.
+        """
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""
@@ -279,7 +360,14 @@ class JobsTx(AuditTx, Protocol):
 
 
 class Waker(Protocol):
-    """Notifies workers that a queue has work; a lost call only delays it."""
+    """
+    Notifies workers of work and of cancellations; never raises.
+
+    A lost call only delays the effect.
+    """
 
     def wake(self, queue: str) -> None:
-        """Wake a worker; never raises, takes at most 50 ms."""
+        """Wake a worker, within 50 ms."""
+
+    def stop_job(self, worker: str, job_id: JobId) -> None:
+        """Notify the worker of a cancelled job, within 50 ms."""

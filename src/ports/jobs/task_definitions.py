@@ -1,6 +1,7 @@
 """Repository of task definitions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from workbell.domain.jobs.task import TaskDefinition, TaskId
@@ -23,3 +24,9 @@ class TaskDefinitionRepository(Protocol):
 
     def replace(self, definition: TaskDefinition) -> None:
         """Update a definition."""
+
+    def parked(self) -> Mapping[str, datetime]:
+        """Return the keys of parked tasks, each with the time since when."""
+
+    def set_parked(self, key: str, at: datetime | None) -> bool:
+        """Park a task, or release it with None; return whether it was in the other state."""

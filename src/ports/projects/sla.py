@@ -119,12 +119,21 @@ class SlaClockRepository(Protocol):
     def next_due(self) -> datetime | None:
         """Return when the next event of any clock is due, or None."""
 
-    def lock_due_items(self, now: datetime, *, limit: int) -> Sequence[WorkItemId]:
+    def list_due_items(self, now: datetime, *, limit: int) -> Sequence[WorkItemId]:
+        """Return the items of `lock_due_items`, unlocked; nothing else is decoded."""
+
+    def quarantine(self, item_id: WorkItemId, now: datetime) -> Sequence[ClockId]:
+        """Set no next event for the clocks of an item that are due; return their ids."""
+
+    def lock_due_items(
+        self, now: datetime, *, limit: int, only: WorkItemId | None = None
+    ) -> Sequence[WorkItemId]:
         """
         Lock and return the work items of clocks that are due, the longest overdue first.
 
         `limit` is the number of due clocks that are considered. Items that another
-        transaction has locked are skipped; deleted items are returned, too.
+        transaction has locked are skipped; deleted items are returned, too. `only` limits
+        it to one item.
         """
 
     def lock_items_of_project(

@@ -131,8 +131,33 @@ class ScheduleRepository(Protocol):
     def clear_failure_streaks(self, ids: Sequence[ScheduleId]) -> None:
         """Reset the failure streaks of schedules to 0."""
 
-    def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
-        """Return the schedules whose alert is due, oldest first, unlocked."""
+    def due_alerts(
+        self, now: datetime, *, limit: int = 100, only: ScheduleId | None = None
+    ) -> Sequence[Schedule]:
+        """
+        Return the schedules whose alert is due, oldest first, unlocked.
+
+        `only` limits it to one schedule.
+        """
+
+    def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[ScheduleId]:
+        """Return the ids of `due`; nothing else of the rows is decoded."""
+
+    def list_active(self, after: ScheduleId, *, limit: int = 500) -> Sequence[ScheduleId]:
+        """Return the ids of `active_after`; nothing else of the rows is decoded."""
+
+    def list_due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[ScheduleId]:
+        """Return the ids of `due_alerts`; nothing else of the rows is decoded."""
+
+    def quarantine(self, schedule_id: ScheduleId, reason: str, now: datetime) -> None:
+        """
+        Pause an active schedule whose row cannot be processed.
+
+        No value of the row is decoded; the cursor becomes `now`.
+        """
+
+    def stop_alerts(self, schedule_id: ScheduleId) -> None:
+        """Set no next alert for a schedule; no value of the row is decoded."""
 
     def save_alert(self, before: Schedule, after: Schedule) -> bool:
         """Store alert_at and overdue_since, unless changed since; return whether."""
@@ -144,8 +169,20 @@ class ScheduleRepository(Protocol):
         Searches the last `RECENT_RUNS` started runs only.
         """
 
-    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+    def active_after(
+        self, after: ScheduleId, *, owner: UserId | None = None, limit: int = 500
+    ) -> Sequence[Schedule]:
         """Return active schedules above an id, in order of id, to iterate all."""
+
+    def list_ahead(
+        self, bound: datetime, *, after: ScheduleId, limit: int = 500
+    ) -> Sequence[Schedule]:
+        """
+        Return schedules whose next run is after a time, by id, above an id.
+
+        Also those without a next run because they have ended (`ENDED`), although
+        their end is after that time.
+        """
 
 
 class SchedulesTx(JobsTx, Protocol):

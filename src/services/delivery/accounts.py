@@ -7,6 +7,7 @@ from attrs import field, frozen
 from workbell.domain.delivery.account import Account, AccountId, AccountRole, Membership
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, Relation, check, get_scope
+from workbell.domain.validation import check_request
 from workbell.ports.delivery.repository import DeliveryTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -43,6 +44,7 @@ class AccountService:
     def create(self, actor: Actor, new: NewAccount) -> AccountView:
         """Create an account with the actor as its Admin."""
         check(actor, Action.MAKE_ACCOUNT, LOGIN_REQUIRED)
+        check_request(new)
         with self.store.begin() as tx:
             account = self.add(tx, actor, new.name)
         return self._view(actor, account, {AccountRole.ADMIN.relation})
@@ -100,6 +102,7 @@ class AccountService:
     @retry_on_contention
     def rename(self, actor: Actor, account_id: AccountId, change: NewAccount) -> AccountView:
         """Rename an account."""
+        check_request(change)
         now = self.clock.now()
         with self.store.begin() as tx:
             before = get_account(tx, actor, account_id, Action.CHANGE_ACCOUNT, lock=True)

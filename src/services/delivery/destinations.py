@@ -21,6 +21,7 @@ from workbell.domain.delivery.retry_policy import check_retry_delays
 from workbell.domain.errors import Invalid, StaleVersion
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, Relation, check, may
+from workbell.domain.validation import check_request
 from workbell.ports.delivery.repository import DeliveryTx, DestinationStatistics
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -71,6 +72,7 @@ class DestinationService:
         """
         with self.store.view() as tx:
             get_account(tx, actor, account_id, Action.CHANGE_ACCOUNT)
+        check_request(new)
         check_fields(new, {})
         self.client.check_url(new.url)
         return self._add(actor, account_id, new)

@@ -18,6 +18,7 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
+from workbell.domain.validation import check_request
 from workbell.ports.delivery.repository import DeliveryTx, Member
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -67,6 +68,7 @@ class MemberService:
             Invalid: There is no such user.
             Conflict: The user is a member already.
         """
+        check_request(new)
         with self.store.begin() as tx:
             account = get_account(tx, actor, account_id, Action.CHANGE_ACCOUNT, lock=True)
             try:
@@ -91,6 +93,7 @@ class MemberService:
             Unavailable: The store is down, too many hashes are running, or a new
                 user was added and the email could not be sent.
         """
+        check_request(invitation)
         with self.store.view() as tx:
             get_account(tx, actor, account_id, Action.INVITE_PEOPLE)
         new_code = self.people.codes.generate()
@@ -114,6 +117,7 @@ class MemberService:
         self, actor: Actor, account_id: AccountId, user_id: UserId, change: RoleChange
     ) -> Member:
         """Change a member's role; Conflict for the last Admin."""
+        check_request(change)
         role, now = parse_role(change.role), self.clock.now()
         with self.store.begin() as tx:
             get_account(tx, actor, account_id, Action.CHANGE_ACCOUNT, lock=True)

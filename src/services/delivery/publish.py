@@ -1,7 +1,7 @@
 """Publishing: events, their deliveries and first jobs in one transaction."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +20,7 @@ from workbell.domain.delivery.event import (
 from workbell.domain.errors import Invalid, NotAllowed
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
+from workbell.domain.validation import find_field_errors
 from workbell.ports.delivery.repository import DeliveryTx, ListedDelivery
 from workbell.ports.secret_box import SecretBox
 from workbell.ports.store import Store
@@ -84,7 +85,7 @@ class PublishService:
         """
         if not _TOKEN.fullmatch(token):
             raise Invalid("The token is not a UUID.")
-        if problems := event_problems(event.event_id, event.event_type, event.data):
+        if problems := _find_problems(event):
             raise Invalid(field_errors=problems)
         now = self.clock.now()
         indexes = self.secret_box.indexes(token.lower(), TOKEN_PURPOSE)
@@ -135,10 +136,14 @@ def _check_events(events: Sequence[NewEvent]) -> None:
     problems = {
         f"{n}.{name}": messages
         for n, new in enumerate(events)
-        for name, messages in event_problems(new.event_id, new.event_type, new.data).items()
+        for name, messages in _find_problems(new).items()
     }
     if problems:
         raise Invalid(field_errors=problems)
+
+
+def _find_problems(new: NewEvent) -> Mapping[str, Sequence[str]]:
+    return find_field_errors(new) or event_problems(new.event_id, new.event_type, new.data)
 
 
 def _find_account(tx: DeliveryTx, actor: Actor, indexes: Sequence[str], now: datetime) -> AccountId:

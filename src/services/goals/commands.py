@@ -1,19 +1,20 @@
 """Use cases of goals: create, edit, pause, archive and delete them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
 from workbell.domain.audit.entry import changed_since
-from workbell.domain.constraints import NOT_BLANK, Constraints
+from workbell.domain.constraints import NOT_BLANK, Constraints, Day
 from workbell.domain.errors import StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.local_days import local_day
 from workbell.domain.goals.progress_entry import Timer
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
+from workbell.domain.validation import check_request
 from workbell.ports.goals.repository import GoalFilter, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -47,7 +48,7 @@ class NewGoal:
     goal_name: GoalName
     category: Category
     is_complete: bool = False
-    deadline: date | None = None
+    deadline: Day | None = None
 
     @classmethod
     def of(cls, goal: Goal) -> "NewGoal":
@@ -87,6 +88,7 @@ class GoalService:
     def create(self, actor: Actor, new: NewGoal) -> GoalView:
         """Create a goal with the actor's next goal number."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
+        check_request(new)
         now = self.clock.now()
         with self.store.begin() as tx:
             ledger = tx.ledgers.lock(actor.user_id).numbered()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.domain.constraints import MAX_TEXT, NOT_BLANK, Constraints
+from workbell.domain.constraints import MAX_TEXT, NOT_BLANK, Constraints, Instant
 from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.goal import Goal
@@ -14,6 +14,7 @@ from workbell.domain.goals.progress_entry import ProgressEntry, TimeEntry, whole
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import UserId
+from workbell.domain.validation import check_request
 from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -52,8 +53,8 @@ class NewProgressEntry:
     progress: Note
     logged_hours: timedelta | None = None
     total_hours: timedelta | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
     time_zone: ZoneName | None = None
 
 
@@ -97,6 +98,7 @@ class ProgressService:
             GoalClosed: The goal is archived.
         """
         check(actor, Action.USE_GOALS, owner=actor.user_id)
+        check_request(new)
         now = self.clock.now()
         zone = new.time_zone or actor.time_zone
         load_zone(zone)

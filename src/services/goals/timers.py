@@ -17,6 +17,7 @@ from workbell.domain.goals.progress_entry import (
 )
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
+from workbell.domain.validation import check_request
 from workbell.ports.goals.repository import GoalsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -102,6 +103,7 @@ class TimerService:
             Invalid: The total is less than the logged time, or too long.
         """
         check(actor, Action.USE_GOALS, owner=actor.user_id)
+        check_request(request)
         now = self.clock.now()
         with self.store.begin() as tx:
             goal = lock_goal(tx, actor.user_id, goal_number)

@@ -1,6 +1,7 @@
 """User administration by superusers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from attrs import asdict, evolve, frozen
 
@@ -11,6 +12,7 @@ from workbell.domain.identity.one_time_code import Purpose
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.registration import email_errors
 from workbell.domain.identity.user import Role, Tier, User, UserId
+from workbell.domain.validation import check_request
 from workbell.ports.identity.users import IdentityTx, UserFilter
 from workbell.ports.mail import Email, Mailer
 from workbell.services.audit.entries import new_user_values, user_change_entry
@@ -24,6 +26,8 @@ from workbell.services.identity.registration import free_username
 from workbell.services.identity.second_factor import compose_second_factor_email
 from workbell.services.transaction_retry import retry_on_contention
 
+UserChangeHook = Callable[[IdentityTx, User, User, datetime], None]
+"""Receives a changed user, before and after; the user's row is locked."""
 SUPERUSERS_ONLY = "Only superusers may administer users."
 
 
@@ -62,12 +66,14 @@ class UserAdministration:
 
     Methods raise `NotAllowed` unless the actor is a superuser. Those that
     change a user also raise `NotFound`, and `Conflict` if it is the actor, so
-    that one superuser always remains.
+    that one superuser always remains. `on_change` lets other contexts follow a
+    change of a user in its transaction.
     """
 
     codes: OneTimeCodeService
     mailer: Mailer
     actor_cache: ActorCache
+    on_change: UserChangeHook = lambda *_: None
 
     def find(
         self, actor: Actor, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
@@ -92,12 +98,14 @@ class UserAdministration:
     def change(self, actor: Actor, user_id: UserId, change: UserChange) -> User:
         """Change a user; fewer rights also revoke all their sessions."""
         check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
+        check_request(change)
         with self.codes.store.begin() as tx:
             before = self._lock(tx, actor, user_id)
             after, now = change.apply_to(before), self.codes.clock.now()
             if after != before:
                 tx.users.replace(after)
                 tx.audit.add(user_change_entry(actor, before, after, now))
+                self.on_change(tx, before, after, now)
             if after.token_version != before.token_version:
                 tx.sessions.revoke_all(user_id, now)
         self.actor_cache.evict(user_id)

@@ -14,6 +14,7 @@ from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, claim_mode
 from workbell.domain.jobs.task import OnLost, Task
+from workbell.domain.validation import check_request
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 from workbell.ports.jobs.repository import JobFilter, JobsTx
@@ -21,7 +22,12 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.audit.entries import audit_command, changed_values, created_values
 from workbell.services.jobs.capacity import check_waiting_capacity
-from workbell.services.jobs.requests import NewJob, check_priority, check_queue
+from workbell.services.jobs.requests import (
+    NewJob,
+    check_idempotency_key,
+    check_priority,
+    check_queue,
+)
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -67,6 +73,7 @@ class JobService:
             NotAllowed: The actor has not logged in.
         """
         check(actor, Action.MAKE_JOB, LOGIN_REQUIRED)
+        check_request(new)
         owner = actor.user_id if owner is None else owner
         if (existing := self._find_by_idempotency_key(owner, idempotency_key, new)) is not None:
             return existing, False
@@ -92,6 +99,8 @@ class JobService:
             Invalid: A field of one of them is wrong; none was stored.
             LimitReached: The owner would have too many waiting jobs.
         """
+        for new in jobs:
+            check_request(new)
         prepared = [self.prepare(actor, new, owner=owner, origin=JobOrigin.LIBRARY) for new in jobs]
         if prepared:
             check_waiting_capacity(self.store, prepared[0].owner, len(prepared), self.max_waiting)
@@ -220,8 +229,9 @@ class JobService:
                     started_at=job.started_at,
                     ended_at=None,
                     outcome=None,
-                    error=None,
                     worker=job.worker,
+                    error=None,
+                    traceback=None,
                 )
             )
         return attempts
@@ -315,8 +325,7 @@ class JobService:
         """Return the job that the same request created under its key."""
         if key is None:
             return None
-        if not (0 < len(key) <= 255 and key.isprintable()):
-            raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable characters.")
+        check_idempotency_key(key)
         with self.store.view() as tx:
             existing = tx.jobs.by_idempotency_key(owner, key)
         if existing is not None and existing.request_hash != self._digest(new):

@@ -1,14 +1,16 @@
 """Execution: claim jobs, run their bodies and commit the outcomes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar
+from threading import current_thread, main_thread
+from typing import Any, BinaryIO, Final, Generic, TypeVar
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
-from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import (
     Artifact,
     Claim,
@@ -20,6 +22,7 @@ from workbell.domain.jobs.attempt import (
     reap,
     settle,
 )
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import MAX_JSON_BYTES, JobId, JobState, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
@@ -34,49 +37,47 @@ from workbell.domain.jobs.task import (
     TimedOut,
 )
 from workbell.ports.files import FileStore
-from workbell.ports.jobs.isolation import ChildCrashed, ChildProcesses
+from workbell.ports.jobs.isolation import ChildProcesses
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
+from workbell.ports.quarantine import NO_REPORTER, QuarantineReporter
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
+from workbell.services.faults import describe_fault
+from workbell.services.jobs.engine_rows import EngineRows
+from workbell.services.jobs.failures import MAX_ERROR, Failures, call_task
+from workbell.services.jobs.owner_check import OwnerCheck, OwnerRefused
+from workbell.services.jobs.quarantine import JobQuarantine
+from workbell.services.jobs.settlement_hooks import SettlementHook
 from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.jobs.tracebacks import clean_text
 from workbell.services.transaction_retry import retry_on_contention
 
-MAX_ERROR = 4000
-LOG_HEAD = 200
-LOG_TAIL = 800
+UNKNOWN_TASK_DELAY = 1.0
 
 TxT = TypeVar("TxT", bound=JobsTx)
-TxT_contra = TypeVar("TxT_contra", contravariant=True)
+
+
+_INTERRUPTED: Final[Mapping[type[Interrupted], TaskResult]] = {
+    Cancelled: TaskResult(outcome=Outcome.CANCELLED, error="cancelled on request"),
+    TimedOut: TaskResult(outcome=Outcome.TIMED_OUT, error="the time limit was exceeded"),
+    ShuttingDown: TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped"),
+}
 
 
 @frozen(kw_only=True)
 class SweepResult:
-    """Counts of staged, reaped and released rows; queues with work."""
+    """
+    Counts of staged, reaped and released rows; queues with work.
+
+    `lost` has the claims that were reaped, with their settlements.
+    """
 
     staged: int
     reaped: int
     released: int
     queues: Sequence[str]
-
-
-class SettlementHook(Protocol[TxT_contra]):
-    """Reaction of another context to outcomes, in their transaction."""
-
-    def applies_to(self, settlement: Settlement) -> bool:
-        """Whether the other context needs to see the outcome."""
-        ...
-
-    def prepare(
-        self, tx: TxT_contra, settlements: Sequence[Settlement]
-    ) -> Callable[[Sequence[Settlement]], None]:
-        """
-        Lock the other context's rows before the job rows are written.
-
-        Returns a function that is called in the same transaction with the
-        settlements that the store has accepted.
-        """
-        ...
+    lost: Sequence[tuple[Claim, Settlement]] = ()
 
 
 @frozen(kw_only=True)
@@ -96,6 +97,26 @@ class ExecutionService(Generic[TxT]):
     lease: timedelta
     children: ChildProcesses | None = None
     on_settled: Sequence[SettlementHook[TxT]] = ()
+    failures: Failures = Factory(Failures)
+    reporter: QuarantineReporter = NO_REPORTER
+
+    @property
+    def quarantine(self) -> JobQuarantine[TxT]:
+        """The quarantine of jobs that cannot be processed."""
+        return JobQuarantine(
+            store=self.store, clock=self.clock, reporter=self.reporter, hooks=self.on_settled
+        )
+
+    @property
+    def rows(self) -> EngineRows[TxT]:
+        """The operations on many jobs."""
+        return EngineRows(store=self.store, quarantine=self.quarantine)
+
+    owners: OwnerCheck = field(
+        default=Factory(
+            lambda self: OwnerCheck(store=self.store, clock=self.clock), takes_self=True
+        )
+    )
 
     @retry_on_contention
     def claim(
@@ -106,47 +127,43 @@ class ExecutionService(Generic[TxT]):
         limit: int,
         free_threads: int,
         finished: Sequence[Settlement] = (),
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Commit outcomes and claim the next jobs in one transaction."""
         now = self.clock.now()
-        request = _ClaimRequest(queue, worker, now, now + self.lease, limit, free_threads)
+        request = _ClaimRequest(queue, worker, now, now + self.lease, limit, free_threads, limits)
         try:
-            return self._settle_and_claim(finished, request)
+            claims, accepted = self._settle_and_claim(finished, request)
         except Unavailable:
             raise
-        except Exception:
-            if not _has_data(finished):
-                raise
-        accepted = self.settle(finished)
-        return self._settle_and_claim((), request)[0], accepted
+        except Exception:  # noqa: BLE001 - of a hook, or of one of the rows
+            accepted = self.settle(finished)
+            claims = self._claim_row_by_row(request)
+        return self.quarantine.remove_unreadable(claims), accepted
 
     @retry_on_contention
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
         """
         Commit outcomes; return the jobs whose claim was still valid.
 
-        If hooks cannot store the data of some, each is committed by itself, and
-        those fail.
+        If that fails for one of them, each is committed by itself. An attempt fails
+        if hooks cannot store its data, and a job is quarantined if its row cannot be
+        written.
         """
         try:
             with self.store.begin() as tx:
                 return self._record(tx, settlements)
         except Unavailable:
             raise
-        except Exception as error:
-            if not _has_data(settlements):
-                raise
+        except Exception as error:  # noqa: BLE001 - of a hook, or of one of the rows
             if len(settlements) == 1:
-                return self.settle([fail_settlement(settlements[0], _describe(error))])
+                return self._settle_faulty(settlements[0], error)
         return {job_id for each in settlements for job_id in self.settle([each])}
 
-    @retry_on_contention
     def release(self, claims: Sequence[Claim]) -> set[JobId]:
         """Release claims whose jobs were never started."""
-        with self.store.begin() as tx:
-            return tx.jobs.release([(claim.id, claim.token) for claim in claims])
+        return self.rows.release([(claim.id, claim.token) for claim in claims])
 
-    @retry_on_contention
     def heartbeat(self, claims: Sequence[Claim], worker: WorkerInfo) -> Mapping[JobId, bool]:
         """
         Renew leases and the worker's own row.
@@ -154,11 +171,12 @@ class ExecutionService(Generic[TxT]):
         Returns for each claim that is still owned whether its job should stop.
         """
         until = self.clock.now() + self.lease
-        with self.store.begin() as tx:
-            tx.workers.heartbeat(worker)
-            if not claims:
-                return {}
-            return tx.jobs.renew_leases([(claim.id, claim.token) for claim in claims], until)
+        return self.rows.heartbeat(worker, [(claim.id, claim.token) for claim in claims], until)
+
+    def find_cancelled(self, claims: Sequence[Claim]) -> set[JobId]:
+        """Return the jobs of valid claims whose cancellation was requested."""
+        with self.store.view() as tx:
+            return tx.jobs.find_cancelled([(claim.id, claim.token) for claim in claims])
 
     def next_due(self) -> datetime | None:
         """Return when the earliest scheduled job is due."""
@@ -191,56 +209,66 @@ class ExecutionService(Generic[TxT]):
         with self.store.begin() as tx:
             tx.workers.remove(worker_id)
 
-    @retry_on_contention
     def record_progress(
         self,
         progress: Sequence[tuple[Claim, Progress]],
         lines: Mapping[JobId, Sequence[LogLine]],
     ) -> None:
         """Store progress and log lines of running attempts."""
-        with self.store.begin() as tx:
-            if progress:
-                tx.jobs.record_progress([(claim.id, claim.token, at) for claim, at in progress])
-            for job_id, job_lines in lines.items():
-                tx.logs.append(job_id, job_lines, keep_head=LOG_HEAD, keep_tail=LOG_TAIL)
+        self.rows.record_progress(progress, lines)
 
     @retry_on_contention
-    def sweep(self, *, reaping: bool = True) -> SweepResult:
-        """Stage due jobs, reap lost ones, release keys and finish drains."""
+    def sweep(self, *, reaping: bool = True, thorough: bool = True) -> SweepResult:
+        """
+        Stage due jobs, reap lost ones, release keys and finish drains.
+
+        `thorough` is that of `release_concurrency_keys`.
+        """
         now = self.clock.now()
-        with self.store.view() as tx:
-            due = tx.jobs.next_due()
-            lost = tx.jobs.expired(now) if reaping else ()
-        staged = reaped = released = 0
-        if due is not None and due <= now:
-            with self.store.begin() as tx:
-                staged = tx.jobs.stage(now)
+        staged, released = self.rows.stage(now), 0
+        expired = self.rows.expired(now) if reaping else ()
+        lost = [(claim, reap(claim, now)) for claim in expired]
         if lost:
-            reaped = len(self.settle([reap(claim, now) for claim in lost]))
+            accepted = self.settle([settlement for _, settlement in lost])
+            lost = [each for each in lost if each[0].id in accepted]
         with self.store.view() as tx:
             held = tx.jobs.has_held()
             draining = tx.queues.any_draining()
             queues = tx.jobs.waiting_queues()
         if held or draining:
             with self.store.begin() as tx:
-                released = tx.jobs.release_concurrency_keys(now)
+                released = tx.jobs.release_concurrency_keys(now, thorough=thorough)
                 tx.queues.finish_drains(now)
                 queues = tx.jobs.waiting_queues()
-        return SweepResult(staged=staged, reaped=reaped, released=released, queues=queues)
+        return SweepResult(
+            staged=staged, reaped=len(lost), released=released, queues=queues, lost=lost
+        )
 
     def run(self, claim: Claim, context: TaskContext) -> Settlement | None:
         """
         Run a claimed job's body and return its settlement.
 
         Returns None if the claim was lost: nothing may be written then.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, in the main thread; the caller releases the claim.
         """
         try:
             result = self._run_body(claim, context)
         except OwnershipLost:
             return None
+        except OwnerRefused as refusal:
+            result = TaskResult(outcome=Outcome.CANCELLED, error=sanitise_text(str(refusal)))
+        return self._settle_result(claim, result)
+
+    def settle_interrupted(self, claim: Claim, why: type[Interrupted]) -> Settlement:
+        """Return the settlement of an attempt that ends without its body."""
+        return self._settle_result(claim, _INTERRUPTED[why])
+
+    def _settle_result(self, claim: Claim, result: TaskResult) -> Settlement:
         succeeded = result.outcome is Outcome.SUCCEEDED
         spread = 0.0 if succeeded else self.randomness.uniform(0.0, 1.0)
-        result = evolve(result, isolation=self._isolation(claim))
+        result = evolve(result, isolation=self.isolation_of(claim))
         return settle(claim, result, self.clock.now(), spread)
 
     def interrupt_child(self, job_id: JobId, why: type[Interrupted]) -> None:
@@ -251,49 +279,49 @@ class ExecutionService(Generic[TxT]):
     def _run_body(self, claim: Claim, context: TaskContext) -> TaskResult:
         try:
             task = self.definitions.tasks.get(claim.task)
-        except NotFound as error:
-            return TaskResult(outcome=Outcome.FAILED, error=error.detail)
+        except NotFound as error:  # workers return such claims before they run them
+            delay = UNKNOWN_TASK_DELAY
+            return TaskResult(outcome=Outcome.INTERRUPTED, error=error.detail, retry_after=delay)
         try:
+            self.owners.check(claim.owner, task)
             return self._to_task_result(self._call_body(task, claim, context))
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
-        except Cancelled:
-            return TaskResult(outcome=Outcome.CANCELLED, error="cancelled on request")
-        except TimedOut:
-            return TaskResult(outcome=Outcome.TIMEOUT, error="the time limit was exceeded")
-        except ShuttingDown:
-            return TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
+        except (Cancelled, TimedOut, ShuttingDown) as stop:
+            # where the time went is worth knowing; other stops are no failures
+            trace = self.failures.traceback(stop) if isinstance(stop, TimedOut) else None
+            return evolve(_INTERRUPTED[type(stop)], traceback=trace)
         except (Invalid, NotAllowed, NotFound) as error:
-            text = sanitise_text(error.detail)
-            return TaskResult(outcome=Outcome.FAILED, error=text, permanent=True)
+            return self.failures.result(error, error.detail, permanent=True)
         except (Throttled, Unavailable) as error:
-            text, delay = sanitise_text(error.detail), error.retry_after
-            context.log.error(text)
-            return TaskResult(outcome=Outcome.FAILED, error=text, retry_after=delay)
-        except OwnershipLost:
+            failed = self.failures.result(error, error.detail, retry_after=error.retry_after)
+            _log_error(context, failed.error or "")
+            return failed
+        except (OwnershipLost, OwnerRefused):
             raise
-        except BaseException as error:  # noqa: BLE001 - also SystemExit
-            crashed = isinstance(error, ChildCrashed)
-            text = str(error) if crashed else _describe(error)
-            context.log.error(text)
-            return TaskResult(outcome=Outcome.CRASHED if crashed else Outcome.FAILED, error=text)
+        except BaseException as error:  # also SystemExit
+            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+                raise  # Ctrl-C: Python raises it in the main thread only
+            failed = self.failures.result(error, self.failures.describe(error))
+            _log_error(context, failed.error or "")
+            return failed
 
     def _call_body(self, task: Task, claim: Claim, context: TaskContext) -> Any:
         parameters = self._load_parameters(claim, task)
         if task.isolation is not Isolation.PROCESS:
-            return task.body(context, parameters)
+            return call_task(task.body, context, parameters)
         if self.children is None:
             raise Unavailable("This process runs no child processes.")
         return self.children.run(task, claim, context)
 
-    def _isolation(self, claim: Claim) -> Isolation:
+    def isolation_of(self, claim: Claim) -> Isolation:
+        """Return where the body of a claimed job runs."""
         task = self.definitions.tasks.find(claim.task)
         return (task and task.isolation) or Isolation.THREAD
 
     def _load_parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.parse_parameters(task, claim.parameters)
-        if task.check is not None:
-            task.check(self._load_owner(claim), value)
+        self.owners.check_permission(claim.owner, task, value)
         return value
 
     @retry_on_contention
@@ -307,15 +335,6 @@ class ExecutionService(Generic[TxT]):
         with self.store.begin() as tx:
             _lock_if_owned(tx, claim)
             return tx.logs.add_artifact(claim.id, artifact)
-
-    def _load_owner(self, claim: Claim) -> Actor:
-        if claim.owner == SYSTEM.user_id:
-            return SYSTEM
-        with self.store.view() as tx:
-            try:
-                return Actor.of(tx.users.get(claim.owner))
-            except NotFound:
-                return Actor(user_id=claim.owner)
 
     def _to_task_result(self, result: Any) -> TaskResult:
         data = None
@@ -342,8 +361,36 @@ class ExecutionService(Generic[TxT]):
                 lease_until=request.lease_until,
                 limit=request.limit,
                 free_threads=request.free_threads,
+                limits=request.limits,
             )
         return claims, accepted | recorded
+
+    def _claim_row_by_row(self, request: "_ClaimRequest") -> Sequence[Claim]:
+        with self.store.begin() as tx:
+            return tx.jobs.claim(
+                request.queue,
+                worker=request.worker,
+                now=request.now,
+                lease_until=request.lease_until,
+                limit=request.limit,
+                free_threads=request.free_threads,
+                row_by_row=True,
+            )
+
+    def _settle_faulty(self, settlement: Settlement, error: Exception) -> set[JobId]:
+        """Settle one outcome that could not be stored, without what may be the fault."""
+        if settlement.data is not None:
+            return self.settle([fail_settlement(settlement, self.failures.describe(error))])
+        try:
+            with self.store.begin() as tx:
+                accepted = tx.jobs.settle([settlement])
+        except Unavailable:
+            raise
+        except Exception as fault:  # noqa: BLE001 - of the row
+            self.quarantine.fail(settlement.id, describe_fault(fault), token=settlement.token)
+            return set()
+        self.reporter.report("hook", settlement.id, describe_fault(error))
+        return accepted
 
     def _record(self, tx: TxT, settlements: Sequence[Settlement]) -> set[JobId]:
         """Write outcomes and call the hooks of other contexts."""
@@ -368,28 +415,18 @@ class _ClaimRequest:
     lease_until: datetime
     limit: int
     free_threads: int
+    limits: ClaimLimits
 
 
-def _has_data(settlements: Sequence[Settlement]) -> bool:
-    """Whether a hook has to store data of a settlement."""
-    return any(each.data is not None for each in settlements)
-
-
-def _describe(error: BaseException) -> str:
-    return sanitise_text(f"{type(error).__name__}: {_error_text(error)}")
-
-
-def _error_text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - str() of the body's exception may fail
-        return "the error has no text"
+def _log_error(context: TaskContext, text: str) -> None:
+    """Log the error of a body, unless the attempt must stop."""
+    with suppress(Interrupted):
+        context.log.error(text)
 
 
 def sanitise_text(text: str) -> str:
     """Remove NUL and surrogates from a text, and truncate it."""
-    clean = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-    return clean[:MAX_ERROR]
+    return clean_text(text)[:MAX_ERROR]
 
 
 def _lock_if_owned(tx: JobsTx, claim: Claim) -> None:

@@ -1,21 +1,15 @@
 """Requests for jobs, before validation."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 from attrs import Factory, frozen
 
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, may
-
-Name = Annotated[str, Constraints(max_length=255)]
-QueueName = Annotated[str, Constraints(min_length=1, max_length=64, pattern="[a-z0-9][a-z0-9_.-]*")]
-Priority = Annotated[int, Constraints(ge=-100, le=100)]
-Attempts = Annotated[int, Constraints(ge=1, le=100)]
-Seconds = Annotated[int, Constraints(ge=1, le=86_400)]
+from workbell.domain.jobs.fields import Attempts, Name, Priority, QueueName, Seconds
 
 
 @frozen(kw_only=True)
@@ -26,7 +20,7 @@ class NewJob:
     description: Annotated[str, Constraints(max_length=10_000)] = ""
     task_definition: int | str = "echo"
     parameters: Mapping[str, Any] = Factory(dict[str, Any])
-    scheduled_time: datetime | None = None
+    scheduled_time: Instant | None = None
     queue: QueueName | None = None
     priority: Priority = 0
     max_attempts: Attempts | None = None
@@ -43,3 +37,9 @@ def check_queue(queue: str | None, known: Sequence[str]) -> None:
     """Raise Invalid if a queue is not a known one."""
     if queue is not None and queue not in known:
         raise Invalid.field("queue", f"There is no queue {queue!r}; known: {', '.join(known)}.")
+
+
+def check_idempotency_key(key: object) -> None:
+    """Raise Invalid unless a key is 1 to 255 printable characters."""
+    if not (isinstance(key, str) and 0 < len(key) <= 255 and key.isprintable()):
+        raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable characters.")

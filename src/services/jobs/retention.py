@@ -1,15 +1,19 @@
 """Retention: deletes old jobs, stale workers and other old rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
-from attrs import frozen
+from attrs import Factory, frozen
 
+from workbell.domain.errors import Unavailable
 from workbell.domain.jobs.job import ENDED, JobState
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.repository import JobsTx
+from workbell.ports.quarantine import NO_REPORTER, QuarantineReporter
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.faults import describe_fault
 from workbell.services.transaction_retry import retry_on_contention
 
 BATCH = 500
@@ -22,7 +26,7 @@ class RetentionService:
     Deletes jobs that ended longer ago than the maximum age of their state.
 
     Jobs of a schedule have one maximum age for all states. `extra_prunes`
-    delete other old rows; each returns how many.
+    delete other old rows, by their kind; each returns how many.
     """
 
     store: Store[JobsTx]
@@ -30,18 +34,38 @@ class RetentionService:
     files: FileStore
     max_age: Mapping[JobState, timedelta]
     max_age_scheduled: timedelta
-    extra_prunes: Sequence[Callable[[], int]] = ()
+    extra_prunes: Mapping[str, Callable[[], int]] = Factory(dict[str, Callable[[], int]])
+    reporter: QuarantineReporter = NO_REPORTER
 
     @retry_on_contention
-    def prune(self) -> int:
-        """Delete old rows in batches; return how many."""
-        now = self.clock.now()
-        deleted = self._prune_batches(None, self.max_age_scheduled)
-        for state in ENDED:
-            deleted += self._prune_batches(state, self.max_age[state])
+    def prune(self) -> Mapping[str, int]:
+        """
+        Delete old rows in batches; return how many of each kind, without zeros.
+
+        A step that fails stops no other, unless the store is unavailable.
+        """
+        jobs: list[Callable[[], int]] = [
+            lambda: self._prune_batches(None, self.max_age_scheduled),
+            *[partial(self._prune_batches, state, self.max_age[state]) for state in ENDED],
+        ]
+        counts = {"jobs": sum(map(self._run_step, jobs))}
+        self._run_step(self._remove_stale_workers)
+        counts |= {kind: self._run_step(prune) for kind, prune in self.extra_prunes.items()}
+        return {kind: count for kind, count in counts.items() if count}
+
+    def _run_step(self, step: Callable[[], int]) -> int:
+        try:
+            return step()
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - of one of the rows
+            self.reporter.report("retention", 0, describe_fault(error))
+            return 0
+
+    def _remove_stale_workers(self) -> int:
         with self.store.begin() as tx:
-            tx.workers.remove_stale(now - WORKER_SILENCE)
-        return deleted + sum(prune() for prune in self.extra_prunes)
+            tx.workers.remove_stale(self.clock.now() - WORKER_SILENCE)
+        return 0
 
     def _prune_batches(self, state: JobState | None, age: timedelta) -> int:
         before = self.clock.now() - age

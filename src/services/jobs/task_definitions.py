@@ -17,6 +17,7 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.identity.actor_cache import TTL
+from workbell.services.jobs.parking import release_parked
 from workbell.services.transaction_retry import retry_on_contention
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
@@ -54,6 +55,11 @@ class TaskDefinitionService:
         with self.store.view() as tx:
             return [each for each in tx.definitions.all() if not self._is_internal(each.key)]
 
+    def parked(self) -> Mapping[str, datetime]:
+        """Return the keys of parked tasks, each with the time since when."""
+        with self.store.view() as tx:
+            return tx.definitions.parked()
+
     def get(self, task_id: TaskId) -> TaskDefinition:
         """Return the definition with an id; raises NotFound."""
         with self.store.view() as tx:
@@ -88,10 +94,10 @@ class TaskDefinitionService:
             if after == before:
                 return before
             tx.definitions.replace(after)
-            if active:
-                tx.jobs.release_task(after.key, now)
-            else:
+            if not active:
                 tx.jobs.hold_task(after.key)
+            elif after.parked_at is None:
+                tx.jobs.release_task(after.key, now)
             changes = {"is_active": [before.is_active, active]}
             tx.audit.add(AuditEntry.of(actor, "UPDATE", "task_definition", task_id, now, changes))
         self._cache.evict()
@@ -110,6 +116,8 @@ class TaskDefinitionService:
         try:
             value_json = self._to_json(parameters)
             value = self.parse_parameters(task, value_json)
+            if task.parameters is None:
+                self.serializer.structure(value_json, dict[str, Any])
             if task.check is not None:
                 task.check(actor, value)
             return value_json
@@ -127,7 +135,8 @@ class TaskDefinitionService:
         """
         Store the definitions of all tasks in the code.
 
-        A changed schema increments its version. Returns the tasks whose schema
+        A changed schema increments its version; jobs of parked tasks are released,
+        because this process knows them. Returns the tasks whose schema
         has changed: stored parameters may no longer match it.
         """
         return [task for task in self.tasks.all() if self._synchronise_task(task)]
@@ -166,5 +175,7 @@ class TaskDefinitionService:
             )
             if current != stored:
                 tx.definitions.replace(current)
+            if stored.parked_at is not None:
+                release_parked(tx, task.key, self.clock.now())
         self._cache.evict()
         return changed

@@ -5,9 +5,9 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.errors import Invalid, LimitReached, NotFound
+from workbell.domain.errors import Invalid, LimitReached, NotAllowed, NotFound
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.permissions import Action
+from workbell.domain.identity.permissions import Action, check_key
 from workbell.domain.projects.board import (
     MAX_BOARDS,
     Board,
@@ -17,6 +17,7 @@ from workbell.domain.projects.board import (
     check_deletable,
 )
 from workbell.domain.projects.project import ProjectId
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import BoardView, ProjectsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -59,6 +60,8 @@ class BoardService:
             Invalid: The actor may not see the project, or a field is wrong.
             LimitReached: The project has 100 boards.
         """
+        check_request(new)
+        check_key(actor, Action.MANAGE_BOARDS)
         now = self.clock.now()
         with self.store.begin() as tx:
             project_id = ProjectId(new.project)
@@ -66,6 +69,8 @@ class BoardService:
                 get_project(tx, actor, project_id, Action.MANAGE_BOARDS, lock=True)
             except NotFound:
                 raise Invalid.field("project", "is not the id of a project") from None
+            except NotAllowed:
+                raise Invalid.field("project", "is not a project that you may use") from None
             check_board(new.columns, new.transitions)
             scope = get_reading_scope(actor)
             _, count = tx.boards.list_page(scope, project_id=project_id, limit=1)
@@ -137,6 +142,7 @@ class BoardService:
         self, actor: Actor, board_id: BoardId, change: BoardChange, *, version: int | None = None
     ) -> BoardView:
         """Replace all editable fields of a board; errors as `change`."""
+        check_request(change)
         return self._edit(actor, board_id, lambda _: change, version)
 
     @retry_on_contention

@@ -12,6 +12,7 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check_key
 from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import ProjectsTx, WorkItemFilter
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -107,6 +108,7 @@ class BulkService:
             BulkRefused: In mode `atomic`, a task cannot be changed; nothing was.
         """
         check_key(actor, Action.WRITE_TASKS)
+        check_request(edit)
         updates = self._read_updates(edit.set)
         ids = list(dict.fromkeys(WorkItemId(item_id) for item_id in edit.ids))
         now = self.clock.now()

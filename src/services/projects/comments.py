@@ -12,6 +12,7 @@ from workbell.domain.projects.comment import Comment, CommentId, depth_below
 from workbell.domain.projects.history import shorten_changes
 from workbell.domain.projects.mentions import find_mentions
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
+from workbell.domain.validation import check_request
 from workbell.ports.markdown import Markdown
 from workbell.ports.projects.repository import CommentView, ProjectsTx
 from workbell.ports.store import Store
@@ -59,6 +60,7 @@ class CommentService:
         Raises:
             Invalid: The parent is no comment on this task, or nested 10 deep.
         """
+        check_request(new)
         now = self.clock.now()
         with self.store.begin() as tx:
             item = get_work_item(tx, actor, item_id, Action.COMMENT)
@@ -92,6 +94,7 @@ class CommentService:
     @retry_on_contention
     def edit(self, actor: Actor, comment_id: CommentId, change: CommentChange) -> CommentView:
         """Replace the content of one of the actor's own comments."""
+        check_request(change)
         now = self.clock.now()
         with self.store.begin() as tx:
             before = get_comment(tx, actor, comment_id, Action.EDIT_COMMENT)

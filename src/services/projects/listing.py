@@ -1,18 +1,18 @@
 """Conditions of task lists: parameters, and filters in the search text."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 from attrs import evolve, fields, frozen
 
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.board import BoardId
 from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.work_item import WorkItemPriority, WorkItemStatus
 from workbell.domain.search.query import parse_query
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import WorkItemFilter
 from workbell.ports.serialization import Serializer
 from workbell.services.projects.requests import optional_id
@@ -44,8 +44,8 @@ class WorkItemConditions:
     reporter: int | None = None
     label: Annotated[str, Constraints(max_length=50)] | None = None
     sla_breached: bool | None = None
-    due_date_from: datetime | None = None
-    due_date_to: datetime | None = None
+    due_date_from: Instant | None = None
+    due_date_to: Instant | None = None
     search: SearchText | None = None
 
 
@@ -59,6 +59,7 @@ def make_filter(conditions: WorkItemConditions, serializer: Serializer) -> WorkI
     Raises:
         Invalid: A condition within the search text is wrong, or given besides.
     """
+    check_request(conditions)
     query = None
     if conditions.search is not None:
         query = parse_query(conditions.search, FILTER_NAMES)

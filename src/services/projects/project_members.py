@@ -13,6 +13,7 @@ from workbell.domain.projects.project import (
     ProjectMember,
     ProjectRole,
 )
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import ProjectMemberView, ProjectsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -44,6 +45,7 @@ class ProjectMemberService:
             Conflict: The user is a member with this role already.
             LimitReached: The project has 1,000 members.
         """
+        check_request(new)
         now = self.clock.now()
         with self.store.begin() as tx:
             project = get_project(tx, actor, project_id, Action.MANAGE_PROJECT, lock=True)
@@ -83,6 +85,7 @@ class ProjectMemberService:
         Raises:
             Invalid: The user is not a member, or owns the project.
         """
+        check_request(former)
         now, user_id = self.clock.now(), UserId(former.user_id)
         action = Action.LEAVE_PROJECT if user_id == actor.user_id else Action.MANAGE_PROJECT
         with self.store.begin() as tx:

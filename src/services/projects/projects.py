@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, check
 from workbell.domain.projects.project import Project, ProjectId, ProjectMember, ProjectRole
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import (
     ProjectFilter,
     ProjectMemberView,
@@ -51,6 +52,7 @@ class ProjectService:
     def create(self, actor: Actor, new: NewProject) -> ProjectDetail:
         """Create a project that the actor owns, with the role ADMIN."""
         check(actor, Action.MAKE_PROJECT, LOGIN_REQUIRED)
+        check_request(new)
         now = self.clock.now()
         with self.store.begin() as tx:
             project = tx.projects.add(

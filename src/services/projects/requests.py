@@ -1,12 +1,11 @@
 """Requests of projects, before validation."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from attrs import frozen
 
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.projects.board import (
     DEFAULT_COLUMNS,
     Board,
@@ -123,7 +122,7 @@ class NewWorkItem:
     priority: WorkItemPriority = WorkItemPriority.MEDIUM
     assignee: ObjectId | None = None
     labels: Labels = ()
-    due_date: datetime | None = None
+    due_date: Instant | None = None
     estimated_hours: EstimatedHours | None = None
 
     @classmethod
@@ -170,7 +169,7 @@ class BulkChange:
     status: WorkItemStatus
     priority: WorkItemPriority
     assignee: ObjectId | None
-    due_date: datetime | None
+    due_date: Instant | None
     board: ObjectId
     estimated_hours: EstimatedHours | None
     labels_add: Labels

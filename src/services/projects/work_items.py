@@ -6,12 +6,13 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.identity.actor import ALL_OWNERS, Actor, Scope
-from workbell.domain.identity.permissions import Action
+from workbell.domain.identity.permissions import Action, check_key
 from workbell.domain.identity.user import UserId
 from workbell.domain.projects.board import Board, BoardId
 from workbell.domain.projects.work_item import WorkItem, WorkItemId, WorkItemStatus
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import (
     CommentView,
     ProjectsTx,
@@ -72,6 +73,7 @@ class WorkItemService:
         Raises:
             Invalid: The actor may not see the board, or a field is wrong.
         """
+        check_request(new)
         now = self.clock.now()
         with self.store.begin() as tx:
             board = find_board(tx, actor, new.board)
@@ -171,8 +173,13 @@ class WorkItemService:
     def replace(
         self, actor: Actor, item_id: WorkItemId, new: NewWorkItem, *, version: int | None = None
     ) -> WorkItemView:
-        """Replace all editable fields of a task but a missing status; errors as `change`."""
-        return self._edit(actor, item_id, lambda _: new, version)
+        """
+        Replace all editable fields of a task; errors as `change`.
+
+        Without a status the task gets that of a new task on its board.
+        """
+        check_request(new)
+        return self._edit(actor, item_id, lambda _: new, version, resets_status=True)
 
     @retry_on_contention
     def _edit(
@@ -181,12 +188,17 @@ class WorkItemService:
         item_id: WorkItemId,
         make_change: Callable[[WorkItem], NewWorkItem],
         version: int | None,
+        *,
+        resets_status: bool = False,
     ) -> WorkItemView:
         now = self.clock.now()
         with self.store.begin() as tx:
             before = get_work_item(tx, actor, item_id, Action.WRITE_TASKS, lock=True)
             check_version(tx, "task", item_id, current=before.version, expected=version)
-            after = edit_item(tx, before, make_change(before), now)
+            new = make_change(before)
+            if resets_status and new.status is None:
+                new = evolve(new, status=find_board_of(tx, before, new.board).first_status)
+            after = edit_item(tx, before, new, now)
             self.writer.save(tx, actor, before, after, now)
             return tx.work_items.view(get_reading_scope(actor), item_id)
 
@@ -198,6 +210,7 @@ class WorkItemService:
         Raises:
             Invalid: The user is not a member.
         """
+        check_request(assignment)
         now = self.clock.now()
         with self.store.begin() as tx:
             before = get_work_item(tx, actor, item_id, Action.WRITE_TASKS, lock=True)
@@ -218,6 +231,7 @@ class WorkItemService:
             Invalid: A neighbour is not on the board, or nothing is asked for.
             TransitionRefused: The board does not allow the change of status.
         """
+        check_request(move)
         if move == Move():
             raise Invalid.field("status", "is required without before or after")
         now = self.clock.now()
@@ -264,10 +278,13 @@ class WorkItemService:
 
 def find_board(tx: ProjectsTx, actor: Actor, board_id: int) -> Board:
     """Return a board that a request names, on which the actor may write tasks."""
+    check_key(actor, Action.WRITE_TASKS)
     try:
         return get_board(tx, actor, BoardId(board_id), Action.WRITE_TASKS)
     except NotFound:
         raise Invalid.field("board", "is not the id of a board") from None
+    except NotAllowed:
+        raise Invalid.field("board", "is not a board that you may use") from None
 
 
 def find_board_of(tx: ProjectsTx, item: WorkItem, board_id: int) -> Board:

@@ -19,9 +19,10 @@ from workbell.domain.schedules.schedule import (
     Schedule,
     ScheduleId,
     check_active_limit,
-    check_window,
+    check_times,
 )
 from workbell.domain.schedules.ticks import SkipReason
+from workbell.domain.validation import check_request
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 from workbell.ports.serialization import Serializer
@@ -37,7 +38,7 @@ from workbell.services.audit.entries import (
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-from workbell.services.schedules.requests import COPIED_FIELDS, NewSchedule
+from workbell.services.schedules.requests import COPIED_FIELDS, BackfillRange, NewSchedule
 from workbell.services.schedules.runs import (
     cancel_pending,
     pause,
@@ -90,13 +91,14 @@ class ScheduleService:
             NotAllowed: The actor has not logged in.
         """
         check(actor, Action.MAKE_SCHEDULE, LOGIN_REQUIRED)
+        check_request(new)
         now, definition = self.clock.now(), self.definitions.by_name(new.task_definition)
         fields = self._validated_fields(actor, new, definition)
         owner = actor.user_id if owner is None else owner
         schedule = Schedule(
             owner=owner, weight=actor.tier.weight, created_at=now, updated_at=now, **fields
         )
-        check_window(schedule)
+        check_times(schedule, now)
         if new.is_active:
             schedule = schedule.resume(now)
         changes = created_values(_audited_values(schedule))
@@ -212,6 +214,7 @@ class ScheduleService:
             Invalid: The range is empty, not past, or holds more than 1,000 ticks.
             LimitReached: The owner would have too many waiting jobs.
         """
+        check_request(BackfillRange(start=start, end=end))
         now = self.clock.now()
         schedule = self.get(actor, schedule_id).schedule
         ticks = ticks_of_range(schedule, start, end, now)
@@ -244,11 +247,12 @@ class ScheduleService:
 
     def upcoming(self, actor: Actor, schedule_id: ScheduleId, n: int) -> Preview:
         """Describe a schedule's expression and its next `n` runs."""
-        return preview(self.get(actor, schedule_id).schedule.cron, self.clock.now(), n)
+        schedule = self.get(actor, schedule_id).schedule
+        return self.explain(schedule.cron, n, jitter_seconds=schedule.jitter_seconds)
 
-    def explain(self, rule: CronRule, n: int) -> Preview:
-        """Describe an expression and its next `n` runs."""
-        return preview(rule, self.clock.now(), n)
+    def explain(self, rule: CronRule, n: int, *, jitter_seconds: int = 0) -> Preview:
+        """Describe an expression and its next `n` runs; warn of a jitter that is too large."""
+        return preview(rule, self.clock.now(), n, jitter_seconds=jitter_seconds)
 
     def _validated_fields(
         self,
@@ -284,7 +288,7 @@ class ScheduleService:
             return new, {}, changes
         definition = self.definitions.by_name(new.task_definition)
         fields = self._validated_fields(actor, new, definition, view.schedule)
-        check_window(evolve(view.schedule, **fields))
+        check_times(evolve(view.schedule, **fields), self.clock.now())
         return new, fields, changes
 
     def _apply_edit(

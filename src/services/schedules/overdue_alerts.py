@@ -4,11 +4,14 @@ from datetime import datetime
 
 from attrs import frozen
 
-from workbell.domain.schedules.schedule import Schedule
+from workbell.domain.errors import Unavailable
+from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.ports.quarantine import NO_REPORTER, QuarantineReporter
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.schedules.notices import mail_owner
+from workbell.services.schedules.quarantine import ScheduleQuarantine
 from workbell.services.transaction_retry import retry_on_contention
 
 
@@ -23,13 +26,28 @@ class OverdueAlerts:
 
     store: Store[SchedulesTx]
     clock: Clock
+    reporter: QuarantineReporter = NO_REPORTER
 
     @retry_on_contention
     def evaluate_due(self) -> int:
         """Evaluate the alerts that are due; return how many emails were sent."""
         now = self.clock.now()
+        try:
+            return self._evaluate(now, None)
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - of one of the schedules
+            with self.store.view() as tx:
+                ids = tx.schedules.list_due_alerts(now)
+        emails: list[int] = []
+        quarantine = ScheduleQuarantine(store=self.store, clock=self.clock, reporter=self.reporter)
+        quarantine.alert_each(ids, lambda each: emails.append(self._evaluate(now, each)))
+        return sum(emails)
+
+    def _evaluate(self, now: datetime, only: ScheduleId | None) -> int:
         with self.store.view() as tx:
-            due = [(each, _evaluate(tx, each, now)) for each in tx.schedules.due_alerts(now)]
+            found = tx.schedules.due_alerts(now, only=only)
+            due = [(each, _evaluate(tx, each, now)) for each in found]
         if not due:
             return 0
         emails = 0

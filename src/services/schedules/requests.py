@@ -1,19 +1,19 @@
 """Requests for schedules, before validation."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
 from attrs import Factory, frozen
 
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.cron.rule import DstGap, DstOverlap
+from workbell.domain.jobs.fields import Attempts, Name, Priority, QueueName, Seconds
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.schedules.views import ScheduleView
-from workbell.services.jobs.requests import Attempts, Name, Priority, QueueName, Seconds
 
 Expression = Annotated[str, Constraints(min_length=1, max_length=256, example="0 9 * * 1-5")]
 ZoneName = Annotated[str, Constraints(min_length=1, max_length=64, example="Europe/Berlin")]
+Jitter = Annotated[int, Constraints(ge=0, le=3600, description="Random delay, in seconds.")]
 AlertSeconds = Annotated[
     int,
     Constraints(
@@ -54,10 +54,10 @@ class NewSchedule:
     overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
     dst_gap: DstGap = DstGap.RUN_AFTER
     dst_overlap: DstOverlap = DstOverlap.FIRST
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
     max_runs: Annotated[int, Constraints(ge=1, le=1_000_000_000)] | None = None
-    jitter_seconds: Annotated[int, Constraints(ge=0, le=3600)] = 0
+    jitter_seconds: Jitter = 0
     queue: QueueName | None = None
     priority: Priority = 0
     max_attempts: Attempts | None = None
@@ -78,3 +78,11 @@ class NewSchedule:
             dst_overlap=schedule.cron.dst_overlap,
             **{name: getattr(schedule, name) for name in COPIED_FIELDS},
         )
+
+
+@frozen(kw_only=True)
+class BackfillRange:
+    """A range of past runs, both ends included."""
+
+    start: Instant
+    end: Instant

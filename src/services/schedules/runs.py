@@ -5,6 +5,8 @@ from datetime import datetime
 
 from attrs import evolve
 
+from workbell.domain.constraints import FIRST_DAY
+from workbell.domain.cron.time_zones import EPOCH
 from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import Job, JobState
@@ -60,6 +62,11 @@ def ticks_of_range(
     schedule: Schedule, start: datetime, end: datetime, now: datetime
 ) -> list[datetime]:
     """Return the ticks of a past range, ends included; raises Invalid."""
+    for name, instant in (("start", start), ("end", end)):
+        if instant.utcoffset() is None:
+            raise Invalid.field(name, f"{name} must be a date-time with its offset from UTC")
+    if start < EPOCH:
+        raise Invalid.field("start", f"start must not be before {FIRST_DAY}")
     if end < start:
         raise Invalid.field("end", "The end must not be before the start.")
     if end > now:

@@ -1,15 +1,16 @@
 """Ticker: inserts a job for each due tick and advances its schedule."""
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
-from workbell.domain.errors import NotFound
+from workbell.domain.errors import NotFound, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS
+from workbell.domain.identity.standing import find_standing_problem
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Tasks
-from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.schedules.schedule import ENDED, Schedule, ScheduleId
 from workbell.domain.schedules.ticks import (
     Due,
     FastPathStep,
@@ -22,9 +23,11 @@ from workbell.domain.schedules.ticks import (
     plan,
     superseded,
 )
+from workbell.ports.quarantine import NO_REPORTER, QuarantineReporter
 from workbell.ports.schedules.repository import Advance, SchedulesTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
+from workbell.services.schedules.quarantine import ScheduleQuarantine
 from workbell.services.schedules.runs import cancel_runs
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -48,6 +51,13 @@ class Ticker:
     clock: Clock
     randomness: Randomness
     tasks: Tasks
+    require_verified_email: bool = False
+    reporter: QuarantineReporter = NO_REPORTER
+
+    @property
+    def quarantine(self) -> ScheduleQuarantine:
+        """The quarantine of schedules that cannot be processed."""
+        return ScheduleQuarantine(store=self.store, clock=self.clock, reporter=self.reporter)
 
     @retry_on_contention
     def tick(self, *, limit: int = MAX_PER_PASS) -> int:
@@ -57,16 +67,61 @@ class Ticker:
         Schedules with one due tick and no special case take the fast path.
         """
         now = self.clock.now()
+        try:
+            due, inactive = self._find_due(now, limit)
+            self._process(due, now, inactive)
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - of one of the schedules
+            return self._process_each(now, limit)
+        return len(due)
+
+    def _find_due(self, now: datetime, limit: int) -> tuple[Sequence[Due], Container[str]]:
+        """Return the due schedules, and the keys of inactive tasks."""
         with self.store.view() as tx:
             due = tx.schedules.due(now, limit=limit)
             inactive = {d.key for d in tx.definitions.all() if not d.is_active} if due else set()
+        return due, inactive
+
+    def _process_each(self, now: datetime, limit: int) -> int:
+        """Process each due schedule by itself; quarantine those for which that fails."""
+        with self.store.view() as tx:
+            ids = tx.schedules.list_due(now, limit=limit)
+        self.quarantine.tick_each(ids, self._check_readable)
+        due, inactive = self._find_due(now, limit)
+        by_id = {each.id: each for each in due}
+        self.quarantine.tick_each(by_id, lambda each: self._process([by_id[each]], now, inactive))
+        return len(ids)
+
+    def _check_readable(self, schedule_id: ScheduleId) -> None:
+        with self.store.view() as tx:
+            tx.schedules.active_among([schedule_id])
+
+    def _process(self, due: Sequence[Due], now: datetime, inactive: Container[str]) -> None:
+        skips = self._find_skips(due, inactive)
         for start in range(0, len(due), BATCH):
             batch = due[start : start + BATCH]
-            done = self._fire_fast_path([each for each in batch if each.task not in inactive], now)
+            done = self._fire_fast_path([each for each in batch if each.id not in skips], now)
             remaining = [each.id for each in batch if each.id not in done]
             if remaining:
-                self._plan_and_advance(remaining, now, inactive)
-        return len(due)
+                self._plan_and_advance(remaining, now, skips)
+
+    def _find_skips(
+        self, due: Sequence[Due], inactive: Container[str]
+    ) -> dict[ScheduleId, SkipReason]:
+        """Return why no tick of a schedule may run: its task or its owner is inactive."""
+        skips: dict[ScheduleId, SkipReason] = {}
+        for each in due:
+            problem = find_standing_problem(
+                is_active=each.owner_active,
+                is_email_verified=each.owner_verified,
+                require_verified_email=self.require_verified_email,
+            )
+            if problem is not None:
+                skips[each.id] = SkipReason.of_standing(problem)
+            elif each.task in inactive:
+                skips[each.id] = SkipReason.TASK_INACTIVE
+        return skips
 
     def next_due(self) -> datetime | None:
         """Return when the earliest schedule is due."""
@@ -85,8 +140,7 @@ class Ticker:
                 return 0
         now, changed_count, after = self.clock.now(), 0, ScheduleId(0)
         while True:
-            with self.store.view() as tx:
-                page = tx.schedules.active_after(after, limit=BATCH)
+            page = self._active_after(after)
             if not page:
                 break
             after = page[-1].id
@@ -96,6 +150,20 @@ class Ticker:
         with self.store.begin() as tx:
             tx.metadata.set(TZDATA, version)
         return changed_count
+
+    def _active_after(self, after: ScheduleId) -> Sequence[Schedule]:
+        """Return a page of schedules, after those that cannot be read were quarantined."""
+        try:
+            with self.store.view() as tx:
+                return tx.schedules.active_after(after, limit=BATCH)
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - of one of the schedules
+            with self.store.view() as tx:
+                ids = tx.schedules.list_active(after, limit=BATCH)
+        self.quarantine.tick_each(ids, self._check_readable)
+        with self.store.view() as tx:
+            return tx.schedules.active_after(after, limit=BATCH)
 
     def _fire_fast_path(self, due: Sequence[Due], now: datetime) -> set[ScheduleId]:
         """Process fast-path schedules; return those that are done."""
@@ -113,13 +181,13 @@ class Ticker:
         return {step.schedule for step in fired}
 
     def _plan_and_advance(
-        self, ids: Sequence[ScheduleId], now: datetime, inactive: Container[str]
+        self, ids: Sequence[ScheduleId], now: datetime, skips: Mapping[ScheduleId, SkipReason]
     ) -> None:
         """Process the schedules that the fast path left out."""
         with self.store.view() as tx:
             schedules = tx.schedules.active_among(ids)
         plans = [
-            (schedule, plan(schedule, now, task_active=schedule.task not in inactive))
+            (schedule, plan(schedule, now, skip=skips.get(schedule.id)))
             for schedule in schedules
             if schedule.next_at is not None and schedule.next_at <= now
         ]
@@ -162,7 +230,9 @@ class Ticker:
             job = self._make_job(schedule, tick, now)
             if tick.skipped is None:
                 pending = [row for row in rows if not row.state.ended]
-                decision = decide_overlap(schedule.overlap_policy, unfinished, pending)
+                decision = decide_overlap(
+                    schedule.overlap_policy, unfinished, pending, catches_up=planned.catches_up
+                )
                 if decision is OverlapDecision.SKIP:
                     job = job.skip(now, str(SkipReason.OVERLAP))
                     skipped += 1
@@ -235,7 +305,7 @@ def _to_advance(schedule: Schedule, planned: TickPlan, skipped: int) -> Advance:
         cursor=planned.cursor,
         next_at=next_at,
         runs=runs,
-        paused_reason=None if next_at else "ended",
+        paused_reason=None if next_at else ENDED,
     )
 
 

@@ -45,7 +45,6 @@ def settlement(number: int, **fields: Any) -> Settlement:
         state=JobState.SUCCEEDED,
         outcome=Outcome.SUCCEEDED,
         concurrency_key=None,
-        max_attempts=1,
         mode=ClaimMode.ORDINARY,
         queued_at=NOW,
         started_at=NOW,

@@ -9,9 +9,16 @@ from attrs import define, field
 
 from tests.adapters.dramatiq.factories import NOW, claim, settlement
 from workbell.adapters.dramatiq.held_claims import HeldClaims
+from workbell.domain.errors import Invalid
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId
-from workbell.domain.jobs.task import Cancelled, Interrupted, OwnershipLost, ShuttingDown
+from workbell.domain.jobs.task import (
+    Cancelled,
+    Interrupted,
+    Isolation,
+    OwnershipLost,
+    ShuttingDown,
+)
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.services.jobs.execution import ExecutionService
@@ -50,6 +57,10 @@ class FakeExecution:
     def store_artifact(self, *_: Any) -> None:
         """Store no artifact."""
 
+    def isolation_of(self, _: Claim) -> Isolation:
+        """Run every body in a thread."""
+        return Isolation.THREAD
+
     def heartbeat(self, claims: Sequence[Claim], _: WorkerInfo) -> Mapping[JobId, bool]:
         self.renewed += [each.id for each in claims]
         return self.stop
@@ -85,7 +96,7 @@ def test_a_heartbeat_passes_on_cancellations_and_lost_claims(
     assert first is not None
     assert second is not None
     execution.stop = {JobId(1): True}
-    assert held.renew_leases(INFO) == 0
+    held.renew_leases(INFO)
     assert sorted(execution.renewed) == [1, 2]
     with pytest.raises(Cancelled):
         first.check()
@@ -93,13 +104,13 @@ def test_a_heartbeat_passes_on_cancellations_and_lost_claims(
         second.check()
 
 
-def test_a_claim_past_its_time_limit_is_not_renewed(
+def test_a_leap_of_the_clock_ends_no_renewal(
     held: HeldClaims, execution: FakeExecution, clock: FixedClock
 ) -> None:
-    clock.at += timedelta(minutes=30)
-    execution.stop = {JobId(2): False}
-    assert held.renew_leases(INFO) == 1
-    assert execution.renewed == [2]
+    clock.at += timedelta(days=5 * 365)
+    execution.stop = {JobId(1): False, JobId(2): False}
+    held.renew_leases(INFO)
+    assert sorted(execution.renewed) == [1, 2]
 
 
 def test_a_settlement_releases_the_claim_of_its_token_only(held: HeldClaims) -> None:
@@ -122,6 +133,18 @@ def test_progress_and_log_are_stored_once(held: HeldClaims, execution: FakeExecu
     held.store_notes()
     held.store_last_notes(context)
     assert (execution.progress, execution.lines) == ([5], ["began"])
+
+
+def test_progress_that_cannot_be_stored_is_refused_in_the_body(
+    held: HeldClaims, execution: FakeExecution
+) -> None:
+    context = held.find(JobId(1))
+    assert context is not None
+    context.progress(5, note="a\x00\ud800")
+    with pytest.raises(Invalid):
+        context.progress(float("nan"))
+    held.store_notes()
+    assert execution.progress == [5]
 
 
 def test_a_log_that_cannot_be_stored_does_not_end_the_attempt(

@@ -2,8 +2,10 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -13,12 +15,13 @@ from redis import Connection, Redis
 from tests.processes.fleet import OwnRedis, own_redis, until
 from workbell.adapters.change_counters.redis import RedisChangeCounters
 from workbell.adapters.dramatiq import runtime as engine
+from workbell.adapters.dramatiq.redis_stops import StopListener
 from workbell.adapters.dramatiq.redis_wakeups import RedisWaker, RedisWakeups
 from workbell.adapters.redis_client import OptionalRedis
 from workbell.domain.errors import Unavailable
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import JobId, JobState
-from workbell.domain.jobs.task import Task
+from workbell.domain.jobs.task import Cancelled, Task, TaskContext
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
@@ -266,6 +269,55 @@ def test_a_process_wakes_its_own_threads_while_redis_is_unavailable(
     disconnected.redis.close()
 
 
+def test_a_cancel_by_another_process_is_sent_over_redis(
+    application: Application, redis_of_module: OwnRedis
+) -> None:
+    """The waker of this process is that of a process without a worker."""
+    started, seen = Event(), list[str]()
+
+    def body(context: TaskContext, _: Any) -> None:
+        started.set()
+        while not context.now() > deadline:
+            try:
+                context.check()
+            except Cancelled:
+                seen.append("cancelled")
+                raise
+
+    deadline = application.clock.now() + timedelta(seconds=30)
+    application.definitions.tasks.add(Task(key="check", body=body))
+    runtime = application.runtime(threads=1)
+    assert runtime.worker is not None
+    runtime.worker.cancel_poll = 600.0
+    application.store.waker = application.waker
+    runtime.start()
+    job, _ = application.jobs.create(SYSTEM, NewJob(task_definition="check"))
+    assert started.wait(10)
+    application.jobs.cancel(SYSTEM, job.id)
+    until(lambda: application.jobs.get(SYSTEM, job.id).state is JobState.CANCELLED)
+    assert seen == ["cancelled"]
+    assert runtime.stop(5.0)
+
+
+def test_a_cancellation_for_a_dead_worker_expires(waker: RedisWaker, redis: Redis) -> None:
+    waker.stop_job("w1", JobId(7))
+    assert redis.lrange("workbell:stop:w1", 0, -1) == [b"7"]
+    assert 0 < int(redis.ttl("workbell:stop:w1")) <= 60
+
+
+def test_a_broken_cancellation_does_not_end_the_listener(
+    redis: Redis, redis_of_module: OwnRedis
+) -> None:
+    received: list[int] = []
+    with Redis.from_url(redis_of_module.url) as client:
+        listener = StopListener(client, "w1", received.append)
+        redis.rpush("workbell:stop:w1", b"no id", b"7")
+        listener.start()
+        until(lambda: received == [7])
+        listener.close()
+        listener.join(10)
+
+
 def test_stopped_and_stuck_threads_are_health_problems(application: Application) -> None:
     runtime = application.runtime(threads=1)
     runtime.start()
@@ -273,7 +325,7 @@ def test_stopped_and_stuck_threads_are_health_problems(application: Application)
     sweeper.stop()
     runtime._stuck = True
     problems = runtime.health_problems()
-    assert problems[0] == "Half of the threads are stuck."
+    assert problems[0] == "Too many threads run bodies whose time is over."
     assert problems[1].startswith("The sweeper has completed no turn for ")
     assert len(problems) == 2
     runtime.stop(5.0)

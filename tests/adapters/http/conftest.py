@@ -255,9 +255,10 @@ class ApiFixture:
                         id=claim.id, token=claim.token, attempt=claim.attempt, state=state,
                         outcome=Outcome.SUCCEEDED if state is JobState.SUCCEEDED else Outcome.FAILED,
                         concurrency_key=claim.concurrency_key, queued_at=claim.queued_at, started_at=claim.started_at,
-                        ended_at=now + timedelta(seconds=2), max_attempts=claim.max_attempts,
+                        ended_at=now + timedelta(seconds=2), uncharged=claim.uncharged,
                         mode=claim.mode, result=result,
                         error=None if state is JobState.SUCCEEDED else "it broke",
+                        traceback=None if state is JobState.SUCCEEDED else "Traceback: it broke\n",
                         schedule_id=claim.schedule_id, worker="w",
                     )
                 ]

@@ -23,6 +23,7 @@ from workbell.adapters.sql.database.sqlite import SqliteConnections
 from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
 from workbell.domain.goals.goal import GoalId
 from workbell.domain.identity.actor import ALL_OWNERS, Scope
+from workbell.domain.jobs.claim_limits import ClaimLimits
 from workbell.domain.jobs.job import JobState
 from workbell.domain.notifications.notice import NotificationId
 from workbell.domain.schedules.schedule import ScheduleId
@@ -85,9 +86,19 @@ def claiming(tx: SqlTx) -> object:
     )
 
 
+def claiming_within_limits(tx: SqlTx) -> object:
+    later = NOON + timedelta(seconds=30)
+    limits = ClaimLimits(excluded_tasks=["a", "b"], owner_threads=2, running={"1": 2, "2": 1})
+    return tx.jobs.claim(
+        "nothing", worker="w", now=NOON, lease_until=later, limit=5, free_threads=5, limits=limits
+    )
+
+
 QUESTIONS: dict[str, tuple[Ask, str]] = {
     "stage": (lambda tx: tx.jobs.stage(NOON), "workbell_jobs_stage_idx"),
     "claim": (claiming, "workbell_jobs_claim_idx"),
+    "claim within limits": (claiming_within_limits, "workbell_jobs_claim_idx"),
+    "first ready": (lambda tx: tx.jobs.hold_first(["a"], limit=9), "workbell_jobs_claim_idx"),
     "expired": (lambda tx: tx.jobs.expired(NOON), "workbell_jobs_lease_idx"),
     "next due": (lambda tx: tx.jobs.next_due(), "workbell_jobs_stage_idx"),
     "has held": (lambda tx: tx.jobs.has_held(), "workbell_jobs_held_idx"),
@@ -221,6 +232,7 @@ def test_a_list_of_schedules_probes_its_last_runs(store: SqlStore) -> None:
 def test_rows_are_locked_and_moved_by_id(store: SqlStore) -> None:
     for ask in (
         lambda tx: tx.jobs.renew_leases([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.jobs.find_cancelled([(1, 1), (2, 1)]),
         lambda tx: tx.jobs.release([(1, 9), (2, 9)]),
         lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
     ):

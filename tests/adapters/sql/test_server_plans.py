@@ -12,10 +12,12 @@ from sqlalchemy import select
 from tests.adapters.sql.server_plans import Ask, plans_of
 from tests.contract.factories import ALICE, NOON, ManualClock, a_job, a_schedule, after
 from tests.contract.servers import SERVERS, Server, server
+from workbell.adapters.sql.jobs.claims import RUNNING_BY_KEY
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.attempt import Claim, Outcome, TaskResult, settle
+from workbell.domain.jobs.claim_limits import ClaimLimits
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import ScheduleId
@@ -27,12 +29,12 @@ pytestmark = pytest.mark.integration
 SPREAD = {
     "postgresql": """
         INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, concurrency_key,
-            concurrency_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
+            concurrency_limit, mode, fail_when_lost, attempt, uncharged, max_attempts, timeout_seconds, token,
             lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
             created_at, queued_at, started_at, ended_at, description, parameters)
         SELECT CASE WHEN n % 50 < 4 THEN n % 50 ELSE 4 + n % 3 END, 'default', 0, n, n % 20, 1,
             timestamp '2030-01-01' + n * interval '1 second',
-            CASE WHEN n % 10 = 1 THEN 'concurrency_key' || n % 200 END, 9, 1, false, 1, 3, 60, 1,
+            CASE WHEN n % 10 = 1 THEN 'concurrency_key' || n % 200 END, 9, 1, false, 1, 0, 3, 60, 1,
             CASE WHEN n % 50 = 3 THEN timestamp '2030-01-01' + n * interval '1 second' END, false,
             n % 1000, 'echo', 'job', 'api', CASE WHEN n % 2 = 0 THEN n % 500 END, NULL, false,
             timestamp '2030-01-01', NULL, timestamp '2030-01-01',
@@ -42,12 +44,12 @@ SPREAD = {
     """,
     "mariadb": """
         INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, concurrency_key,
-            concurrency_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
+            concurrency_limit, mode, fail_when_lost, attempt, uncharged, max_attempts, timeout_seconds, token,
             lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
             created_at, queued_at, started_at, ended_at, description, parameters)
         SELECT IF(seq MOD 50 < 4, seq MOD 50, 4 + seq MOD 3), 'default', 0, seq, seq MOD 20, 1,
             '2030-01-01' + INTERVAL seq SECOND, IF(seq MOD 10 = 1, CONCAT('concurrency_key', seq MOD 200),
-            NULL), 9, 1, 0, 1, 3, 60, 1,
+            NULL), 9, 1, 0, 1, 0, 3, 60, 1,
             IF(seq MOD 50 = 3, '2030-01-01' + INTERVAL seq SECOND, NULL), 0,
             seq MOD 1000, 'echo', 'job', 'api', IF(seq MOD 2 = 0, seq MOD 500, NULL), NULL, 0,
             '2030-01-01', NULL, '2030-01-01',
@@ -88,6 +90,21 @@ def claiming(tx: SqlTx) -> object:
     )
 
 
+LIMITS = ClaimLimits(excluded_tasks=["a", "b"], owner_threads=2, running={"1": 2, "2": 1, "3": 2})
+
+
+def claiming_within_limits(tx: SqlTx) -> object:
+    later = NOON + timedelta(seconds=30)
+    return tx.jobs.claim(
+        "default", worker="w", now=NOON, lease_until=later, limit=5, free_threads=5, limits=LIMITS
+    )
+
+
+def counting_running(tx: SqlTx) -> object:
+    statement, values = RUNNING_BY_KEY.compiled(tx.db, ())
+    return tx.db.exec_driver_sql(statement, values)
+
+
 def sorts(plan: str) -> bool:
     """Whether rows of a table are sorted; the few that a CTE has picked may be."""
     if not plan.startswith("["):
@@ -115,6 +132,7 @@ EARLY = NOON - timedelta(hours=11)
 QUESTIONS: dict[str, tuple[Ask, str]] = {
     "stage": (lambda tx: tx.jobs.stage(EARLY, limit=10), "workbell_jobs_stage_idx"),
     "claim": (claiming, "workbell_jobs_claim_idx"),
+    "claim within limits": (claiming_within_limits, "workbell_jobs_claim_idx"),
     "expired": (lambda tx: tx.jobs.expired(EARLY, limit=10), "workbell_jobs_lease_idx"),
     "next due": (lambda tx: tx.jobs.next_due(), "workbell_jobs_stage_idx"),
     "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, limit=9), "workbell_jobs_waiting_idx"),
@@ -167,6 +185,11 @@ def test_a_query_uses_its_index_without_a_sort(
     assert question in OF_FEW or not sorts(plan), plan
 
 
+def test_running_jobs_are_counted_by_an_index(store: SqlStore, database: Server) -> None:
+    plan = plans_of(store, counting_running, database.kind)[0]
+    assert not SCANS.search(plan), plan
+
+
 def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -> None:
     plan = plans_of(store, lambda tx: tx.jobs.add([a_job()], NOON), database.kind)[0]
     assert "workbell_jobs_claim_idx" in plan, plan
@@ -177,6 +200,7 @@ def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -
 def test_rows_are_locked_by_id(store: SqlStore, database: Server) -> None:
     for ask in (
         lambda tx: tx.jobs.renew_leases([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.jobs.find_cancelled([(1, 1), (2, 1)]),
         lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
     ):
         for plan in plans_of(store, ask, database.kind):

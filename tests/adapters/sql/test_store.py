@@ -301,6 +301,9 @@ def test_no_worker_is_woken_if_the_commit_fails(
         def wake(self, queue: str) -> None:
             rung.append(queue)
 
+        def stop_job(self, worker: str, job_id: JobId) -> None:
+            """Do nothing."""
+
     store.waker = Bell()
     add(store, "kept")
     commits_fail()

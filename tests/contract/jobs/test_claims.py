@@ -1,9 +1,11 @@
 """Claims: which jobs a worker gets, and for how long."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from attrs import evolve
 
+from tests.contract.conftest import RecordingWaker
 from tests.contract.factories import (
     ALICE,
     NOON,
@@ -127,6 +129,40 @@ def test_renewing_a_lease_reports_a_cancellation_request(store: AnyStore) -> Non
     with store.begin() as tx:
         renewed = tx.jobs.renew_leases([(one.id, one.token), (two.id, two.token)], after(60))
     assert dict(renewed) == {one.id: True, two.id: False}
+
+
+def test_cancelled_jobs_are_found_by_their_current_claims(store: AnyStore) -> None:
+    one, two, three = running(store, a_job(), a_job(), a_job())
+    assert move(store, one, "cancel")
+    assert move(store, two, "cancel")
+    with store.view() as tx:
+        claims = [(one.id, one.token), (two.id, two.token - 1), (three.id, three.token)]
+        assert tx.jobs.find_cancelled(claims) == {one.id}
+        assert tx.jobs.find_cancelled([]) == set()
+    write(store, ended(one))
+    with store.view() as tx:
+        assert tx.jobs.find_cancelled(claims) == set()
+
+
+def test_the_worker_of_a_cancelled_job_is_notified_after_the_commit(
+    store: AnyStore, waker: RecordingWaker
+) -> None:
+    (work,) = running(store, a_job())
+    asked = see(store, work)
+    with suppress(ZeroDivisionError), store.begin() as tx:
+        assert tx.jobs.replace(asked, evolve(asked, cancel_requested=True))
+        raise ZeroDivisionError
+    assert waker.stopped == []
+    with store.begin() as tx:
+        assert tx.jobs.replace(asked, evolve(asked, cancel_requested=True))
+        assert waker.stopped == []
+    assert waker.stopped == [(asked.worker, work.id)]
+
+
+def test_no_worker_is_notified_of_a_waiting_job(store: AnyStore, waker: RecordingWaker) -> None:
+    (work,) = keep(store, a_job())
+    assert move(store, work, "cancel")
+    assert waker.stopped == []
 
 
 def test_an_ended_claim_is_not_renewed(store: AnyStore) -> None:

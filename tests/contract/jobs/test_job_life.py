@@ -280,7 +280,7 @@ class JobLife(RuleBasedStateMachine):
         for number, job in now.items():
             before = self.known.get(number)
             self.check_step(before, job)
-            assert job.attempt <= job.max_attempts
+            assert job.tries <= job.max_attempts
             assert (job.lease_until is not None) == (job.state is RUN)
             assert (job.ended_at is not None) == job.state.ended
         self.check_attempts([job for job in now.values() if self.known.get(job.id) != job])

@@ -1,6 +1,7 @@
 """Outcomes: acceptance by token, and the effects on the job."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from attrs import evolve
@@ -31,7 +32,7 @@ from tests.contract.factories import (
     switch,
     write,
 )
-from workbell.domain.jobs.attempt import Outcome, reap
+from workbell.domain.jobs.attempt import Attempt, Outcome, reap
 from workbell.domain.jobs.job import ClaimMode, JobId
 from workbell.domain.jobs.task import Isolation
 
@@ -49,6 +50,51 @@ def test_a_success_is_written_with_its_attempt(store: AnyStore) -> None:
     assert (attempt.job_id, attempt.number, attempt.outcome) == (work.id, 1, Outcome.SUCCEEDED)
     assert (attempt.queued_at, attempt.started_at, attempt.ended_at) == (NOON, NOON, after(2))
     assert (attempt.error, attempt.worker) == (None, "worker")
+
+
+TRACEBACK = "Traceback:\n" + "  😀 'quoted' \\ line\n" * 600 + "ValueError: ü\n"
+
+
+def attempt_of(store: AnyStore, job_id: JobId) -> Attempt:
+    with store.view() as tx:
+        (attempt,) = tx.jobs.attempts(job_id)
+    return attempt
+
+
+def test_a_traceback_is_stored_with_its_attempt(store: AnyStore) -> None:
+    first, second = running(store, a_job(), a_job())
+    failed = ended(first, Outcome.FAILED, error="ValueError: ü", traceback=TRACEBACK)
+    write(store, failed, ended(second))
+    assert attempt_of(store, first.id).traceback == TRACEBACK
+    assert attempt_of(store, first.id).error == "ValueError: ü"
+    assert attempt_of(store, second.id).traceback is None
+
+
+def test_a_traceback_is_stored_by_the_statement_that_claims(store: AnyStore) -> None:
+    (work,) = running(store, a_job())
+    failed = ended(work, Outcome.FAILED, now=after(1), error="bad", traceback=TRACEBACK)
+    with store.begin(single_statement=True) as tx:
+        _, accepted = tx.jobs.settle_and_claim(
+            [failed], "default", worker="worker", now=after(1), lease_until=after(31),
+            limit=1, free_threads=1,
+        )  # fmt: skip
+    assert accepted == {work.id}
+    assert attempt_of(store, work.id).traceback == TRACEBACK
+
+
+def test_a_lost_attempt_has_no_traceback(store: AnyStore) -> None:
+    (work,) = running(store, a_job())
+    assert reap_all(store, after(60)) == {work.id}
+    assert attempt_of(store, work.id).traceback is None
+
+
+def test_the_timings_of_an_attempt_are_its_own(store: AnyStore) -> None:
+    keep(store, a_job())
+    (work,) = claim(store, now=after(4))
+    write(store, ended(work, now=after(6.5)))
+    attempt = attempt_of(store, work.id)
+    assert attempt.queue_wait == timedelta(seconds=4)
+    assert attempt.duration == timedelta(seconds=2.5)
 
 
 def test_a_failed_job_is_retried_until_its_attempts_are_used_up(store: AnyStore) -> None:
@@ -82,7 +128,8 @@ def test_a_snooze_does_not_use_up_an_attempt(store: AnyStore) -> None:
     (work,) = running(store, a_job(max_attempts=1))
     write(store, ended(work, Outcome.SNOOZED, retry_after=10))
     row = see(store, work)
-    assert (row.state, row.due_at, row.attempt, row.max_attempts) == (SCHEDULED, after(10), 1, 2)
+    assert (row.state, row.due_at, row.attempt, row.uncharged) == (SCHEDULED, after(10), 1, 1)
+    assert (row.tries, row.max_attempts) == (0, 1)
 
 
 def test_a_retry_that_is_due_already_is_ready_at_once(store: AnyStore) -> None:
@@ -241,14 +288,15 @@ def test_a_row_that_is_out_of_time_is_closed_as_timeout(store: AnyStore) -> None
     (work,) = running(store, a_job(timeout_seconds=10))
     reap_all(store, after(31))
     with store.view() as tx:
-        assert [each.outcome for each in tx.jobs.attempts(work.id)] == [Outcome.TIMEOUT]
+        assert [each.outcome for each in tx.jobs.attempts(work.id)] == [Outcome.TIMED_OUT]
 
 
 def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone(store: AnyStore) -> None:
     first, second = running(store, *[a_job(mode=ClaimMode.BATCH, max_attempts=1)] * 2)
     reap_all(store, after(31))
     row = see(store, first)
-    assert (row.state, row.mode, row.max_attempts) == (SCHEDULED, ClaimMode.EXCLUSIVE, 2)
+    assert (row.state, row.mode, row.uncharged) == (SCHEDULED, ClaimMode.EXCLUSIVE, 1)
+    assert row.max_attempts == 1
     sweep(store, after(32))
     assert len(claim(store, now=after(32))) == 1
     reap_all(store, after(99))
@@ -288,7 +336,7 @@ def test_a_stale_claim_cannot_be_released(store: AnyStore) -> None:
 
 def test_a_released_claim_retains_its_earlier_attempts(store: AnyStore) -> None:
     (work,) = running(store, a_job())
-    write(store, ended(work, Outcome.FAILED, retry_after=0))
+    write(store, ended(work, Outcome.SNOOZED, retry_after=0))
     (second,) = claim(store)
     with store.begin() as tx:
         tx.jobs.release([(second.id, second.token)])

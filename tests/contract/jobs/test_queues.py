@@ -156,9 +156,10 @@ def workers(store: AnyStore) -> list[str]:
 def test_a_worker_heartbeat_is_stored(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.workers.heartbeat(a_worker())
-        tx.workers.heartbeat(a_worker(seen_at=after(9), running=0))
+        tx.workers.heartbeat(a_worker(seen_at=after(9), running=0, written_off=2))
         (worker,) = tx.workers.all()
     assert (worker.host, worker.pid, worker.threads, worker.running) == ("höst", 7, 8, 0)
+    assert worker.written_off == 2
     assert (worker.started_at, worker.seen_at) == (NOON, after(9))
     assert list(worker.queues) == ["default", "mail"]
 

@@ -109,4 +109,25 @@ def test_a_preview_warns_of_two_day_fields(line: str, match: str) -> None:
 
 def test_a_preview_may_be_empty() -> None:
     shown = preview(CronRule("@daily"), datetime.max.replace(tzinfo=UTC), 3)
-    assert (shown.runs, shown.warnings, shown.smallest_gap) == ((), (), None)
+    assert (shown.runs, shown.smallest_gap) == ((), None)
+    assert shown.warnings == ("It has 0 of 3 runs: there is none in 40 years after them.",)
+
+
+def test_a_preview_of_a_rare_rule_is_complete() -> None:
+    shown = preview(CronRule("0 0 29 2 *"), datetime(2026, 5, 4, tzinfo=UTC), 100)
+    assert (len(shown.runs), shown.warnings) == (100, ())
+    assert shown.runs[-1].at == datetime(2436, 2, 29, tzinfo=UTC)
+
+
+def test_a_preview_warns_of_a_rule_that_never_runs() -> None:
+    rule = CronRule("30 2 * 3 L7", "Europe/Berlin", DstGap.SKIP)
+    shown = preview(rule, datetime(2026, 5, 4, tzinfo=UTC), 2)
+    assert shown.runs == ()
+    assert "none in 40 years" in shown.warnings[-1]
+
+
+def test_a_preview_warns_of_a_jitter_larger_than_the_interval() -> None:
+    now = datetime(2026, 5, 4, tzinfo=UTC)
+    assert preview(CronRule("* * * * *"), now, jitter_seconds=60).warnings == ()
+    (warning,) = preview(CronRule("0,1 * * * *"), now, jitter_seconds=61).warnings
+    assert warning.startswith("jitter_seconds must be at most 60")

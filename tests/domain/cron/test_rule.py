@@ -135,6 +135,19 @@ def test_ticks_are_limited_to_1970_and_the_horizon() -> None:
     ]
 
 
+def test_no_tick_of_a_range_is_cut() -> None:
+    rule, start, end = (
+        CronRule("@yearly"),
+        datetime(1979, 12, 31, 23, tzinfo=UTC),
+        datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    ticks = list(rule.ticks(start, end))
+    assert [tick.year for tick in ticks] == list(range(1980, 2027))
+    assert rule.summarise_range(start, end) == (ticks[0], ticks[-1], 47)
+    open_ended = rule.ticks(start)
+    assert [next(open_ended).year for _ in range(200)] == list(range(1980, 2180))
+
+
 def test_an_unknown_time_zone_is_rejected() -> None:
     for zone in ("Mars/Olympus", "", "../etc/passwd", "localtime", "America", "right/UTC", "a\0b"):
         with pytest.raises(Invalid) as refused:

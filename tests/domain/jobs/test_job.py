@@ -1,6 +1,7 @@
 """Jobs and attempts: the state transitions that the domain decides."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.contract.factories import NOON, a_job, after
-from workbell.domain.errors import Conflict, LimitReached
+from workbell.domain.errors import Conflict, Invalid, LimitReached
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import (
     LOST_RETRY_DELAY,
+    MAX_TIMEOUT,
     TIMEOUT_GRACE,
     Claim,
     Outcome,
@@ -29,10 +31,12 @@ from workbell.domain.jobs.job import (
     JobId,
     JobState,
     MissedTicks,
+    Progress,
     Status,
     check_waiting_limit,
     fair_tag,
     initial_state,
+    make_progress,
     public_status,
     select_claimable,
 )
@@ -171,6 +175,35 @@ def test_the_fairness_key_defaults_to_the_owner() -> None:
     assert a_job(fair_key="destination:3").fairness_key == "destination:3"
 
 
+# progress
+
+
+@pytest.mark.parametrize("value", [0, 7, -3, 0.5, 999_999_999_999_999, Decimal("2.5")])
+def test_progress_takes_finite_numbers(value: Any) -> None:
+    assert make_progress(value, value, "x") == Progress(value, value, "x")
+    assert make_progress(value, None, "").total is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), -float("inf"), 1e15, -1e15, 10**15, 10**400, True, "5", None, [1]],
+)
+def test_progress_that_a_store_cannot_hold_is_refused(value: Any) -> None:
+    with pytest.raises(Invalid) as refused:
+        make_progress(value, None, "")
+    assert list(refused.value.field_errors) == ["done"]
+    if value is not None:
+        with pytest.raises(Invalid) as refused:
+            make_progress(1, value, "")
+        assert list(refused.value.field_errors) == ["total"]
+
+
+def test_the_note_of_progress_must_be_a_text() -> None:
+    with pytest.raises(Invalid) as refused:
+        make_progress(1, 2, b"half")
+    assert list(refused.value.field_errors) == ["note"]
+
+
 # outcomes of attempts
 
 
@@ -186,22 +219,18 @@ def test_the_bound_of_the_retry_delay_doubles(attempt: int, chance: float) -> No
 def test_a_success_ends_the_job_with_its_result() -> None:
     done = settle(a_claim(), TaskResult(outcome=Outcome.SUCCEEDED, result={"a": 1}), after(2), 0.5)
     assert (done.state, done.result, done.due_at) == (SUCCEEDED, {"a": 1}, None)
-    assert (done.token, done.attempt, done.max_attempts, done.concurrency_key) == (
-        3,
-        1,
-        3,
-        "concurrency_key",
-    )
+    assert (done.token, done.attempt, done.uncharged) == (3, 1, 0)
+    assert done.concurrency_key == "concurrency_key"
     assert (done.started_at, done.ended_at, done.worker) == (NOON, after(2), "w")
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMEOUT, Outcome.CRASHED])
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED])
 def test_a_failure_is_retried_while_attempts_are_left(outcome: Outcome) -> None:
     ending = TaskResult(outcome=outcome, error="no")
     again = settle(a_claim(attempt=2), ending, NOON, 0.5)
     assert (again.state, again.due_at, again.error) == (SCHEDULED, after(10), "no")
     last = settle(a_claim(attempt=3), ending, NOON, 0.5)
-    assert (last.state, last.due_at, last.max_attempts) == (FAILED, None, 3)
+    assert (last.state, last.due_at, last.uncharged) == (FAILED, None, 0)
 
 
 def test_a_crash_fails_a_job_that_must_not_run_twice() -> None:
@@ -222,24 +251,45 @@ def test_a_requested_retry_delay_is_used() -> None:
 @pytest.mark.parametrize("outcome", [Outcome.SNOOZED, Outcome.INTERRUPTED])
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_snooze_and_interruption_use_up_no_attempt(outcome: Outcome, attempt: int) -> None:
-    """The attempt number stays unique; `max_attempts` is incremented instead."""
+    """The attempt number stays unique; `uncharged` is incremented instead."""
     ending = TaskResult(outcome=outcome, retry_after=7 if outcome is Outcome.SNOOZED else None)
-    back = settle(a_claim(attempt=attempt), ending, NOON, 0.5)
-    assert (back.state, back.attempt, back.max_attempts) == (SCHEDULED, attempt, 4)
+    back = settle(a_claim(attempt=attempt, uncharged=1), ending, NOON, 0.5)
+    assert (back.state, back.attempt, back.uncharged) == (SCHEDULED, attempt, 2)
     assert back.due_at == (after(7) if outcome is Outcome.SNOOZED else NOON)
 
 
 @pytest.mark.parametrize(
     ("seconds", "waited"),
-    [(-5.0, 0), (float("nan"), 0), (1e300, 366 * 86400), (float("inf"), 366 * 86400)],
-)
-@pytest.mark.parametrize("outcome", [Outcome.SNOOZED, Outcome.FAILED])
-def test_invalid_requested_delays_are_clamped(
-    seconds: float, waited: float, outcome: Outcome
-) -> None:
-    """A task may request any number; its outcome is committed anyway."""
-    settlement = settle(a_claim(), TaskResult(outcome=outcome, retry_after=seconds), NOON, 0.5)
-    assert settlement.due_at == after(waited)
+    [
+        (-5.0, 1), (0, 1), (1e300, 366 * 86400),
+        (float("nan"), 5), (float("inf"), 5), (float("-inf"), 5),
+    ],
+)  # fmt: skip
+def test_the_delay_that_an_error_requests_is_limited(seconds: float, waited: float) -> None:
+    """From 1 s to 366 days; the usual delay takes the place of a number that is not finite."""
+    ending = TaskResult(outcome=Outcome.FAILED, retry_after=seconds)
+    assert settle(a_claim(), ending, NOON, 0.5).due_at == after(waited)
+
+
+def test_fifty_snoozes_change_neither_the_backoff_nor_the_attempts_left() -> None:
+    claim = a_claim()
+    for attempt in range(2, 52):
+        ending = TaskResult(outcome=Outcome.SNOOZED, retry_after=7)
+        snoozed = settle(claim, ending, NOON, 1.0)
+        claim = a_claim(attempt=attempt, uncharged=snoozed.uncharged)
+    assert (claim.attempt, claim.uncharged, claim.tries) == (51, 50, 1)
+    failed = settle(claim, TaskResult(outcome=Outcome.FAILED), NOON, 1.0)
+    assert (failed.state, failed.due_at, failed.uncharged) == (SCHEDULED, after(10), 50)
+    last = settle(evolve(claim, attempt=53), TaskResult(outcome=Outcome.FAILED), NOON, 1.0)
+    assert last.state is FAILED
+
+
+@pytest.mark.parametrize("seconds", [10**12, 10**30, 2**31 - 1, -5, -(10**12)])
+def test_a_deadline_can_be_computed_for_every_time_limit(seconds: int) -> None:
+    """One row with an odd limit must not stop the heartbeat of the others."""
+    deadline = a_claim(timeout_seconds=seconds).deadline
+    assert NOON <= deadline <= NOON + MAX_TIMEOUT
+    assert reap(a_claim(timeout_seconds=seconds), after(40)).state is SCHEDULED
 
 
 def test_a_task_that_stops_on_request_is_cancelled() -> None:
@@ -266,7 +316,7 @@ def test_a_lost_attempt_counts_and_is_retried_after_a_second() -> None:
     assert (lost.outcome, lost.state, lost.due_at) == (
         Outcome.LOST, SCHEDULED, after(40) + LOST_RETRY_DELAY,
     )  # fmt: skip
-    assert (lost.error, lost.max_attempts, lost.mode) == ("the worker was lost", 3, ORDINARY)
+    assert (lost.error, lost.uncharged, lost.mode) == ("the worker was lost", 0, ORDINARY)
     assert lost.lease_before == after(40)
     assert reap(a_claim(attempt=3), after(40)).state is FAILED
 
@@ -278,7 +328,15 @@ def test_a_lost_attempt_past_its_deadline_timed_out() -> None:
     assert claim.deadline == after(60)
     assert reap(claim, bound).outcome is Outcome.LOST
     late = reap(claim, bound + timedelta.resolution)
-    assert (late.outcome, late.error) == (Outcome.TIMEOUT, "the time limit was exceeded")
+    assert (late.outcome, late.error) == (Outcome.TIMED_OUT, "the time limit was exceeded")
+
+
+def test_a_timed_out_attempt_of_an_at_most_once_task_fails() -> None:
+    """Its body may still run, so a retry could repeat the effect."""
+    timed_out = TaskResult(outcome=Outcome.TIMED_OUT)
+    assert settle(a_claim(), timed_out, after(60), 0.5).state is SCHEDULED
+    once = a_claim(fail_when_lost=True, mode=ALONE)
+    assert settle(once, timed_out, after(60), 0.5).state is FAILED
 
 
 def test_a_lost_attempt_of_an_at_most_once_task_fails() -> None:
@@ -292,9 +350,9 @@ def test_a_lost_attempt_with_a_cancellation_request_is_cancelled() -> None:
 def test_a_job_lost_from_a_batch_gets_an_extra_exclusive_attempt() -> None:
     """Another job of the batch may have crashed the worker."""
     lost = reap(a_claim(mode=BATCH, attempt=3), after(40))
-    assert (lost.state, lost.max_attempts, lost.mode) == (SCHEDULED, 4, ALONE)
-    again = reap(a_claim(mode=ALONE, attempt=4, max_attempts=4), after(80))
-    assert (again.state, again.max_attempts) == (FAILED, 4)
+    assert (lost.state, lost.uncharged, lost.mode) == (SCHEDULED, 1, ALONE)
+    again = reap(a_claim(mode=ALONE, attempt=4, uncharged=1), after(80))
+    assert (again.state, again.uncharged) == (FAILED, 1)
 
 
 # queueing
@@ -321,6 +379,11 @@ def test_fair_tags_order_a_key_behind_itself_and_not_before_others() -> None:
     assert fair_tag(None, None, 1, 1.0) == 1.0
     assert fair_tag(5.0, None, 1, 1.0) == 6.0
     assert fair_tag(5.0, 9.0, 2, 4.0) == 9.5
+
+
+@pytest.mark.parametrize("weight", [0.0, -2.0, float("nan")])
+def test_a_row_with_an_impossible_weight_is_ordered_like_one_of_weight_1(weight: float) -> None:
+    assert fair_tag(5.0, None, 2, weight) == 7.0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Tasks: declaration, registration and description of parameters."""
 
+from typing import Any
+
 import pytest
 
 from tests.contract.factories import NOON
@@ -25,13 +27,13 @@ def a_task(**fields: object) -> Task:
 @pytest.mark.parametrize("field", ["max_attempts", "timeout_seconds"])
 def test_max_attempts_and_timeout_must_be_positive(field: str) -> None:
     a_task(**{field: 1})
-    with pytest.raises(ValueError, match=f"{field} must be at least 1"):
+    with pytest.raises(Invalid, match=f"{field} must be at least 1"):
         a_task(**{field: 0})
 
 
 def test_on_lost_can_be_given_as_text() -> None:
     assert a_task(on_lost="fail").on_lost is OnLost.FAIL
-    with pytest.raises(ValueError):
+    with pytest.raises(Invalid, match="on_lost must be one of: retry, fail"):
         a_task(on_lost="shrug")
 
 
@@ -68,6 +70,16 @@ def test_an_unknown_task_is_not_found() -> None:
 def test_a_snooze_has_its_seconds() -> None:
     assert Snooze(5).seconds == 5
     assert str(Snooze(5)) == "snoozed for 5 seconds"
+    assert Snooze(366 * 86_400).seconds == 366 * 86_400
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [-5, 0, 0.99, 366 * 86_400 + 1, 10**30, float("nan"), float("inf"), -float("inf"), True, "9"],
+)
+def test_a_snooze_takes_a_number_from_1_second_to_366_days(seconds: Any) -> None:
+    with pytest.raises(Invalid, match="A snooze takes"):
+        Snooze(seconds)
 
 
 def test_the_flat_schema_has_the_type_of_each_parameter() -> None:

@@ -14,7 +14,7 @@ from workbell.domain.schedules.schedule import (
     OverlapPolicy,
     ScheduleId,
     check_active_limit,
-    check_window,
+    check_times,
 )
 
 pytestmark = pytest.mark.unit
@@ -37,8 +37,14 @@ def test_resuming_sets_a_tick_after_now() -> None:
 
 
 def test_resuming_never_repeats_a_tick() -> None:
-    """Not even if the clock was set back."""
-    assert evolve(PAUSED, cursor=NOON).resume(NOON - 3 * HOUR).next_at == NOON + HOUR
+    """Not even if the clock was set back by up to a minute."""
+    assert evolve(PAUSED, cursor=NOON).resume(after(-60)).next_at == NOON + HOUR
+
+
+def test_resuming_ignores_a_cursor_from_a_clock_that_was_ahead() -> None:
+    """The store refuses a second run of a tick, so none is repeated."""
+    resumed = evolve(PAUSED, cursor=NOON).resume(after(-61))
+    assert (resumed.next_at, resumed.cursor) == (NOON, after(-61))
 
 
 def test_nothing_runs_before_the_start() -> None:
@@ -68,7 +74,7 @@ def test_an_edit_recomputes_the_next_tick_and_increments_the_version() -> None:
 
 
 def test_an_edit_never_repeats_a_tick() -> None:
-    assert a_schedule(cursor=NOON).edited(NOON - HOUR).next_at == NOON + HOUR
+    assert a_schedule(cursor=NOON).edited(after(-60)).next_at == NOON + HOUR
 
 
 def test_an_edit_without_a_remaining_tick_ends_the_schedule() -> None:
@@ -153,8 +159,32 @@ def test_a_sixth_active_schedule_is_refused_with_used_and_limit() -> None:
 
 
 def test_the_end_must_be_after_the_start() -> None:
-    check_window(a_schedule())
-    check_window(a_schedule(starts_at=NOON))
-    check_window(a_schedule(starts_at=NOON, ends_at=NOON + HOUR))
+    check_times(a_schedule(), NOON)
+    check_times(a_schedule(starts_at=NOON), NOON)
+    check_times(a_schedule(starts_at=NOON, ends_at=NOON + HOUR), NOON)
     with pytest.raises(Invalid, match="ends_at"):
-        check_window(a_schedule(starts_at=NOON, ends_at=NOON))
+        check_times(a_schedule(starts_at=NOON, ends_at=NOON), NOON)
+
+
+def test_the_jitter_must_fit_between_two_runs() -> None:
+    check_times(a_schedule(cron=CronRule("*/5 * * * *"), jitter_seconds=300), NOON)
+    check_times(a_schedule(cron=CronRule("0 9 1 1 *"), jitter_seconds=3600), NOON)
+    with pytest.raises(Invalid, match="at most 60, the shortest time") as refused:
+        check_times(a_schedule(cron=CronRule("0,1 9 * * *"), jitter_seconds=61), NOON)
+    assert list(refused.value.field_errors) == ["jitter_seconds"]
+
+
+def test_a_next_run_that_only_a_leaped_clock_explains_is_corrected() -> None:
+    ahead = a_schedule(cursor=NOON + 99 * HOUR, alert_after_seconds=60)
+    ahead = evolve(ahead, next_at=NOON + 100 * HOUR).with_alert()
+    corrected = ahead.corrected(NOON)
+    assert (corrected.next_at, corrected.cursor) == (NOON + HOUR, NOON)
+    assert corrected.alert_at == after(3660)
+    assert corrected.corrected(NOON) is corrected
+    over = evolve(ahead, next_at=None, paused_reason="ended", ends_at=NOON + HOUR)
+    assert over.corrected(NOON).next_at == NOON + HOUR
+    assert over.corrected(NOON).is_active
+    assert over.corrected(NOON + HOUR).next_at is None
+    for reason in (None, "owner inactive"):
+        paused = evolve(over, paused_reason=reason)
+        assert paused.corrected(NOON) is paused

@@ -117,7 +117,7 @@ def test_all_runs_the_ticks_of_the_last_24_hours() -> None:
 
 def test_an_inactive_task_gets_one_skipped_row_for_the_range() -> None:
     for policy in MisfirePolicy:
-        planned = plan(minutely(misfire_policy=policy), after(600), task_active=False)
+        planned = plan(minutely(misfire_policy=policy), after(600), skip=SkipReason.TASK_INACTIVE)
         (gap,) = planned.rows
         assert (gap.skipped, gap.missed) == (
             SkipReason.TASK_INACTIVE,
@@ -229,7 +229,7 @@ def test_every_tick_of_any_history_is_accounted_for_once(
         now += timedelta(seconds=seconds)
         if schedule.next_at is None or schedule.next_at > now:
             continue
-        planned = plan(schedule, now, task_active=n not in inactive)
+        planned = plan(schedule, now, skip=SkipReason.TASK_INACTIVE if n in inactive else None)
         assert len(planned.rows) <= CATCH_UP_LIMIT + 1
         result += accounted_ticks(planned.rows, schedule)
         schedule = evolve(

@@ -2,17 +2,20 @@
 
 import json
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import fields
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
 from workbell.domain.identity.second_factor import FactorKeys
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.cli.main import main
-from workbell.entrypoints.config.settings import Settings
+from workbell.entrypoints.config.settings import Settings, load
+from workbell.ports.jobs.queues import WorkerInfo
 
 
 @pytest.fixture
@@ -35,7 +38,9 @@ def test_without_a_command_the_commands_are_listed(run: Any) -> None:
         assert command in said
 
 
-@pytest.mark.parametrize("group", ["", "bench", "jobs", "schedules", "superuser", "tasks"])
+@pytest.mark.parametrize(
+    "group", ["", "bench", "jobs", "schedules", "superuser", "tasks", "workers"]
+)
 def test_the_help_of_every_command_fits_on_one_line(run: Any, group: str) -> None:
     commands = run(*group.split(), "--help").output.partition("Commands:")[2]
     assert commands and "..." not in commands
@@ -87,6 +92,43 @@ def test_a_job_is_enqueued_shown_cancelled_and_retried(run: Any) -> None:
     assert run("jobs", "cancel", "1").output == "Job 1 was cancelled.\n"
     assert run("jobs", "retry", "1").output == "Job 1 will be retried.\n"
     assert "retrying" not in run("jobs", "show", "1").output
+
+
+def test_a_job_is_shown_with_its_attempts(run: Any, tmp_path: Path) -> None:
+    import workbell
+    from workbell.entrypoints.library.client import make_task
+
+    def body(_: workbell.TaskContext, __: dict[str, Any]) -> None:
+        raise ValueError("red \x1b[31m alert")
+
+    url = f"sqlite:///{tmp_path / '.workbell' / 'workbell.db'}"
+    with workbell.open(url, tasks=[make_task(body, "fails", max_attempts=1)]) as client:
+        client.jobs.enqueue("fails", {})
+        client.run_until_idle()
+
+    (attempt,) = json.loads(run("jobs", "show", "1", "--json").output)["attempts"]
+    assert attempt["outcome"] == "failed"
+    assert attempt["traceback"].endswith("ValueError: red \x1b[31m alert\n")
+    assert attempt["duration_seconds"] >= 0 and attempt["queue_wait_seconds"] >= 0
+    shown = run("jobs", "show", "1").output
+    assert "attempt 1: failed\n" in shown
+    for name in ("queued_at", "started_at", "ended_at", "worker", "duration_seconds"):
+        assert f"\n  {name} " in shown
+    assert "\n  Traceback (most recent call last):\n" in shown
+    assert "\n  ValueError: red ?[31m alert\n" in shown
+    assert "cancel_requested  no\n" in shown
+
+
+def test_workers_are_listed_with_all_their_fields(run: Any, tmp_path: Path) -> None:
+    run("migrate")
+    assert run("workers", "list").output == "There are no workers.\n"
+    settings = Settings(data_dir=tmp_path / ".workbell")
+    with closing(build(settings)) as application:
+        application.worker(4).renew_leases()
+    (listed,) = json.loads(run("workers", "list", "--json").output)
+    assert listed["threads"] == 4
+    assert set(listed) == {each.name for each in fields(WorkerInfo)}
+    assert "THREADS" in run("workers", "list").output
 
 
 def test_an_unknown_id_prints_one_line_and_exits_with_2(run: Any) -> None:
@@ -155,6 +197,17 @@ def test_check_reports_a_database_that_cannot_be_opened(
     assert {"error"} == {
         row["level"] for row in json.loads(result.output) if row["what"] == "DATABASE_URL"
     }
+
+
+def test_check_names_parked_tasks(run: Any) -> None:
+    run("migrate")
+    run("tasks", "list")
+    with closing(build(load(arguments={}))) as application, application.store.begin() as tx:
+        assert tx.definitions.set_parked("data.process", datetime(2030, 1, 1, tzinfo=UTC))
+    result = run("check", "--json")
+    (found,) = (row for row in json.loads(result.output) if row["what"] == "data.process")
+    assert found["level"] == "warning"
+    assert "No worker knows this task" in found["detail"]
 
 
 def test_check_warns_of_an_unavailable_redis(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,3 +354,20 @@ def test_bench_compares_the_summaries_of_a_user_with_and_without_the_cache(
     ]
     assert all(row["ratio of p50"] > 0 for row in shown)
     assert run("bench", "summaries", "--user", "9").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["echo", '{"a": NaN}'], "a must be a number"),
+        (["echo", '{"a": 18446744073709551616}'], "a must be an integer of at most 64 bits"),
+        (["x" * 10_001], "task_definition must have at most 10,000 characters"),
+        (["echo", "--at", "9999-12-31T23:00:00-1200"], "must be a date-time such as"),
+        (["echo", "--key", ""], "Must be 1 to 255 printable characters."),
+    ],
+)
+def test_a_job_is_refused_as_over_http(run: Any, words: list[str], message: str) -> None:
+    run("migrate")
+    refused = run("jobs", "enqueue", *words)
+    assert refused.exit_code != 0
+    assert message in refused.output

@@ -1,7 +1,5 @@
 """Opening a client: sources of settings, and migration."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +63,6 @@ def test_sqlite_is_migrated_once_and_the_migration_is_logged() -> None:
     assert (line["from_revision"], line["to_revision"]) == (None, "0001")
     assert open_and_close("sqlite:///a.db") == []
     assert open_and_close("memory://") == []
-
-
-@pytest.mark.unit
-def test_a_client_writes_nothing_to_stdout() -> None:
-    program = "import workbell\nwith workbell.open('sqlite:///b.db'): print('mine')"
-    ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert ran.stdout == "mine\n"
-    assert ran.stderr.count("schema_migrated") == 1
 
 
 @pytest.mark.unit

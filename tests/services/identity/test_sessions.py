@@ -285,6 +285,6 @@ def test_retention_runs_the_extra_prunes(accounts: AccountFixture) -> None:
         files=None,  # type: ignore[arg-type]
         max_age=dict.fromkeys(ENDED, timedelta(days=1)),
         max_age_scheduled=timedelta(days=1),
-        extra_prunes=(lambda: 2, lambda: 3),
+        extra_prunes={"codes": lambda: 2, "notices": lambda: 3, "sessions": lambda: 0},
     )
-    assert retention.prune() == 5
+    assert retention.prune() == {"codes": 2, "notices": 3}

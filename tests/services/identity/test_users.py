@@ -1,8 +1,10 @@
 """User administration by superusers."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from tests.services.accounts import PASSWORD, AccountFixture, make_accounts
 from workbell.domain.errors import (
@@ -12,8 +14,8 @@ from workbell.domain.errors import (
     Unauthenticated,
 )
 from workbell.domain.identity.actor import SYSTEM, Actor
-from workbell.domain.identity.user import KeyScope, Role, Tier, UserId, WrongCredentials
-from workbell.ports.identity.users import UserFilter
+from workbell.domain.identity.user import KeyScope, Role, Tier, User, UserId, WrongCredentials
+from workbell.ports.identity.users import IdentityTx, UserFilter
 from workbell.services.identity.users import UserChange
 
 pytestmark = pytest.mark.unit
@@ -161,3 +163,23 @@ def test_a_superuser_revokes_all_sessions_of_a_user(accounts: AccountFixture, ro
     accounts.login()
     with pytest.raises(NotAllowed):
         accounts.services.users.sign_out(accounts.ana(), root.user_id)
+
+
+def test_other_contexts_follow_a_change_in_its_transaction(
+    accounts: AccountFixture, root: Actor
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def follow(tx: IdentityTx, before: User, after: User, _: datetime) -> None:
+        assert tx.users.get(after.id) == after
+        seen.append((before.is_active, after.is_active))
+        raise Conflict("No.")
+
+    people = evolve(accounts.services.users, on_change=follow)
+    ana = accounts.user("ana")
+    people.change(root, ana.id, UserChange(is_active=True))
+    assert seen == []
+    with pytest.raises(Conflict):
+        people.change(root, ana.id, UserChange(is_active=False))
+    assert seen == [(True, False)]
+    assert accounts.user("ana").is_active

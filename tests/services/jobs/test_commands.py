@@ -272,10 +272,10 @@ def test_attempts_include_the_running_one(engine: EngineFixture, alice: Actor) -
     job = engine.enqueue(alice)
     assert engine.jobs.attempts(alice, job.id) == []
     (claim,) = engine.claim()
-    engine.settle(claim, Outcome.FAILED, error="no", retry_after=0)
+    engine.settle(claim, Outcome.SNOOZED, error="no", retry_after=0)
     engine.claim()
     first, second = engine.jobs.attempts(alice, job.id)
-    assert (first.number, first.outcome, first.error) == (1, Outcome.FAILED, "no")
+    assert (first.number, first.outcome, first.error) == (1, Outcome.SNOOZED, "no")
     assert (second.number, second.outcome, second.ended_at) == (2, None, None)
     assert (second.started_at, second.worker) == (NOON, "w")
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve, frozen
+from attrs import Factory, define, evolve, frozen
 
 from tests.contract.factories import NOON, after
 from tests.services.engine import EngineFixture, FixedRandomness, RecordingContext, make_engine
+from workbell.adapters.memory.jobs.queues import MemoryWorkerRepository
 from workbell.adapters.memory.jobs.repository import MemoryJobRepository
 from workbell.domain.errors import (
     Conflict,
@@ -68,8 +69,8 @@ def after_running(
     return engine, engine.reload_job(job), context
 
 
-def raising(error: BaseException) -> Callable[[TaskContext, Any], Any]:
-    def body(_: TaskContext, __: Any) -> None:
+def raising(error: BaseException) -> Callable[..., Any]:
+    def body(*_: Any, **__: Any) -> None:
         raise error
 
     return body
@@ -232,14 +233,14 @@ def test_the_tasks_check_runs_again_before_the_body(tmp_path: Path, owner: str) 
     first, _ = engine.jobs.create(SYSTEM, new, owner=owners[owner])
     engine.run(engine.claim()[0])
     allowed = owner != "nobody known"
-    assert engine.reload_job(first).state is (SUCCEEDED if allowed else FAILED)
+    assert engine.reload_job(first).state is (SUCCEEDED if allowed else CANCELLED)
     if owner == "a user":
         second, _ = engine.jobs.create(boss, new)
         engine.change(boss, is_super_user=False)
         engine.run(engine.claim()[0])
         assert (engine.reload_job(second).state, engine.reload_job(second).reason) == (
-            FAILED,
-            "Superusers only.",
+            CANCELLED,
+            "the owner is no longer permitted: Superusers only.",
         )
 
 
@@ -258,7 +259,6 @@ def test_permanent_errors_are_not_retried(tmp_path: Path, error: Invalid) -> Non
         ValueError("broken"),
         Conflict("broken"),
         SystemExit("broken"),
-        KeyboardInterrupt("broken"),
         GeneratorExit("broken"),
         MemoryError("broken"),
         Interrupted("broken"),
@@ -311,7 +311,7 @@ def test_an_endlessly_nested_result_fails_the_attempt(tmp_path: Path) -> None:
 
 def test_snoozing_costs_no_attempt(tmp_path: Path) -> None:
     engine, job, _ = after_running(tmp_path, raising(Snooze(90)), max_attempts=1)
-    assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
+    assert (job.state, job.due_at, job.tries, job.max_attempts) == (SCHEDULED, after(90), 0, 1)
     engine.advance(90)
     engine.execution.sweep()
     engine.run(engine.claim()[0])
@@ -328,18 +328,18 @@ def test_a_retry_after_of_the_error_is_used(tmp_path: Path, error: BaseException
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "outcome", "attempts"),
+    ("error", "state", "outcome", "tries"),
     [
-        (Cancelled(), CANCELLED, Outcome.CANCELLED, 3),
-        (TimedOut(), SCHEDULED, Outcome.TIMEOUT, 3),
-        (ShuttingDown(), READY, Outcome.INTERRUPTED, 4),
+        (Cancelled(), CANCELLED, Outcome.CANCELLED, 1),
+        (TimedOut(), SCHEDULED, Outcome.TIMED_OUT, 1),
+        (ShuttingDown(), READY, Outcome.INTERRUPTED, 0),
     ],
 )
 def test_an_interrupted_body_reports_the_reason(
-    tmp_path: Path, error: BaseException, state: JobState, outcome: Outcome, attempts: int
+    tmp_path: Path, error: BaseException, state: JobState, outcome: Outcome, tries: int
 ) -> None:
     engine, job, _ = after_running(tmp_path, raising(error))
-    assert (job.state, job.max_attempts) == (state, attempts)
+    assert (job.state, job.tries, job.max_attempts) == (state, tries, 3)
     (attempt,) = engine.jobs.attempts(SYSTEM, job.id)
     assert attempt.outcome is outcome
 
@@ -367,7 +367,7 @@ def test_a_result_that_cannot_be_stored_fails_the_job(
     assert job.reason is not None and message in job.reason
 
 
-def test_a_job_of_an_unknown_task_is_retried(engine: EngineFixture, alice: Actor) -> None:
+def test_a_job_of_an_unknown_task_is_retried_uncharged(engine: EngineFixture, alice: Actor) -> None:
     """Another worker may know the task: two versions run during an upgrade."""
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
@@ -377,7 +377,9 @@ def test_a_job_of_an_unknown_task_is_retried(engine: EngineFixture, alice: Actor
     assert settlement is not None
     assert settlement.error == "This process knows no task 'echo'."
     engine.execution.settle([settlement])
-    assert engine.reload_job(job).state is SCHEDULED
+    row = engine.reload_job(job)
+    assert row.state is SCHEDULED
+    assert (row.tries, row.max_attempts) == (0, job.max_attempts)
 
 
 def test_parameters_that_no_longer_fit_fail_at_once(tmp_path: Path) -> None:
@@ -441,13 +443,71 @@ def test_a_hook_is_called_before_and_after_outcomes_are_stored(
     assert engine.reload_job(lost).state is READY
 
 
-def test_an_outcome_is_not_stored_if_a_hook_fails(engine: EngineFixture, alice: Actor) -> None:
-    job = engine.enqueue(alice)
+@define
+class RecordingReporter:
+    """Records what was set aside."""
+
+    reports: list[tuple[str, int, str]] = Factory(list[tuple[str, int, str]])
+
+    def report(self, kind: str, row_id: int, reason: str) -> None:
+        self.reports.append((kind, row_id, reason))
+
+
+def test_an_outcome_is_stored_without_a_hook_that_fails(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    """Otherwise the worker would repeat it for ever, and with it the outcomes of other jobs."""
+    job, other = engine.enqueue(alice), engine.enqueue(alice)
+    reporter = RecordingReporter()
+    hook = FailingFor(job.id)
+    execution = evolve(engine.execution, on_settled=[hook], reporter=reporter)
+    settlements = [_succeeded(engine, claim) for claim in engine.claim()]
+    assert execution.settle(settlements) == {job.id, other.id}
+    assert [engine.reload_job(each).state for each in (job, other)] == [SUCCEEDED, SUCCEEDED]
+    assert hook.reacted == [other.id]
+    assert reporter.reports == [("hook", job.id, "ValueError: no")]
+
+
+@define
+class FailingFor:
+    """A hook that fails for one job."""
+
+    job_id: int
+    reacted: list[int] = Factory(list[int])
+
+    def applies_to(self, _: Settlement) -> bool:
+        return True
+
+    def prepare(
+        self, _: SchedulesTx, settlements: Sequence[Settlement]
+    ) -> Callable[[Sequence[Settlement]], None]:
+        if self.job_id in {each.id for each in settlements}:
+            raise ValueError("no")
+        return lambda accepted: self.reacted.extend(each.id for each in accepted)
+
+
+def test_a_quarantined_run_counts_as_a_failed_one(
+    engine: EngineFixture, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settlement hooks see it: its schedule is paused after five, its delivery is closed."""
+    schedule = engine.schedule(alice)
+    engine.schedules.run_now(alice, schedule.id)
     (claim,) = engine.claim()
-    execution = evolve(engine.execution, on_settled=[RecordingHook([], ValueError("no"))])
-    with pytest.raises(ValueError, match="no"):
-        execution.settle([_succeeded(engine, claim)])
-    assert engine.reload_job(job).state is RUNNING
+    monkeypatch.setattr(MemoryJobRepository, "renew_leases", raising(ValueError("odd")))
+    assert engine.execution.heartbeat([claim], WORKER) == {}
+    assert engine.reload(schedule).fail_streak == 1
+
+
+def test_a_hook_that_fails_for_a_quarantined_job_is_reported(
+    engine: EngineFixture, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, reporter = engine.enqueue(alice), RecordingReporter()
+    (claim,) = engine.claim()
+    execution = evolve(engine.execution, on_settled=[FailingFor(job.id)], reporter=reporter)
+    monkeypatch.setattr(MemoryJobRepository, "renew_leases", raising(ValueError("odd")))
+    assert execution.heartbeat([claim], WORKER) == {}
+    assert [report[:2] for report in reporter.reports] == [("job", job.id), ("hook", job.id)]
+    assert engine.reload_job(job).reason == "quarantined: ValueError: odd"
 
 
 def test_claiming_calls_the_hooks_only_for_outcomes_to_which_they_apply(
@@ -549,21 +609,45 @@ def test_data_that_a_hook_refuses_fail_their_job_and_no_other(
     assert (jobs[1].reason, jobs[1].result) == ("ValueError: it is bad", None)
 
 
-def test_an_error_that_no_data_explain_is_raised(
+def test_a_job_whose_outcome_cannot_be_written_is_quarantined(
     engine: EngineFixture, hooked: ExecutionService[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ValueError("broken")
 
-    engine.enqueue(SYSTEM)
-    (claim,) = engine.claim()
-    settlement = settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), engine.clock.now(), 0.5)
+    jobs = [engine.enqueue(SYSTEM), engine.enqueue(SYSTEM)]
+    first, second = [_succeeded(engine, claim) for claim in engine.claim()]
     monkeypatch.setattr(MemoryJobRepository, "settle", fail)
     monkeypatch.setattr(MemoryJobRepository, "settle_and_claim", fail)
+    assert hooked.settle([first]) == set()
+    assert hooked.claim("default", worker="w", limit=1, free_threads=1, finished=[second]) == (
+        [],
+        set(),
+    )
+    quarantined = [engine.reload_job(job) for job in jobs]
+    assert [job.state for job in quarantined] == [FAILED, FAILED]
+    assert {job.reason for job in quarantined} == {"quarantined: ValueError: broken"}
+
+
+def test_an_error_of_the_quarantine_itself_is_raised(
+    engine: EngineFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then no row is at fault: the turn fails and is repeated."""
+    job = engine.enqueue(SYSTEM)
+    (claim,) = engine.claim()
+    for method in ("settle", "quarantine"):
+        monkeypatch.setattr(MemoryJobRepository, method, raising(ValueError("broken")))
     with pytest.raises(ValueError, match="broken"):
-        hooked.settle([settlement])
+        engine.execution.settle([_succeeded(engine, claim)])
+    assert engine.reload_job(job).state is RUNNING
+
+
+def test_a_heartbeat_without_claims_raises_its_error(
+    engine: EngineFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryWorkerRepository, "heartbeat", raising(ValueError("broken")))
     with pytest.raises(ValueError, match="broken"):
-        hooked.claim("default", worker="w", limit=1, free_threads=1, finished=[settlement])
+        engine.execution.heartbeat([], WORKER)
 
 
 def test_an_unavailable_store_is_not_the_fault_of_the_data(

@@ -10,7 +10,7 @@ from attrs import evolve
 from tests.contract.factories import NOON
 from tests.services.engine import EngineFixture
 from workbell.adapters.file_store import LocalFileStore
-from workbell.domain.errors import NotFound
+from workbell.domain.errors import NotFound, Unavailable
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import Job, JobState
@@ -39,9 +39,9 @@ def test_a_job_is_deleted_at_the_maximum_age_of_its_state(
 ) -> None:
     ended(engine, alice, outcome)
     engine.advance(days=days)
-    assert engine.retention.prune() == 0
+    assert engine.retention.prune() == {}
     engine.advance(1)
-    assert engine.retention.prune() == 1
+    assert engine.retention.prune() == {"jobs": 1}
     assert engine.list_jobs() == []
 
 
@@ -54,9 +54,9 @@ def test_jobs_of_a_schedule_have_one_maximum_age(engine: EngineFixture, alice: A
     assert engine.states(schedule)[-1] is JobState.SKIPPED
     engine.schedules.toggle(alice, schedule.id)
     engine.advance(days=29)
-    assert engine.retention.prune() == 0
+    assert engine.retention.prune() == {}
     engine.advance(days=2)
-    assert engine.retention.prune() == 3
+    assert engine.retention.prune() == {"jobs": 3}
 
 
 def test_unfinished_jobs_are_not_deleted(engine: EngineFixture, alice: Actor) -> None:
@@ -64,7 +64,7 @@ def test_unfinished_jobs_are_not_deleted(engine: EngineFixture, alice: Actor) ->
     engine.claim()
     engine.enqueue(alice)
     engine.advance(days=999)
-    assert engine.retention.prune() == 0
+    assert engine.retention.prune() == {}
 
 
 def test_files_are_deleted_with_their_job(engine: EngineFixture, alice: Actor) -> None:
@@ -75,7 +75,7 @@ def test_files_are_deleted_with_their_job(engine: EngineFixture, alice: Actor) -
     keys = [artifact.key for artifact in engine.jobs.artifacts(alice, job.id)]
     engine.settle(claim)
     engine.advance(days=8)
-    assert engine.retention.prune() == 2
+    assert engine.retention.prune() == {"jobs": 2}
     for key in keys:
         with pytest.raises(NotFound):
             engine.files.read(key)
@@ -87,7 +87,7 @@ def test_pruning_continues_until_no_old_row_is_left(engine: EngineFixture, alice
     for job in jobs:
         engine.jobs.cancel(alice, job.id)
     engine.advance(days=31)
-    assert engine.retention.prune() == 501
+    assert engine.retention.prune() == {"jobs": 501}
 
 
 def test_workers_without_heartbeats_are_removed(engine: EngineFixture) -> None:
@@ -120,7 +120,7 @@ def test_a_file_left_by_a_killed_job_is_deleted_with_the_job(
     assert files_of(engine)
     engine.settle(claim)
     engine.advance(days=8)
-    assert engine.retention.prune() == 1
+    assert engine.retention.prune() == {"jobs": 1}
     assert not files_of(engine)
 
 
@@ -168,6 +168,32 @@ def test_a_crash_between_file_and_row_leaves_the_row(engine: EngineFixture, alic
     with pytest.raises(KeyboardInterrupt):
         evolve(engine.retention, files=Crashing(engine.files.folder, engine.files.ids)).prune()
     assert [row.id for row in engine.list_jobs()] == [job.id]
-    assert engine.retention.prune() == 2
+    assert engine.retention.prune() == {"jobs": 2}
     assert engine.list_jobs() == []
     assert not files_of(engine)
+
+
+def test_a_step_that_fails_stops_no_other(engine: EngineFixture, alice: Actor) -> None:
+    reports: list[tuple[str, int, str]] = []
+
+    class Reporter:
+        def report(self, kind: str, row_id: int, reason: str) -> None:
+            reports.append((kind, row_id, reason))
+
+    def broken() -> int:
+        raise ZeroDivisionError("broken")
+
+    ended(engine, alice, Outcome.SUCCEEDED)
+    engine.advance(1, days=30)
+    steps = {"broken": broken, "others": lambda: 5}
+    retention = evolve(engine.retention, extra_prunes=steps, reporter=Reporter())
+    assert retention.prune() == {"jobs": 1, "others": 5}
+    assert reports == [("retention", 0, "ZeroDivisionError: broken")]
+
+
+def test_retention_stops_if_the_store_is_unavailable(engine: EngineFixture) -> None:
+    def unavailable() -> int:
+        raise Unavailable("away")
+
+    with pytest.raises(Unavailable):
+        evolve(engine.retention, extra_prunes={"notes": unavailable}).prune()

@@ -361,7 +361,7 @@ def test_boards_follow_one_another_and_keep_their_project(
 
 
 def test_members_do_not_manage_boards(env: ProjectFixture, project: Project, board: Board) -> None:
-    with pytest.raises(NotAllowed):
+    with pytest.raises(Invalid, match="project: is not a project that you may use"):
         env.board(project, "mia")
     with pytest.raises(NotAllowed):
         env.boards.delete(env.actor("mia"), board.id)

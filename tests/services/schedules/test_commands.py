@@ -1,7 +1,7 @@
 """Schedules: limits, edits without lost ticks, and effects of pausing."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -498,6 +498,35 @@ def test_manual_runs_count_as_waiting(tmp_path: Path) -> None:
         engine.schedules.run_now(alice, schedule.id)
     with pytest.raises(LimitReached, match="3 of 3 waiting"):
         engine.schedules.run_now(alice, schedule.id)
+
+
+@pytest.mark.parametrize("year", [1, 1969])
+def test_a_backfill_begins_in_1970_at_the_earliest(
+    engine: EngineFixture, alice: Actor, year: int
+) -> None:
+    schedule = engine.schedule(alice, "@yearly")
+    with pytest.raises(Invalid, match="1970-01-01") as refused:
+        engine.schedules.backfill(alice, schedule.id, datetime(year, 1, 1, tzinfo=UTC), NOON)
+    assert list(refused.value.field_errors) == ["start"]
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001 - the test passes a naive one
+    with pytest.raises(Invalid, match="offset"):
+        engine.schedules.backfill(alice, schedule.id, naive, NOON)
+
+
+def test_a_backfill_of_decades_leaves_no_tick_out(engine: EngineFixture, alice: Actor) -> None:
+    schedule, start = engine.schedule(alice, "@yearly"), datetime(1980, 1, 1, tzinfo=UTC)
+    plan = engine.schedules.backfill(alice, schedule.id, start, NOON, dry_run=True)
+    assert (plan.count, plan.first) == (NOON.year - 1979, start)
+
+
+def test_a_jitter_larger_than_the_interval_is_refused(engine: EngineFixture, alice: Actor) -> None:
+    with pytest.raises(Invalid, match="jitter_seconds"):
+        engine.schedule(alice, jitter_seconds=61)
+    schedule = engine.schedule(alice, "0 * * * *", jitter_seconds=600)
+    with pytest.raises(Invalid, match="jitter_seconds"):
+        engine.schedules.edit(alice, schedule.id, {"cron_expression": "* * * * *"})
+    shown = engine.schedules.explain(schedule.cron, 1, jitter_seconds=3601)
+    assert shown.warnings[0].startswith("jitter_seconds must be at most 3600")
 
 
 # previews

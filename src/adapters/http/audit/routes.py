@@ -28,7 +28,7 @@ from workbell.adapters.http.web.pagination import (
 from workbell.adapters.http.web.request import MAX_ID
 from workbell.domain.audit.checkpoint import Checkpoint
 from workbell.domain.audit.query import AuditFilter
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.services.audit.log import AuditLog, ListedEntry
 from workbell.services.audit.verification import AuditReport, AuditVerifier
@@ -49,8 +49,8 @@ class AuditQuery(CursorQuery):
     action: FilterName | None = None
     user: UserNumber | None = None
     object_id: FilterName | None = None
-    date_from: datetime | None = None
-    date_to: datetime | None = None
+    date_from: Instant | None = None
+    date_to: Instant | None = None
 
 
 @frozen(kw_only=True)

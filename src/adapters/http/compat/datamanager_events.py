@@ -1,7 +1,6 @@
 """DataManager's routes: incoming data and logs."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from attrs import frozen
@@ -22,6 +21,7 @@ from workbell.adapters.http.web.operations import (
     Style,
 )
 from workbell.adapters.http.web.pagination import CursorQuery
+from workbell.domain.constraints import Instant
 from workbell.domain.delivery.delivery import DeliveryState
 from workbell.domain.delivery.event import MAX_DATA_BYTES, EventKey
 from workbell.domain.rate_limits.policy import Route
@@ -40,8 +40,8 @@ class DataManagerLogQuery(CursorQuery):
     status: Sequence[DataManagerStatus] | None = None
     event_id: EventKey | None = None
     destination_id: DestinationFilter | None = None
-    received_timestamp__gte: datetime | None = None
-    received_timestamp__lte: datetime | None = None
+    received_timestamp__gte: Instant | None = None
+    received_timestamp__lte: Instant | None = None
 
 
 @frozen(kw_only=True, slots=False)

@@ -1,7 +1,6 @@
 """Job Processing's routes: sign-in by email address, and jobs."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -37,7 +36,7 @@ from workbell.adapters.http.web.operations import (
     Style,
 )
 from workbell.adapters.http.web.query_types import TaskReference
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
 from workbell.services.jobs.requests import NewJob
@@ -52,7 +51,7 @@ class JobProcessingNewJob:
     """A job with a name and a scheduled time."""
 
     name: Annotated[str, Constraints(min_length=1, max_length=255)]
-    scheduled_time: datetime
+    scheduled_time: Instant
     description: Annotated[str, Constraints(max_length=10_000)] = ""
     task_definition: TaskReference = "echo"
     parameters: Mapping[str, Any] = Factory(dict[str, Any])

@@ -1,7 +1,6 @@
 """Events and deliveries over HTTP: list, get, retry, replay."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -26,7 +25,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.adapters.http.web.pagination import CursorQuery, history_page
 from workbell.adapters.http.web.query_types import FilterText
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.delivery.account import AccountId
 from workbell.domain.delivery.delivery import DeliveryId, DeliveryState
 from workbell.domain.delivery.destination import DestinationId
@@ -59,16 +58,16 @@ class DeliveryQuery(CursorQuery):
     state: Sequence[DeliveryStateName] | None = None
     destination: DestinationFilter | None = None
     event_id: EventKey | None = None
-    created_at__gte: datetime | None = None
-    created_at__lte: datetime | None = None
+    created_at__gte: Instant | None = None
+    created_at__lte: Instant | None = None
 
 
 @frozen(kw_only=True)
 class ReplayBody:
     """Send again what failed from `since` until `until`, by default until now."""
 
-    since: datetime
-    until: datetime | None = None
+    since: Instant
+    until: Instant | None = None
 
 
 @frozen(kw_only=True)

@@ -1,7 +1,6 @@
 """Progress over HTTP: log time, list and export entries, get the quota."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -29,6 +28,7 @@ from workbell.adapters.http.web.operations import (
 from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
 from workbell.adapters.http.web.query_types import FilterText
 from workbell.adapters.serialization.csv_text import csv_lines
+from workbell.domain.constraints import Instant
 from workbell.domain.goals.goal import GoalId
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.goals.repository import EntryFilter
@@ -51,8 +51,8 @@ class EntryQuery(OrderedQuery):
     """Filters, ordering and page of a list of progress entries."""
 
     is_complete: bool | None = None
-    created_at__gte: datetime | None = None
-    created_at__lte: datetime | None = None
+    created_at__gte: Instant | None = None
+    created_at__lte: Instant | None = None
     search: FilterText | None = None
     ordering: Ordering = "-created_at"
 

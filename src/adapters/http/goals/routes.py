@@ -1,7 +1,6 @@
 """Goals over HTTP: create, list, change, pause, archive; timers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from functools import partial
 from typing import Any
 
@@ -28,6 +27,7 @@ from workbell.adapters.http.web.operations import (
 from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
 from workbell.adapters.http.web.query_types import FilterText
 from workbell.adapters.http.web.request import etag_header
+from workbell.domain.constraints import Day
 from workbell.domain.goals.goal import Category, GoalState
 from workbell.domain.identity.actor import Actor
 from workbell.ports.goals.repository import GoalFilter
@@ -54,8 +54,8 @@ class GoalQuery(OrderedQuery):
     category: Category | None = None
     is_complete: bool | None = None
     state: Sequence[GoalState] | None = None
-    deadline__gte: date | None = None
-    deadline__lte: date | None = None
+    deadline__gte: Day | None = None
+    deadline__lte: Day | None = None
     search: FilterText | None = None
     ordering: Ordering = "goal_num"
 

@@ -15,7 +15,7 @@ from workbell.adapters.http.web.operations import (
     Operation,
 )
 from workbell.adapters.serialization.scalars import write_duration
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import FIRST_DAY, LAST_DAY, Constraints, Day
 from workbell.domain.goals.summary import MAX_DAYS, DaySeconds, Granularity, hours
 from workbell.services.goals.summaries import Overview, SummaryService
 
@@ -43,9 +43,14 @@ class RangeQuery:
     """A range of local days, both ends included; by default the last 30 days."""
 
     first: Annotated[
-        date | None, Constraints(description=f"At most {MAX_DAYS:,} days before the last.")
+        date | None,
+        Constraints(
+            first_day=FIRST_DAY,
+            last_day=LAST_DAY,
+            description=f"At most {MAX_DAYS:,} days before the last.",
+        ),
     ] = None
-    last: date | None = None
+    last: Day | None = None
     group: Granularity = Granularity.DAY
     goal: Annotated[int | None, Constraints(ge=1, description="The number of one goal.")] = None
 

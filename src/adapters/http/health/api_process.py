@@ -123,6 +123,10 @@ class HealthRoutes:
                 *_job_metrics(stats),
                 *_queue_metrics(queues, now),
                 _live_workers(workers, now - self.worker_lease),
+                gauge(
+                    "workbell_tasks_parked", "Tasks whose jobs are held because no worker knows them.",
+                    len(self.jobs.definitions.parked()),
+                ),
             )
         )  # fmt: skip
         return ApiResponse(body=text, media_type=CONTENT_TYPE, headers=NO_STORE)

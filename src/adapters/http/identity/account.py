@@ -29,7 +29,7 @@ from workbell.adapters.http.web.operations import (
     Operation,
 )
 from workbell.adapters.http.web.pagination import PageQuery, single_page
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.identity.api_key import NAME_LENGTH, ApiKey
 from workbell.domain.identity.session import Session, SessionKind
 from workbell.domain.identity.user import KeyScope
@@ -79,7 +79,7 @@ class NewApiKeyBody:
         str, Constraints(min_length=1, max_length=NAME_LENGTH, example="nightly export")
     ]
     scopes: Annotated[Sequence[KeyScope], Constraints(min_length=1, max_length=3)]
-    expires_at: datetime | None = None
+    expires_at: Instant | None = None
 
 
 @frozen(kw_only=True, slots=False)

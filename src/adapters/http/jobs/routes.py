@@ -1,7 +1,6 @@
 """Jobs over HTTP: enqueue, list, cancel, retry, results, logs and files."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from workbell.adapters.http.jobs.views import (
     JobBody,
     LogLineBody,
     ResultBody,
+    attempt_body,
     job_body,
     result_body,
 )
@@ -30,7 +30,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.adapters.http.web.pagination import CursorQuery, Ordering, unpaged
 from workbell.adapters.http.web.query_types import FilterText, TaskReference
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
@@ -64,10 +64,10 @@ class JobFilters(StatusQuery):
     origin: Sequence[JobOrigin] | None = None
     schedule: int | None = None
     owner: int | None = None
-    created_at__gte: datetime | None = None
-    created_at__lte: datetime | None = None
-    scheduled_time__gte: datetime | None = None
-    scheduled_time__lte: datetime | None = None
+    created_at__gte: Instant | None = None
+    created_at__lte: Instant | None = None
+    scheduled_time__gte: Instant | None = None
+    scheduled_time__lte: Instant | None = None
     search: FilterText | None = None
     ordering: Ordering = ""
 
@@ -165,9 +165,7 @@ class JobRoutes:
     def attempts(self, request: ApiRequest) -> ApiResponse:
         """Return a job's attempts, oldest first."""
         attempts = self.jobs.attempts(request.actor, _id(request))
-        return unpaged(
-            [copy_fields(AttemptBody, attempt, error_message=attempt.error) for attempt in attempts]
-        )
+        return unpaged([attempt_body(attempt) for attempt in attempts])
 
     def logs(self, request: ApiRequest[object, LogQuery]) -> ApiResponse:
         """Return log lines of a job, ordered by attempt and `seq`."""
@@ -276,7 +274,7 @@ def _result_operations(routes: JobRoutes) -> Sequence[AnyOperation]:
         ),
         Operation(
             method="GET", path=f"{ONE}/attempts", name="list_job_attempts",
-            summary="List a job's attempts, oldest first.", handler=routes.attempts,
+            summary="List a job's attempts with timings and tracebacks, oldest first.", handler=routes.attempts,
             responses={200: ListOf(AttemptBody)}, **SHARED,
         ),
         Operation(

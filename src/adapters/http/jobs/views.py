@@ -8,9 +8,9 @@ from attrs import frozen
 
 from workbell.adapters.http.jobs.source_statuses import JOB_PROCESSING_STATUSES, JobProcessingStatus
 from workbell.adapters.http.web.mapping import copy_fields
-from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.attempt import Attempt, Outcome, to_seconds
 from workbell.domain.jobs.job import Job, JobOrigin, Status
-from workbell.domain.jobs.task import TaskDefinition
+from workbell.domain.jobs.task import Isolation, TaskDefinition
 
 
 @frozen(kw_only=True, slots=False)
@@ -52,9 +52,14 @@ JobT = TypeVar("JobT", bound=JobFields)
 
 @frozen(kw_only=True, slots=False)
 class JobBody(JobFields):
-    """One execution of a task, due at `scheduled_time`."""
+    """
+    One execution of a task, due at `scheduled_time`.
+
+    A running job with `cancel_requested` stops at its next check.
+    """
 
     status: Status
+    cancel_requested: bool
 
 
 @frozen(kw_only=True, slots=False)
@@ -76,15 +81,25 @@ class ResultBody:
 
 @frozen(kw_only=True, slots=False)
 class AttemptBody:
-    """One attempt of a job; `ended_at` and `outcome` are null until it ends."""
+    """
+    One attempt of a job; its end and outcome are null until it ends.
+
+    `queue_wait_seconds` is the time from `queued_at`, when the job was ready to
+    run, to `started_at`. `isolation` is where the task ran; null if the worker
+    did not report the end. `traceback` shows where the task failed.
+    """
 
     number: int
     queued_at: datetime | None
     started_at: datetime
     ended_at: datetime | None
+    queue_wait_seconds: float | None
+    duration_seconds: float | None
     outcome: Outcome | None
-    error_message: str | None
     worker: str | None
+    isolation: Isolation | None
+    error_message: str | None
+    traceback: str | None
 
 
 @frozen(kw_only=True, slots=False)
@@ -111,7 +126,11 @@ class ArtifactBody:
 
 @frozen(kw_only=True, slots=False)
 class DefinitionBody:
-    """A task that can be scheduled, with the JSON Schema of its parameters."""
+    """
+    A task that can be scheduled, with the JSON Schema of its parameters.
+
+    `parked_since` is set while workers run and none knows the task: its jobs are held.
+    """
 
     id: int
     key: str
@@ -121,6 +140,7 @@ class DefinitionBody:
     input_schema: Mapping[str, str]
     input_fields: Sequence[str]
     is_active: bool
+    parked_since: datetime | None
     created_at: datetime
 
 
@@ -139,7 +159,13 @@ class QueueBody:
 
 @frozen(kw_only=True, slots=False)
 class WorkerBody:
-    """A worker process, as of its last heartbeat (`seen_at`)."""
+    """
+    A worker process, as of its last heartbeat (`seen_at`).
+
+    `written_off` are threads that run a body whose attempt was closed, `knows`
+    are the tasks that it can run, `excluded` those it cannot, with the time since
+    when it leaves their jobs to other processes.
+    """
 
     id: str
     host: str
@@ -148,7 +174,10 @@ class WorkerBody:
     seen_at: datetime
     threads: int
     running: int
+    written_off: int
     queues: Sequence[str]
+    knows: Sequence[str]
+    excluded: Mapping[str, datetime]
 
 
 @frozen(kw_only=True, slots=False)
@@ -187,6 +216,17 @@ def jobprocessing_job_body(job: Job) -> JobProcessingJobBody:
     return make_job_body(JobProcessingJobBody, job, status=JOB_PROCESSING_STATUSES[job.status])
 
 
+def attempt_body(attempt: Attempt) -> AttemptBody:
+    """Return the body of an attempt."""
+    return copy_fields(
+        AttemptBody,
+        attempt,
+        queue_wait_seconds=to_seconds(attempt.queue_wait),
+        duration_seconds=to_seconds(attempt.duration),
+        error_message=attempt.error,
+    )
+
+
 def result_body(job: Job) -> ResultBody:
     """Return the result of a job."""
     return ResultBody(
@@ -197,4 +237,10 @@ def result_body(job: Job) -> ResultBody:
 def definition_body(definition: TaskDefinition) -> DefinitionBody:
     """Return the body of a task definition."""
     flat = definition.flat_schema()
-    return copy_fields(DefinitionBody, definition, input_schema=flat, input_fields=list(flat))
+    return copy_fields(
+        DefinitionBody,
+        definition,
+        parked_since=definition.parked_at,
+        input_schema=flat,
+        input_fields=list(flat),
+    )

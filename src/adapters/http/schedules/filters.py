@@ -1,7 +1,6 @@
 """Filters and orderings of schedule lists."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated
 
 from attrs import frozen
@@ -11,7 +10,7 @@ from workbell.adapters.http.web.mapping import copy_fields
 from workbell.adapters.http.web.operations import ApiRequest
 from workbell.adapters.http.web.pagination import Ordering, PageNumber, PageSize
 from workbell.adapters.http.web.query_types import FilterText, TaskReference
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.list_filters import intersect, lower_bound, upper_bound
@@ -38,15 +37,15 @@ class ScheduleFilters:
     cron_expression: FilterText | None = None
     cron_expression__in: Annotated[Sequence[FilterText], Constraints(max_length=100)] | None = None
     cron_expression__contains: FilterText | None = None
-    created_at: datetime | None = None
-    created_at__gte: datetime | None = None
-    created_at__lte: datetime | None = None
-    updated_at: datetime | None = None
-    updated_at__gte: datetime | None = None
-    updated_at__lte: datetime | None = None
-    next_run_time: datetime | None = None
-    next_run_time__gte: datetime | None = None
-    next_run_time__lte: datetime | None = None
+    created_at: Instant | None = None
+    created_at__gte: Instant | None = None
+    created_at__lte: Instant | None = None
+    updated_at: Instant | None = None
+    updated_at__gte: Instant | None = None
+    updated_at__lte: Instant | None = None
+    next_run_time: Instant | None = None
+    next_run_time__gte: Instant | None = None
+    next_run_time__lte: Instant | None = None
     search: FilterText | None = None
 
 

@@ -1,7 +1,6 @@
 """Schedules over HTTP: create, change, run, backfill, list runs, preview."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 from attrs import frozen
@@ -36,7 +35,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.adapters.http.web.pagination import make_slice, numbered_page
 from workbell.adapters.http.web.request import etag_header
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
 from workbell.domain.jobs.job import Job, Status
 from workbell.domain.list_filters import parse_ordering
@@ -45,7 +44,7 @@ from workbell.ports.schedules.views import ListedSchedule, ScheduleView
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.commands import ScheduleService
-from workbell.services.schedules.requests import Expression, NewSchedule, ZoneName
+from workbell.services.schedules.requests import Expression, Jitter, NewSchedule, ZoneName
 
 BASE = "/api/v1/schedules"
 ONE = BASE + "/{schedule_id}"
@@ -74,6 +73,7 @@ class ExpressionBody:
     time_zone: ZoneName | None = None
     dst_gap: DstGap = DstGap.RUN_AFTER
     dst_overlap: DstOverlap = DstOverlap.FIRST
+    jitter_seconds: Jitter = 0
     n: RunCount = 5
 
 
@@ -81,8 +81,8 @@ class ExpressionBody:
 class BackfillRangeBody:
     """A range of past runs, both ends included; a dry run only counts them."""
 
-    start: datetime
-    end: datetime
+    start: Instant
+    end: Instant
     dry_run: bool = False
 
 
@@ -189,7 +189,8 @@ class ScheduleRoutes:
         data = request.body
         zone = data.time_zone or request.actor.time_zone
         rule = CronRule(data.cron_expression, zone, data.dst_gap, data.dst_overlap)
-        return ApiResponse(body=preview_body(self.schedules.explain(rule, data.n)))
+        preview = self.schedules.explain(rule, data.n, jitter_seconds=data.jitter_seconds)
+        return ApiResponse(body=preview_body(preview))
 
     def get_view(self, request: ApiRequest) -> ScheduleView:
         """Return the schedule in the path; raise NotFound without one."""

@@ -8,11 +8,10 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-import structlog
-
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.task import ErrorTask, Task, WSGITask
 from workbell.adapters.http.server.parser import RequestParser
+from workbell.adapters.logs import get_logger
 
 LINGER_SECONDS: Final = 2.0
 SEND_BYTES: Final = 65_536
@@ -26,7 +25,7 @@ _CODES: Final[Mapping[int, str]] = {
     500: "internal_error",
 }
 _TOO_LARGE: Final = {413: "The body is too large.", 431: "The headers are too large."}
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class Server(Protocol):

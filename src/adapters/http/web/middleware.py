@@ -19,6 +19,7 @@ from workbell.adapters.http.web.problems import (
     unexpected_error_response,
 )
 from workbell.adapters.http.web.request import parse_request_id
+from workbell.adapters.logs import get_logger
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.client_address import client_address, is_secure
 from workbell.domain.errors import WorkbellError
@@ -64,7 +65,7 @@ class HttpMiddleware:
     hosts: frozenset[str]
     headers: Mapping[str, str]
     settings: HttpSettings
-    log: Any = Factory(structlog.get_logger)
+    log: Any = Factory(get_logger)
 
     @classmethod
     def from_settings(cls, settings: HttpSettings, ids: Ids) -> "HttpMiddleware":
@@ -175,7 +176,7 @@ def _is_probe(req: falcon.Request) -> bool:
 class ErrorHandlers:
     """Falcon error handlers; each responds with a problem document."""
 
-    log: Any = Factory(structlog.get_logger)
+    log: Any = Factory(get_logger)
 
     def handle_workbell_error(
         self, req: falcon.Request, resp: falcon.Response, error: WorkbellError, _: object

@@ -1,16 +1,37 @@
 """Job execution in memory: stage, claim, settle, release, prune."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
+from typing import Any
 
 from attrs import define, evolve, fields
 
 from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.values import isolated_copy
-from workbell.domain.jobs.attempt import Attempt, Claim, Settlement
-from workbell.domain.jobs.job import Job, JobId, JobState, Progress, select_claimable
+from workbell.domain.jobs.attempt import Attempt, Claim, Outcome, Settlement
+from workbell.domain.jobs.claim_limits import (
+    UNLIMITED,
+    ClaimLimits,
+    is_counted,
+    select_within_limits,
+)
+from workbell.domain.jobs.job import (
+    ENDED,
+    FIRST_ROWS,
+    ClaimMode,
+    Job,
+    JobId,
+    JobState,
+    Progress,
+    select_claimable,
+)
+from workbell.ports.jobs.repository import JobRef
 
-_CLAIM_FIELDS = tuple(each.name for each in fields(Claim) if each.name != "tick")
+_CLAIM_FIELDS = tuple(
+    each.name for each in fields(Claim) if each.name not in {"tick", "parameters", "unreadable"}
+)
 _ATTEMPT_FIELDS = (
     "queued_at",
     "started_at",
@@ -18,6 +39,7 @@ _ATTEMPT_FIELDS = (
     "outcome",
     "error",
     "worker",
+    "traceback",
     "isolation",
 )
 
@@ -28,13 +50,19 @@ class MemoryEngine:
 
     _rows: MemoryJobTable
 
-    def stage(self, now: datetime, *, limit: int = 500) -> int:
+    def stage(self, now: datetime, *, limit: int = 500, only: JobId | None = None) -> int:
         """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
-        entries = self._rows.tables.job_index.of("scheduled")[:limit]
         jobs = self._rows.tables.jobs.rows
-        due = [jobs[job_id] for due_at, job_id in entries if due_at <= now]
+        due = [jobs[job_id] for job_id, _ in self.list_due(now, limit=limit)]
+        due = [job for job in due if only in {None, job.id}]
         self._rows.stage(due, now)
         return len(due)
+
+    def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return the ids and tokens of due SCHEDULED jobs."""
+        entries = self._rows.tables.job_index.of("scheduled")[:limit]
+        jobs = self._rows.tables.jobs.rows
+        return [(job_id, jobs[job_id].token) for due_at, job_id in entries if due_at <= now]
 
     def claim(
         self,
@@ -45,11 +73,17 @@ class MemoryEngine:
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
+        row_by_row: bool = False,  # noqa: ARG002 - rows are objects already
     ) -> Sequence[Claim]:
         """Claim ready jobs of a running queue."""
         if not self._is_running(queue):
             return []
-        rows = self._ready(queue, limit)
+        if limits.owner_running is not None:
+            limits = evolve(limits, running_everywhere=self._count_running())
+        rows = self._ready(queue, limit, limits)
+        kept = select_within_limits([(j.fairness_key, j.owner, j.mode) for j in rows], limits)
+        rows = [rows[position] for position in kept]
         taken = rows[: select_claimable([job.mode for job in rows], free_threads)]
         claims = []
         for job in taken:
@@ -63,7 +97,7 @@ class MemoryEngine:
                 started_at=now,
             )
             self._rows.put(running)
-            claims.append(_make_claim(running))
+            claims.append(_read_claim(running))
         return claims
 
     def settle_and_claim(
@@ -76,6 +110,7 @@ class MemoryEngine:
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Settle, then claim."""
         accepted = self.settle(settlements)
@@ -86,6 +121,7 @@ class MemoryEngine:
             lease_until=lease_until,
             limit=limit,
             free_threads=free_threads,
+            limits=limits,
         )
         return claims, accepted
 
@@ -120,6 +156,34 @@ class MemoryEngine:
                 renewed[job_id] = job.cancel_requested
         return renewed
 
+    def find_cancelled(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+        """Return the running jobs of claims whose cancellation was requested."""
+        found = (self._rows.running(job_id, token) for job_id, token in claims)
+        return {job.id for job in found if job is not None and job.cancel_requested}
+
+    def shorten_leases(self, after: datetime, lease_until: datetime) -> int:
+        """Set leases that end after a time to another end; return how many."""
+        entries = self._rows.tables.job_index.of("running")
+        shortened = [job_id for lease, job_id in entries if lease > after]
+        for job_id in shortened:
+            job = self._rows.tables.jobs.rows[job_id]
+            self._rows.put(evolve(job, lease_until=lease_until))
+        return len(shortened)
+
+    def hasten_retries(self, after: datetime, due_at: datetime) -> int:
+        """Set another due time for retries of attempts that began after a time."""
+        stranded = [
+            job
+            for job in self._rows.by_index("scheduled")
+            if job.attempt > 0
+            and job.due_at > after
+            and job.started_at is not None
+            and job.started_at > after
+        ]
+        for job in stranded:
+            self._rows.put(evolve(job, due_at=due_at))
+        return len(stranded)
+
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or CANCELLED if that was requested."""
         given, freed = set(), set()
@@ -139,15 +203,71 @@ class MemoryEngine:
         self._rows.release(freed - {None}, now)
         return given
 
-    def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
-        """Return running jobs whose lease has expired, oldest first."""
+    def expired(
+        self, now: datetime, *, limit: int = 500, only: JobId | None = None
+    ) -> Sequence[Claim]:
+        """Return running jobs whose lease has expired, oldest first, without parameters."""
+        jobs = self._rows.tables.jobs.rows
+        found = [job_id for job_id, _ in self.list_expired(now, limit=limit)]
+        return [_make_claim(jobs[job_id], {}) for job_id in found if only in {None, job_id}]
+
+    def list_expired(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return the ids and tokens of running jobs whose lease has expired."""
         entries = self._rows.tables.job_index.of("running")[:limit]
         jobs = self._rows.tables.jobs.rows
-        return [_make_claim(jobs[job_id]) for lease, job_id in entries if lease < now]
+        return [(job_id, jobs[job_id].token) for lease, job_id in entries if lease < now]
 
-    def release_concurrency_keys(self, now: datetime) -> int:
+    def quarantine(
+        self,
+        job_id: JobId,
+        reason: str,
+        now: datetime,
+        *,
+        token: int | None = None,
+        attempt: int | None = None,
+    ) -> Settlement | None:
+        """Fail a job whose row cannot be processed."""
+        job = self._rows.get(job_id)
+        if job is None or job.state in ENDED:
+            return None
+        if token not in {None, job.token} or attempt not in {None, job.attempt}:
+            return None
+        self._rows.put(
+            evolve(
+                job,
+                state=JobState.FAILED,
+                mode=ClaimMode.ORDINARY,
+                reason=reason,
+                due_at=now,
+                ended_at=now,
+                lease_until=None,
+                progress=None,
+                result=None,
+            )
+        )
+        self._rows.release({job.concurrency_key} - {None}, now)
+        return Settlement(
+            id=job_id,
+            token=job.token,
+            attempt=job.attempt,
+            uncharged=job.uncharged,
+            state=JobState.FAILED,
+            outcome=Outcome.FAILED,
+            concurrency_key=job.concurrency_key,
+            queued_at=None,
+            started_at=now,
+            ended_at=now,
+            mode=ClaimMode.ORDINARY,
+            error=reason,
+            schedule_id=job.schedule_id,
+        )
+
+    def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
         """Make held jobs READY if their key is below its limit and their task active."""
-        return self._rows.release(self._keys_with_held_jobs(), now)
+        keys = self._keys_with_held_jobs()
+        if not thorough and not all(each.is_runnable for each in self._rows.tables.definitions):
+            keys = [key for key in keys if key is not None]
+        return self._rows.release(keys, now)
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the running queues that have ready jobs."""
@@ -157,16 +277,26 @@ class MemoryEngine:
     def hold_task(self, key: str) -> int:
         """Move a task's READY jobs to HELD; return how many."""
         ready = (job for job in self._rows.tables.jobs if job.state is JobState.READY)
-        rows = [job for job in ready if job.task == key]
+        return self._hold([job for job in ready if job.task == key])
+
+    def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
+        """Move READY jobs among the first of each queue to HELD; return how many."""
+        held = 0
+        for queue in self.waiting_queues():
+            first = islice(self._rows.by_index("ready", queue), FIRST_ROWS)
+            held += self._hold(list(islice((job for job in first if job.task in tasks), limit)))
+        return held
+
+    def _hold(self, rows: Sequence[Job]) -> int:
         for job in rows:
             self._rows.put(evolve(job, state=JobState.HELD))
         freed = {job.concurrency_key for job in rows} - {None}
         self._rows.release(freed, self._rows.clock.now())
         return len(rows)
 
-    def release_task(self, key: str, now: datetime) -> int:
+    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
         """Move a task's HELD jobs to READY up to the limits of their keys."""
-        return self._rows.release(self._keys_with_held_jobs(), now, task=key)
+        return self._rows.release(self._keys_with_held_jobs(), now, task=key, limit=limit)
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of jobs that still run under the given tokens."""
@@ -202,15 +332,22 @@ class MemoryEngine:
             tables.delete_job(job)
         return freed
 
-    def _ready(self, queue: str, limit: int) -> list[Job]:
+    def _ready(self, queue: str, limit: int, limits: ClaimLimits) -> list[Job]:
         jobs = self._rows.tables.jobs.rows
+        tasks, keys = set(limits.excluded_tasks), set(limits.saturated_keys)
         rows: list[Job] = []
         for *_, job_id in self._rows.tables.job_index.of("ready", queue):
             if len(rows) >= limit:
                 break
-            if not jobs[job_id].cancel_requested:
-                rows.append(jobs[job_id])
+            job = jobs[job_id]
+            if not job.cancel_requested and job.task not in tasks and job.fairness_key not in keys:
+                rows.append(job)
         return rows
+
+    def _count_running(self) -> Counter[str]:
+        jobs = self._rows.tables.jobs.rows
+        running = (jobs[job_id] for _, job_id in self._rows.tables.job_index.of("running"))
+        return Counter(job.fairness_key for job in running if is_counted(job.owner, job.mode))
 
     def _is_running(self, queue: str) -> bool:
         return self._rows.tables.queues.get(queue) in {None, "running"}
@@ -248,7 +385,7 @@ def _apply(job: Job, settlement: Settlement) -> Job:
         job,
         state=state,
         due_at=(settlement.due_at or job.due_at) if scheduled else job.due_at,
-        max_attempts=settlement.max_attempts,
+        uncharged=settlement.uncharged,
         mode=settlement.mode,
         result=isolated_copy(settlement.result),
         reason=settlement.error,
@@ -257,6 +394,16 @@ def _apply(job: Job, settlement: Settlement) -> Job:
     )
 
 
-def _make_claim(job: Job) -> Claim:
+def _make_claim(job: Job, parameters: Mapping[str, Any]) -> Claim:
     values = {name: getattr(job, name) for name in _CLAIM_FIELDS}
-    return Claim(**values, tick=job.tick or job.for_tick)
+    return Claim(**values, parameters=parameters, tick=job.tick or job.for_tick)
+
+
+def _read_claim(job: Job) -> Claim:
+    parameters: object = job.parameters
+    if isinstance(parameters, Mapping):
+        return _make_claim(job, job.parameters)
+    assert job.started_at is not None
+    return Claim.of_unreadable(
+        job.id, job.token, "the parameters are not a JSON object", job.started_at
+    )

@@ -1,6 +1,6 @@
 """The job repository in memory: insert, queries and commands."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -105,6 +105,8 @@ class MemoryJobRepository(MemoryEngine):
             moved = evolve(moved, lease_until=None)
         moved = in_utc(moved)
         self._rows.put(moved)
+        if moved.state is JobState.RUNNING and moved.cancel_requested and moved.worker:
+            self._rows.stopped.add((moved.worker, moved.id))
         stays = stored.state is JobState.READY and moved.state is JobState.READY
         if moved.state.waiting and moved.due_at <= now and not stays:
             self._rows.stage([moved], now)
@@ -136,6 +138,23 @@ class MemoryJobRepository(MemoryEngine):
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
         """Return the number of an owner's waiting jobs, at most `limit`."""
         return min(len(self._rows.tables.job_index.of("waiting", owner)), limit)
+
+    def cancel_waiting(
+        self,
+        owner: UserId,
+        now: datetime,
+        reason: str,
+        *,
+        excluded_tasks: Collection[str] = (),
+        limit: int = 500,
+    ) -> int:
+        """Cancel waiting jobs of an owner, lowest ids first; return how many."""
+        waiting = sorted(self._rows.by_index("waiting", owner), key=lambda job: job.id)
+        cancelled = [job for job in waiting if job.task not in excluded_tasks][:limit]
+        for job in cancelled:
+            self._rows.put(job.cancel(now, reason))
+        self._rows.release({job.concurrency_key for job in cancelled} - {None}, now)
+        return len(cancelled)
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
         """Return the waiting and running jobs of each schedule, oldest first."""

@@ -16,11 +16,16 @@ from workbell.ports.system import Clock
 
 @define(eq=False)
 class MemoryJobTable:
-    """The jobs of one transaction, and the queues to wake after its commit."""
+    """
+    The jobs of one transaction, and what to notify after its commit.
+
+    `woken` are queues with work, `stopped` cancelled jobs with their workers.
+    """
 
     tables: Tables
     clock: Clock
     woken: set[str]
+    stopped: set[tuple[str, JobId]]
 
     def get(self, job_id: JobId) -> Job | None:
         """Return a job of any owner, or None."""
@@ -43,8 +48,8 @@ class MemoryJobTable:
         return job
 
     def is_active(self, task: str) -> bool:
-        """Whether a task is active; one without a definition is."""
-        return all(known.is_active for known in self.tables.definitions if known.key == task)
+        """Whether a task is active and not parked; one without a definition is."""
+        return all(known.is_runnable for known in self.tables.definitions if known.key == task)
 
     def free_slots(self, concurrency_key: str | None) -> int | None:
         """Return how many more jobs of a key may be READY or RUNNING; None is unlimited."""
@@ -84,7 +89,12 @@ class MemoryJobTable:
         self.release(concurrency_keys, now)
 
     def release(
-        self, concurrency_keys: Iterable[str | None], now: datetime, task: str | None = None
+        self,
+        concurrency_keys: Iterable[str | None],
+        now: datetime,
+        *,
+        task: str | None = None,
+        limit: int | None = None,
     ) -> int:
         """Make the next held jobs of keys READY up to the limits; return how many."""
         released: list[Job] = []
@@ -92,10 +102,10 @@ class MemoryJobTable:
             held = (
                 job
                 for job in self.by_index("held", concurrency_key or "")
-                if task in {None, job.task} and self.is_active(job.task)
+                if (self.is_active(job.task) if task is None else job.task == task)
             )
             free_slots = self.free_slots(concurrency_key)
-            released += islice(held, None if free_slots is None else max(free_slots, 0))
+            released += islice(held, limit if free_slots is None else max(free_slots, 0))
         return len(self.make_ready(released, now))
 
     def _tags(

@@ -1,6 +1,7 @@
 """Task definitions in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from attrs import define, evolve
 
@@ -49,6 +50,18 @@ class MemoryTaskDefinitionRepository:
         self.get(definition.id)
         stored = evolve(definition, schema=isolated_copy(dict(definition.schema)))
         self._tables.definitions.put(definition.id, stored)
+
+    def parked(self) -> Mapping[str, datetime]:
+        """Return the keys of parked tasks, each with the time since when."""
+        return {each.key: each.parked_at for each in self._tables.definitions if each.parked_at}
+
+    def set_parked(self, key: str, at: datetime | None) -> bool:
+        """Park a task, or release it with None; return whether it was in the other state."""
+        found = self._find(key)
+        if found is None or (found.parked_at is None) is (at is None):
+            return False
+        self._tables.definitions.put(found.id, evolve(found, parked_at=at))
+        return True
 
     def _find(self, key: str) -> TaskDefinition | None:
         return next((known for known in self._tables.definitions if known.key == key), None)

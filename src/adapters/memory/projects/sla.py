@@ -183,10 +183,28 @@ class MemorySlaClockRepository:
         due = self._tables.sla_index.of("due")
         return due[0][0] if due else None
 
-    def lock_due_items(self, now: datetime, *, limit: int) -> Sequence[WorkItemId]:
-        """Return the work items of clocks that are due, the longest overdue first."""
+    def list_due_items(self, now: datetime, *, limit: int) -> Sequence[WorkItemId]:
+        """Return the work items of clocks that are due."""
         first = self._tables.sla_index.of("due")[:limit]
         return list(dict.fromkeys(item_id for at, item_id, _ in first if at <= now))
+
+    def quarantine(self, item_id: WorkItemId, now: datetime) -> Sequence[ClockId]:
+        """Set no next event for the clocks of an item that are due."""
+        due = [
+            clock_id
+            for at, of_item, clock_id in self._tables.sla_index.of("due")
+            if of_item == item_id and at <= now
+        ]
+        clocks = [self._tables.sla_clocks.rows[clock_id] for clock_id in due]
+        self.replace([evolve(clock, next_event_at=None) for clock in clocks])
+        return due
+
+    def lock_due_items(
+        self, now: datetime, *, limit: int, only: WorkItemId | None = None
+    ) -> Sequence[WorkItemId]:
+        """Return the work items of clocks that are due, the longest overdue first."""
+        due = self.list_due_items(now, limit=limit)
+        return [item_id for item_id in due if only in {None, item_id}]
 
     def lock_items_of_project(
         self, project_id: ProjectId, *, after: WorkItemId, limit: int

@@ -1,6 +1,6 @@
 """The hash chain over audit entries in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -93,10 +93,26 @@ class SqlAuditChainRepository:
         row = self._db.execute(_HEAD).one_or_none()
         return ChainHead() if row is None else ChainHead(*row)
 
-    def list_unsealed(self, before: datetime, *, limit: int) -> Sequence[AuditRecord]:
-        """Return unsealed entries made before a time, in the order of ids."""
-        rows = self._db.execute(_UNSEALED, {"before": before, "limit": limit})
+    def list_unsealed(
+        self, before: datetime, *, limit: int, without: Collection[int] = ()
+    ) -> Sequence[AuditRecord]:
+        """Return unsealed entries made before a time, in the order of ids, without some."""
+        query = _UNSEALED if not without else _UNSEALED.where(audit_c.id.not_in(without))
+        rows = self._db.execute(query, {"before": before, "limit": limit})
         return [AuditRecord(**row_to_dict(row)) for row in rows]
+
+    def list_unsealed_ids(
+        self, before: datetime, *, limit: int, without: Collection[int] = ()
+    ) -> Sequence[int]:
+        """Return the ids of unsealed entries made before a time, in order, without some."""
+        query = _UNSEALED.with_only_columns(audit_c.id).where(audit_c.id.not_in(without))
+        return self._db.execute(query, {"before": before, "limit": limit}).scalars().all()
+
+    def get_unsealed(self, audit_id: int) -> AuditRecord | None:
+        """Return one unsealed entry, or None if it is sealed."""
+        query = select(*_RECORD).where(IS_UNSEALED, audit_c.id == audit_id)
+        row = self._db.execute(query).one_or_none()
+        return None if row is None else AuditRecord(**row_to_dict(row))
 
     def count_unsealed(self) -> int:
         """Return the number of unsealed entries."""

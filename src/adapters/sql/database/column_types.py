@@ -142,3 +142,33 @@ class JsonText(TypeDecorator[Any]):
     ) -> Callable[[Any], Any]:
         """Parse the JSON text."""
         return json_value
+
+
+MAX_UNREADABLE = 1000
+"""How many characters are returned of a stored text that is not JSON."""
+
+
+class LenientJsonText(JsonText):
+    """
+    A JSON value of a table with a quarantine.
+
+    A stored text that is not JSON is returned as `{"unreadable": text}`, so that
+    it does not fail the list in which its row stands.
+    """
+
+    cache_ok = True
+
+    def result_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        dialect: Dialect,  # noqa: ARG002
+        coltype: object,  # noqa: ARG002
+    ) -> Callable[[Any], Any]:
+        """Parse the JSON text."""
+        return _lenient_json_value
+
+
+def _lenient_json_value(text: str | None) -> Any:
+    try:
+        return json_value(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return {"unreadable": (text or "")[:MAX_UNREADABLE]}

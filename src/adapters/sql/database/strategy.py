@@ -11,6 +11,7 @@ from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.delivery.delivery import Delivery
 from workbell.domain.delivery.event import Event
 from workbell.domain.jobs.attempt import Claim, Settlement
+from workbell.domain.jobs.claim_limits import ClaimLimits
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task
 from workbell.domain.notifications.notice import Notification
@@ -26,7 +27,8 @@ InsertJobs: TypeAlias = Callable[
 InsertJob: TypeAlias = Callable[[Connection, Job, datetime, bool], Job | None]
 WriteSettlements: TypeAlias = Callable[[Connection, Sequence[Settlement]], dict[JobId, Settlement]]
 SettleAndClaim: TypeAlias = Callable[
-    [Connection, Sequence[Settlement], Sequence[Any], bool], tuple[list[Claim], set[JobId]]
+    [Connection, Sequence[Settlement], Sequence[Any], ClaimLimits, bool],
+    tuple[list[Claim], set[JobId]],
 ]
 FireTicks: TypeAlias = Callable[
     [Connection, Task, Sequence[FastPathStep], datetime, set[str]], list[FastPathStep]

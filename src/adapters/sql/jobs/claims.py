@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
+from typing import Any
 
-from attrs import frozen
-from sqlalchemy import bindparam, literal_column, select, update
+from attrs import evolve, frozen
+from sqlalchemy import Select, bindparam, func, literal_column, select, update
 
 from workbell.adapters.sql.database.column_types import instant_writer, json_text
 from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare
@@ -17,10 +18,12 @@ from workbell.adapters.sql.jobs.rows import (
     claim_from_row,
     progress_value,
 )
-from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING
+from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING, IS_SCHEDULED
 from workbell.adapters.sql.schema.tables import jobs, queues
+from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.attempt import Claim
-from workbell.domain.jobs.job import JobId, JobState, Progress, select_claimable
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits, select_within_limits
+from workbell.domain.jobs.job import ClaimMode, JobId, JobState, Progress, select_claimable
 
 jobs_c = jobs.c
 _ids = jobs_c.id.in_(bindparam("ids", expanding=True))
@@ -38,6 +41,31 @@ CLAIMED = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
+_IS_KNOWN = jobs_c.task.not_in(bindparam("excluded_tasks", expanding=True))
+_HAS_ROOM = jobs_c.fair_key.not_in(bindparam("saturated_keys", expanding=True))
+_QUERIES = {  # by whether tasks and keys are left out
+    (False, False): CLAIMED,
+    (True, False): CLAIMED.where(_IS_KNOWN),
+    (False, True): CLAIMED.where(_HAS_ROOM),
+    (True, True): CLAIMED.where(_IS_KNOWN, _HAS_ROOM),
+}
+RUNNING_BY_KEY = prepare(
+    select(jobs_c.fair_key, func.count())
+    .where(
+        IS_RUNNING,
+        jobs_c.owner != literal_column(str(SYSTEM_ID)),
+        jobs_c.mode != literal_column(str(int(ClaimMode.BATCH))),
+    )
+    .group_by(jobs_c.fair_key)
+)
+_REF_COLUMNS = (
+    jobs_c.id,
+    jobs_c.token,
+    jobs_c.mode,
+    jobs_c.owner,
+    jobs_c.fair_key.label("fairness_key"),
+)
+_CLAIM_ROW = select(*CLAIM_COLUMNS).where(jobs_c.id == bindparam("job_id"))
 _claim = update(jobs).values(
     state=literal_column(str(int(JobState.RUNNING))),
     lease_until=bindparam("new_lease"),
@@ -50,6 +78,21 @@ _CLAIM = prepare(
     _claim.where(jobs_c.id == bindparam("job_id")), "new_lease", "claimed_by", "now", "job_id"
 )
 _CLAIM_TOGETHER = _claim.where(_ids)
+_SHORTEN = (
+    update(jobs)
+    .where(IS_RUNNING, jobs_c.lease_until > bindparam("after"))
+    .values(lease_until=bindparam("new_lease"))
+)
+_HASTEN = (
+    update(jobs)
+    .where(
+        IS_SCHEDULED,
+        jobs_c.due_at > bindparam("after"),
+        jobs_c.attempt > 0,
+        jobs_c.started_at > bindparam("after"),
+    )
+    .values(due_at=bindparam("new_due_at"))
+)
 RUNNING = select(
     jobs_c.id,
     jobs_c.token,
@@ -59,6 +102,9 @@ RUNNING = select(
     jobs_c.queue,
 ).where(_ids)
 _LOCK_RUNNING = RUNNING.order_by(jobs_c.id).with_for_update()
+_CANCELLED = select(jobs_c.id, jobs_c.token).where(
+    _ids, IS_RUNNING, jobs_c.cancel_requested.is_(True)
+)
 _EXTEND = update(jobs).where(_ids).values(lease_until=bindparam("new_lease"))
 _PROGRESS = prepare(
     update(jobs)
@@ -81,12 +127,20 @@ class JobClaims(JobStaging):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
+        row_by_row: bool = False,
     ) -> Sequence[Claim]:
         """Claim ready jobs of a running queue."""
+        if limits.owner_running is not None:
+            counts = dict(RUNNING_BY_KEY.fetch_all(self._db))
+            limits = evolve(limits, running_everywhere=counts)
+        if row_by_row:
+            rows = self._claimable_refs(queue, limit, free_threads, limits)
+            return self._claim_row_by_row(rows, worker, now, lease_until)
         if (settle_and_claim := self._strategy.settle_and_claim) is not None:
             request = (queue, limit, free_threads, lease_until, worker, now)
-            return settle_and_claim(self._db, (), request, self._single_statement)[0]
-        rows = self._claimable(queue, limit, free_threads)
+            return settle_and_claim(self._db, (), request, limits, self._single_statement)[0]
+        rows = self._claimable(queue, limit, free_threads, limits)
         if not rows:
             return []
         self._mark_claimed([row.id for row in rows], worker, now, lease_until)
@@ -111,6 +165,26 @@ class JobClaims(JobStaging):
             self._db.execute(_EXTEND, {"ids": ids, "new_lease": lease_until})
         return renewed
 
+    def find_cancelled(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+        """Return the running jobs of claims whose cancellation was requested."""
+        tokens = dict(claims)
+        return {
+            JobId(job_id)
+            for ids in chunks(sorted(tokens))
+            for job_id, token in self._db.execute(_CANCELLED, {"ids": ids})
+            if token == tokens[job_id]
+        }
+
+    def shorten_leases(self, after: datetime, lease_until: datetime) -> int:
+        """Set leases that end after a time to another end; return how many."""
+        values = {"after": after, "new_lease": lease_until}
+        return self._db.execute(_SHORTEN, values).rowcount
+
+    def hasten_retries(self, after: datetime, due_at: datetime) -> int:
+        """Set another due time for retries of attempts that began after a time."""
+        values = {"after": after, "new_due_at": due_at}
+        return self._db.execute(_HASTEN, values).rowcount
+
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of jobs that still run under the given tokens."""
         rows = [
@@ -118,6 +192,32 @@ class JobClaims(JobStaging):
             for job_id, token, progress in sorted(notes, key=lambda note: note[0])
         ]
         _PROGRESS.execute_many(self._db, rows)
+
+    def _claim_row_by_row(
+        self, rows: Sequence[AnyRow], worker: str, now: datetime, lease_until: datetime
+    ) -> Sequence[Claim]:
+        """Claim rows by id, then decode each by itself."""
+        if rows:
+            self._mark_claimed([row.id for row in rows], worker, now, lease_until)
+        return [self._decode(JobId(row.id), row.token + 1, now) for row in rows]
+
+    def _claimable_refs(
+        self, queue: str, limit: int, free_threads: int, limits: ClaimLimits
+    ) -> Sequence[AnyRow]:
+        """Return what a claim needs of its rows, without the columns that may be unreadable."""
+        query, values = _candidates(limits)
+        values |= {"queue": queue, "limit": limit}
+        read = self._db.execute(query.with_only_columns(*_REF_COLUMNS), values).all()
+        rows = _select_within_limits(read, limits)
+        modes = [_mode(row) for row in rows]
+        return rows[: select_claimable(modes, free_threads)]
+
+    def _decode(self, job_id: JobId, token: int, now: datetime) -> Claim:
+        """Return the claim of a claimed row, which may be unreadable."""
+        try:
+            return claim_from_row(self._db.execute(_CLAIM_ROW, {"job_id": job_id}).one())
+        except Exception as error:  # noqa: BLE001 - the driver decodes, too
+            return Claim.of_unreadable(job_id, token, str(error), now)
 
     def _mark_claimed(
         self, ids: Sequence[int], worker: str, now: datetime, lease_until: datetime
@@ -130,12 +230,17 @@ class JobClaims(JobStaging):
         values = {"ids": ids, "new_lease": lease_until, "claimed_by": worker, "now": now}
         self._db.execute(_CLAIM_TOGETHER, values)
 
-    def _claimable(self, queue: str, limit: int, free_threads: int) -> Sequence[AnyRow]:
+    def _claimable(
+        self, queue: str, limit: int, free_threads: int, limits: ClaimLimits
+    ) -> Sequence[AnyRow]:
         """Return the rows to claim; read all `limit` rows only if they may be claimed."""
-        with closing(self._db.execute(CLAIMED, {"queue": queue, "limit": limit})) as found:
-            rows = list(found.fetchmany(free_threads + 1))
+        query, values = _candidates(limits)
+        values |= {"queue": queue, "limit": limit}
+        with closing(self._db.execute(query, values)) as found:
+            read = found.fetchmany(free_threads + 1)
+            rows = _select_within_limits(read, limits)
             if select_claimable([MODES[row.mode] for row in rows], free_threads) == len(rows):
-                rows += found.fetchall()
+                rows = _select_within_limits([*read, *found.fetchall()], limits)
         return rows[: select_claimable([MODES[row.mode] for row in rows], free_threads)]
 
     def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[AnyRow]:
@@ -149,3 +254,26 @@ class JobClaims(JobStaging):
             for row in rows
             if STATES[row.state] is JobState.RUNNING and row.token == tokens[row.id]
         ]
+
+
+def _mode(row: AnyRow) -> ClaimMode:
+    """Return the mode of a row; an unreadable one is claimed as an ordinary job."""
+    return MODES[row.mode] if 0 <= row.mode < len(MODES) else ClaimMode.ORDINARY
+
+
+def _candidates(limits: ClaimLimits) -> tuple[Select[Any], dict[str, Any]]:
+    """Return the query for the rows that a claim may consider, and its extra values."""
+    values: dict[str, Any] = {}
+    if limits.excluded_tasks:
+        values["excluded_tasks"] = limits.excluded_tasks
+    if limits.saturated_keys:
+        values["saturated_keys"] = limits.saturated_keys
+    return _QUERIES[bool(limits.excluded_tasks), bool(limits.saturated_keys)], values
+
+
+def _select_within_limits(rows: Sequence[AnyRow], limits: ClaimLimits) -> list[AnyRow]:
+    room = limits.smallest_room
+    if room is None or len(rows) <= room:
+        return list(rows)
+    keys = [(row.fairness_key, UserId(row.owner), _mode(row)) for row in rows]
+    return [rows[position] for position in select_within_limits(keys, limits)]

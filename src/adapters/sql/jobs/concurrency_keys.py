@@ -25,7 +25,7 @@ from workbell.adapters.sql.database.statements import (
     prepare,
 )
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator
-from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
+from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD, IS_HELD_BACK
 from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, task_definitions
 from workbell.domain.jobs.job import JobState
 
@@ -58,10 +58,10 @@ _LIMIT = prepare(
     "new_limit",
     "concurrency_key",
 )
-inactive_tasks = prepare(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))
-_inactive = (
+held_back_tasks = prepare(select(task_definitions.c.key).where(IS_HELD_BACK))
+_held_back = (
     select(task_definitions.c.id)
-    .where(task_definitions.c.key == jobs_c.task, not_(task_definitions.c.is_active))
+    .where(task_definitions.c.key == jobs_c.task, IS_HELD_BACK)
     .exists()
 )
 READY_COLUMNS = (jobs_c.id, jobs_c.queue, jobs_c.priority, jobs_c.fair_key, jobs_c.weight)
@@ -82,21 +82,24 @@ HELD_CONCURRENCY_KEYS = (
 _HELD_CONCURRENCY_KEYS_AMONG = PreparedListStatement(
     lambda keys: HELD_CONCURRENCY_KEYS.where(jobs_c.concurrency_key.in_(keys))
 )
-_HELD = (
+# Ordering by the key, too, lets PostgreSQL read jobs without one in the order of the index.
+_held = (
     select(*READY_COLUMNS)
-    .where(IS_HELD, not_(_inactive))
-    .order_by(jobs_c.priority.desc(), jobs_c.due_at, jobs_c.id)
+    .where(IS_HELD)
+    .order_by(jobs_c.concurrency_key, jobs_c.priority.desc(), jobs_c.due_at, jobs_c.id)
 )
+_HELD = _held.where(not_(_held_back))
+_OF_KEY = jobs_c.concurrency_key == bindparam("concurrency_key")
 _IS_OF_TASK = jobs_c.task == bindparam("task")
-NEXT_HELD = (
-    _HELD.where(jobs_c.concurrency_key == bindparam("concurrency_key"))
-    .limit(bindparam("limit"))
-    .with_for_update()
-)
+NEXT_HELD = _HELD.where(_OF_KEY).limit(bindparam("limit")).with_for_update()
 _NEXT_HELD = prepare(NEXT_HELD, "concurrency_key", "limit")
-_NEXT_HELD_OF_TASK = prepare(NEXT_HELD.where(_IS_OF_TASK), *("concurrency_key", "limit", "task"))
-HELD_FREELY = _HELD.where(jobs_c.concurrency_key.is_(None)).with_for_update(skip_locked=True)
-_HELD_FREELY_OF_TASK = HELD_FREELY.where(_IS_OF_TASK)
+_NEXT_HELD_OF_TASK = prepare(
+    _held.where(_OF_KEY, _IS_OF_TASK).limit(bindparam("limit")).with_for_update(),
+    *("concurrency_key", "limit", "task"),
+)
+_IS_FREE = jobs_c.concurrency_key.is_(None)
+HELD_FREELY = _HELD.where(_IS_FREE).with_for_update(skip_locked=True)
+_HELD_FREELY_OF_TASK = _held.where(_IS_FREE, _IS_OF_TASK).with_for_update(skip_locked=True)
 _MAKE_READY = prepare(
     update(jobs)
     .where(jobs_c.id == bindparam("job_id"))
@@ -146,17 +149,29 @@ def release(
     return make_ready(db, _next_held(db, keys, task), now, woken)
 
 
-def release_all(db: Connection, now: datetime, woken: set[str], *, task: str | None = None) -> int:
+def release_all(
+    db: Connection,
+    now: datetime,
+    woken: set[str],
+    *,
+    task: str | None = None,
+    limit: int | None = None,
+    skips_free: bool = False,
+) -> int:
     """
     Make all held jobs READY up to the limits, those without a key first.
 
-    Keys and rows that another transaction has locked are skipped.
+    Keys and rows that another transaction has locked are skipped. With `task` its
+    jobs are released whether it is active or not, and up to `limit` without a key.
+    `skips_free` leaves out the jobs without a key.
     """
     keys = _lock_free(
         db, [key for key in db.execute(HELD_CONCURRENCY_KEYS).scalars() if key is not None]
     )
-    query = HELD_FREELY if task is None else _HELD_FREELY_OF_TASK
-    rows: list[Sequence[Any]] = list(db.execute(query, {} if task is None else {"task": task}))
+    rows: list[Sequence[Any]] = []
+    if not skips_free:
+        query = (HELD_FREELY if task is None else _HELD_FREELY_OF_TASK).limit(limit)
+        rows += db.execute(query, {} if task is None else {"task": task})
     return make_ready(db, rows + _next_held(db, keys, task), now, woken)
 
 
@@ -205,9 +220,9 @@ def initial_states(db: Connection, ids: Sequence[int], now: datetime, woken: set
 
 def stage_rows(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> None:
     """Move rows with `STAGE_COLUMNS` to READY, or via HELD if they have a key."""
-    inactive = frozenset(key for (key,) in inactive_tasks.fetch_all(db))
-    ready = [row for row in rows if row.concurrency_key is None and row.task not in inactive]
-    held = [row for row in rows if row.concurrency_key is not None or row.task in inactive]
+    held_back = frozenset(key for (key,) in held_back_tasks.fetch_all(db))
+    ready = [row for row in rows if row.concurrency_key is None and row.task not in held_back]
+    held = [row for row in rows if row.concurrency_key is not None or row.task in held_back]
     _HOLD.execute_many(db, [(row.id,) for row in held])
     make_ready(db, ready, now, woken)
     release(db, get_keys(held), now, woken)

@@ -9,11 +9,11 @@ from sqlalchemy import (
     ScalarSelect,
     bindparam,
     literal_column,
-    not_,
     select,
 )
 
 from workbell.adapters.sql.database.statements import prepare
+from workbell.adapters.sql.schema.indexes import IS_HELD_BACK
 from workbell.adapters.sql.schema.tables import jobs, task_definitions
 from workbell.domain.jobs.job import Job, JobState, fair_tag
 
@@ -44,7 +44,7 @@ _LOWEST = lowest_tag(bindparam("queue"), bindparam("priority"))
 _HIGHEST = highest_tag(bindparam("queue"), bindparam("priority"), bindparam("fair_key"))
 _is_inactive = (
     select(task_definitions.c.id)
-    .where(task_definitions.c.key == bindparam("task"), not_(task_definitions.c.is_active))
+    .where(task_definitions.c.key == bindparam("task"), IS_HELD_BACK)
     .exists()
 )
 _tags = prepare(select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key")

@@ -78,12 +78,13 @@ shares AS MATERIALIZED (
 ),
 jobs_inserted AS (
     INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, concurrency_key,
-        concurrency_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token, cancel_requested,
+        concurrency_limit, mode, fail_when_lost, attempt, uncharged, max_attempts, timeout_seconds, token,
+        cancel_requested,
         owner, task, name, origin, schedule_id, tick, hidden, created_at, queued_at, description,
         parameters)
     SELECT 2, own_queue, priority,
         base + row_number() OVER (PARTITION BY own_queue, priority, fair_key ORDER BY nth) / weight,
-        fair_key, weight, next_at, concurrency_key, 1, CAST(:mode AS smallint), CAST(:fails AS boolean), 0,
+        fair_key, weight, next_at, concurrency_key, 1, CAST(:mode AS smallint), CAST(:fails AS boolean), 0, 0,
         coalesce(nullif(max_attempts, 0), :attempts),
         coalesce(nullif(timeout_seconds, 0), :seconds), 0, false, owner, task, name, 'schedule',
         id, next_at, false, :now, :now, '', parameters

@@ -83,6 +83,7 @@ _CONSTANTS = {
     "state": literal_column(str(int(JobState.READY))),
     "concurrency_limit": _one,
     "attempt": _zero,
+    "uncharged": _zero,
     "token": _zero,
     "cancel_requested": _zero,
     "hidden": _zero,

@@ -74,7 +74,8 @@ greatest(
     0
 ) + 1 / weight"""
 _IS_INACTIVE = (
-    "EXISTS (SELECT 1 FROM workbell_task_definitions WHERE key = input.task AND NOT is_active)"
+    "EXISTS (SELECT 1 FROM workbell_task_definitions WHERE key = input.task "
+    "AND (NOT is_active OR parked_at IS NOT NULL))"
 )
 _COMPUTED = {
     "state": "CASE WHEN is_held THEN 1 ELSE state END",

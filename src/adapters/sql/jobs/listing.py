@@ -17,12 +17,12 @@ from workbell.adapters.sql.database.filters import (
 from workbell.adapters.sql.database.statements import chunks
 from workbell.adapters.sql.jobs.rows import (
     ATTEMPT,
-    CLAIM_COLUMNS,
     JOB,
+    LOST_COLUMNS,
     JobStaging,
     attempt_from_row,
-    claim_from_row,
     job_from_row,
+    lost_claim_from_row,
 )
 from workbell.adapters.sql.schema.indexes import (
     IS_HELD,
@@ -38,7 +38,7 @@ from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt, Claim
 from workbell.domain.jobs.job import Job, JobId, JobState, Status
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.repository import JobFilter, JobRef
 
 jobs_c = jobs.c
 _is_waiting = jobs_c.state < int(JobState.RUNNING)
@@ -57,9 +57,17 @@ _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
     "status": jobs_c.state,
 }
 EXPIRED = (
-    select(*CLAIM_COLUMNS)
+    select(*LOST_COLUMNS)
     .where(IS_RUNNING, jobs_c.lease_until < bindparam("now"))
     .order_by(jobs_c.lease_until, jobs_c.id)
+    .limit(bindparam("limit"))
+)
+_REF = jobs_c.id, jobs_c.token
+_EXPIRED_REFS = EXPIRED.with_only_columns(*_REF)
+_DUE_REFS = (
+    select(*_REF)
+    .where(IS_SCHEDULED, jobs_c.due_at <= bindparam("now"))
+    .order_by(jobs_c.due_at, jobs_c.id)
     .limit(bindparam("limit"))
 )
 NEXT_QUEUE = (
@@ -115,10 +123,23 @@ class JobLists(JobStaging):
         """Return the number of matching jobs, at most `COUNT_CAP` + 1."""
         return self._db.execute(count_rows(jobs, *_conditions(scope, filters))).scalar_one()
 
-    def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
-        """Return running jobs whose lease has expired, oldest first."""
-        rows = self._db.execute(EXPIRED, {"now": now, "limit": limit})
-        return [claim_from_row(row) for row in rows]
+    def expired(
+        self, now: datetime, *, limit: int = 500, only: JobId | None = None
+    ) -> Sequence[Claim]:
+        """Return running jobs whose lease has expired, oldest first, without parameters."""
+        query = EXPIRED if only is None else EXPIRED.where(jobs_c.id == only)
+        rows = self._db.execute(query, {"now": now, "limit": limit})
+        return [lost_claim_from_row(row) for row in rows]
+
+    def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return the ids and tokens of due SCHEDULED jobs."""
+        rows = self._db.execute(_DUE_REFS, {"now": now, "limit": limit})
+        return [(JobId(job_id), token) for job_id, token in rows]
+
+    def list_expired(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
+        """Return the ids and tokens of running jobs whose lease has expired."""
+        rows = self._db.execute(_EXPIRED_REFS, {"now": now, "limit": limit})
+        return [(JobId(job_id), token) for job_id, token in rows]
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the running queues that have ready jobs."""

@@ -1,7 +1,7 @@
 """Queue states, worker processes and job statistics in SQL."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -98,7 +98,8 @@ class SqlWorkerRepository:
 
     def heartbeat(self, worker: WorkerInfo) -> None:
         """Insert or update a process's row."""
-        upsert(self._db, workers, {**asdict(worker), "queues": list(worker.queues)})
+        lists = {"queues": list(worker.queues), "knows": list(worker.knows)}
+        upsert(self._db, workers, asdict(worker) | lists)
 
     def remove(self, worker_id: str) -> None:
         """Delete a process's row."""
@@ -107,11 +108,17 @@ class SqlWorkerRepository:
     def all(self) -> Sequence[WorkerInfo]:
         """Return the processes, newest first."""
         rows = self._db.execute(_WORKERS)
-        return [WorkerInfo(**row_to_dict(row)) for row in rows]
+        return [_worker(row_to_dict(row)) for row in rows]
 
     def remove_stale(self, before: datetime) -> None:
         """Delete processes whose last heartbeat was before a time."""
         self._db.execute(delete(workers).where(workers.c.seen_at < before))
+
+
+def _worker(values: dict[str, Any]) -> WorkerInfo:
+    excluded: Mapping[str, str] = values.pop("excluded")
+    since = {key: datetime.fromisoformat(text) for key, text in excluded.items()}
+    return WorkerInfo(**values, excluded=since)
 
 
 @frozen

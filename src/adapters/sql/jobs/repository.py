@@ -1,6 +1,6 @@
 """The job repository in SQL: insert, commands, staging and settlement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,19 +9,21 @@ from sqlalchemy import bindparam, null, select, update
 
 from workbell.adapters.sql.database.statements import AnyRow, chunks
 from workbell.adapters.sql.database.strategy import InitialState
-from workbell.adapters.sql.jobs import concurrency_keys
+from workbell.adapters.sql.jobs import concurrency_keys, quarantine
 from workbell.adapters.sql.jobs.claims import JobClaims
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, tag_single
 from workbell.adapters.sql.jobs.listing import VISIBLE, JobLists
 from workbell.adapters.sql.jobs.retention import JobRetention
 from workbell.adapters.sql.jobs.rows import job_from_row, progress_value
-from workbell.adapters.sql.schema.indexes import IS_READY, IS_SCHEDULED
+from workbell.adapters.sql.schema.indexes import IS_READY, IS_SCHEDULED, IS_WAITING
 from workbell.adapters.sql.schema.tables import attempts
 from workbell.adapters.sql.schema.tables import jobs as table
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, Settlement
-from workbell.domain.jobs.job import Job, JobId, JobState, initial_state
+from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
+from workbell.domain.jobs.job import FIRST_ROWS, Job, JobId, JobState, initial_state
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
 
@@ -61,6 +63,35 @@ _HOLD_TASK = update(table).where(_ids, IS_READY).values(state=int(JobState.HELD)
 _READY_OF_TASK = select(jobs_c.id, jobs_c.concurrency_key).where(
     IS_READY, jobs_c.task == bindparam("task")
 )
+_first = (
+    select(jobs_c.id, jobs_c.concurrency_key, jobs_c.task)
+    .where(IS_READY, jobs_c.queue == bindparam("queue"))
+    .order_by(jobs_c.priority.desc(), jobs_c.fair_tag, jobs_c.id)
+    .limit(FIRST_ROWS)
+    .subquery("first_rows")
+)
+FIRST_OF_TASKS = (
+    select(_first.c.id, _first.c.concurrency_key)
+    .where(_first.c.task.in_(bindparam("tasks", expanding=True)))
+    .limit(bindparam("limit"))
+)
+_WAITING_OF_OWNER = (
+    select(jobs_c.id, jobs_c.concurrency_key)
+    .where(
+        IS_WAITING,
+        jobs_c.owner == bindparam("owner"),
+        jobs_c.task.not_in(bindparam("excluded", expanding=True)),
+    )
+    .order_by(jobs_c.id)
+    .limit(bindparam("limit"))
+)
+_CANCEL_WAITING = (
+    update(table)
+    .where(_ids, IS_WAITING)
+    .values(
+        state=int(JobState.CANCELLED), reason=bindparam("new_reason"), ended_at=bindparam("now")
+    )
+)
 
 
 @frozen
@@ -86,7 +117,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
     ) -> Sequence[FastPathStep]:
         """Insert the jobs of due ticks where possible; return the steps handled."""
         fire_ticks = self._strategy.fire_ticks
-        if fire_ticks is None or task.key in self._inactive_tasks():
+        if fire_ticks is None or task.key in self._held_back_tasks():
             return []
         return fire_ticks(self._db, task, steps, now, self._woken)
 
@@ -126,6 +157,8 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         )
         if self._db.execute(update(table).where(*guard).values(values)).rowcount != 1:
             return False
+        if after.state is JobState.RUNNING and after.cancel_requested and after.worker:
+            self._stopped.add((after.worker, after.id))
         stays = before.state is JobState.READY and after.state is JobState.READY
         if after.state.waiting and after.due_at <= now and not stays:
             concurrency_keys.initial_states(self._db, [before.id], now, self._woken)
@@ -133,9 +166,10 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             concurrency_keys.release(self._db, keys, now, self._woken)
         return True
 
-    def stage(self, now: datetime, *, limit: int = 500) -> int:
+    def stage(self, now: datetime, *, limit: int = 500, only: JobId | None = None) -> int:
         """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
-        rows = self._db.execute(STAGED, {"now": now, "limit": limit}).all()
+        query = STAGED if only is None else STAGED.where(jobs_c.id == only)
+        rows = self._db.execute(query, {"now": now, "limit": limit}).all()
         if not rows:
             return 0
         concurrency_keys.lock(self._db, concurrency_keys.get_keys(rows))
@@ -153,12 +187,15 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         lease_until: datetime,
         limit: int,
         free_threads: int,
+        limits: ClaimLimits = UNLIMITED,
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Settle, then claim; in one statement where the database supports it."""
         settle_and_claim = self._strategy.settle_and_claim
-        if settle_and_claim is not None and not any(map(_readies_a_job, settlements)):
+        # the jobs that run everywhere are counted between the two steps
+        is_single = limits.owner_running is None and not any(map(_readies_a_job, settlements))
+        if settle_and_claim is not None and is_single:
             request = (queue, limit, free_threads, lease_until, worker, now)
-            return settle_and_claim(self._db, settlements, request, self._single_statement)
+            return settle_and_claim(self._db, settlements, request, limits, self._single_statement)
         accepted = self.settle(settlements)
         claims = self.claim(
             queue,
@@ -167,6 +204,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             lease_until=lease_until,
             limit=limit,
             free_threads=free_threads,
+            limits=limits,
         )
         return claims, accepted
 
@@ -202,13 +240,65 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         concurrency_keys.release(self._db, freed, now, self._woken)
         return {JobId(row.id) for row in rows}
 
-    def release_concurrency_keys(self, now: datetime) -> int:
+    def cancel_waiting(
+        self,
+        owner: UserId,
+        now: datetime,
+        reason: str,
+        *,
+        excluded_tasks: Collection[str] = (),
+        limit: int = 500,
+    ) -> int:
+        """Cancel waiting jobs of an owner, lowest ids first; return how many."""
+        values = {"owner": owner, "excluded": list(excluded_tasks), "limit": limit}
+        rows = self._db.execute(_WAITING_OF_OWNER, values).all()
+        freed = concurrency_keys.get_keys(rows)
+        concurrency_keys.lock(self._db, freed)
+        cancelled = 0
+        changes = {"new_reason": reason, "now": now}
+        for ids in chunks([row.id for row in rows]):
+            cancelled += self._db.execute(_CANCEL_WAITING, {"ids": ids, **changes}).rowcount
+        if freed:
+            concurrency_keys.release(self._db, freed, now, self._woken)
+        return cancelled
+
+    def quarantine(
+        self,
+        job_id: JobId,
+        reason: str,
+        now: datetime,
+        *,
+        token: int | None = None,
+        attempt: int | None = None,
+    ) -> Settlement | None:
+        """Fail a job whose row cannot be processed."""
+        row = quarantine.find_unfinished(self._db, job_id, token, attempt)
+        if row is None:
+            return None
+        keys = concurrency_keys.get_keys([row])
+        concurrency_keys.lock(self._db, keys)
+        settlement = quarantine.fail(self._db, row, reason, now)
+        concurrency_keys.release(self._db, keys, now, self._woken)
+        return settlement
+
+    def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
         """Make held jobs READY if their key is below its limit and their task active."""
-        return concurrency_keys.release_all(self._db, now, self._woken)
+        skips_free = not thorough and bool(self._held_back_tasks())
+        return concurrency_keys.release_all(self._db, now, self._woken, skips_free=skips_free)
 
     def hold_task(self, key: str) -> int:
         """Move a task's READY jobs to HELD; return how many."""
-        rows = self._db.execute(_READY_OF_TASK, {"task": key}).all()
+        return self._hold(self._db.execute(_READY_OF_TASK, {"task": key}).all())
+
+    def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
+        """Move READY jobs among the first of each queue to HELD; return how many."""
+        held = 0
+        for queue in self.waiting_queues():
+            values = {"queue": queue, "tasks": tasks, "limit": limit}
+            held += self._hold(self._db.execute(FIRST_OF_TASKS, values).all())
+        return held
+
+    def _hold(self, rows: Sequence[AnyRow]) -> int:
         freed = concurrency_keys.get_keys(rows)
         concurrency_keys.lock(self._db, freed)
         held = 0
@@ -218,12 +308,12 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             concurrency_keys.release(self._db, freed, self.now(), self._woken)
         return held
 
-    def release_task(self, key: str, now: datetime) -> int:
+    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
         """Move a task's HELD jobs to READY up to the limits of their keys."""
-        return concurrency_keys.release_all(self._db, now, self._woken, task=key)
+        return concurrency_keys.release_all(self._db, now, self._woken, task=key, limit=limit)
 
-    def _inactive_tasks(self) -> frozenset[str]:
-        return frozenset(key for (key,) in concurrency_keys.inactive_tasks.fetch_all(self._db))
+    def _held_back_tasks(self) -> frozenset[str]:
+        return frozenset(key for (key,) in concurrency_keys.held_back_tasks.fetch_all(self._db))
 
     def _initial_states(self, jobs: Sequence[Job], now: datetime) -> list[InitialState]:
         if _is_single(jobs):
@@ -234,7 +324,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             if job.concurrency_key is not None and job.state.waiting
         }
         free_slots = concurrency_keys.lock_and_set_limits(self._db, limits)
-        inactive = self._inactive_tasks()
+        held_back = self._held_back_tasks()
         states: list[JobState] = []
         for job in jobs:
             if job.state.ended:
@@ -242,7 +332,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
                 continue
             free = job.concurrency_key is None or free_slots[job.concurrency_key] > 0
             state = initial_state(
-                job, now, task_active=job.task not in inactive, concurrency_key_free=free
+                job, now, task_active=job.task not in held_back, concurrency_key_free=free
             )
             if state is JobState.READY and job.concurrency_key is not None:
                 free_slots[job.concurrency_key] -= 1

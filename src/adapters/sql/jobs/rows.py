@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 from attrs import Factory, fields, frozen
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, type_coerce
 
-from workbell.adapters.sql.database.column_types import json_text
+from workbell.adapters.sql.database.column_types import LongText, json_text, json_value
 from workbell.adapters.sql.database.statements import AnyRow, row_to_dict
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.schema.tables import attempts, jobs
@@ -60,10 +60,21 @@ def job_from_row(row: AnyRow) -> Job:
         origin=_ORIGINS[row.origin],
         fair_key="" if row.fair_key == str(row.owner) else row.fair_key,
         rerun_of=None if row.rerun_of is None else JobId(row.rerun_of),
-        progress=None if row.progress is None else Progress(*row.progress),
-        missed=None if row.missed is None else msgspec.convert(row.missed, MissedTicks),
+        progress=_progress(row.progress),
+        missed=_missed(row.missed),
         **{name: values[name] for name in _COPIED},
     )
+
+
+def _progress(value: Any) -> Progress | None:
+    return Progress(*value) if isinstance(value, list) and len(value) == 3 else None
+
+
+def _missed(value: Any) -> MissedTicks | None:
+    try:
+        return None if value is None else msgspec.convert(value, MissedTicks)
+    except msgspec.ValidationError:  # the other values of the row are shown all the same
+        return None
 
 
 def with_inserted_id(
@@ -99,6 +110,7 @@ def job_values(
         int(job.mode),
         job.fail_when_lost,
         job.attempt,
+        job.uncharged,
         job.max_attempts,
         job.timeout_seconds,
         job.token,
@@ -136,21 +148,40 @@ def progress_value(progress: Progress | None) -> list[Any] | None:
 
 jobs_c = jobs.c
 _CLAIM_NAMES = (
-    *("id", "token", "task", "owner", "parameters", "queue", "mode", "fail_when_lost"),
-    *("concurrency_key", "attempt", "max_attempts", "timeout_seconds", "due_at"),
-    *("queued_at", "started_at", "schedule_id", "cancel_requested", "lease_until"),
+    *("id", "token", "task", "owner", "queue", "mode", "fail_when_lost"),
+    *("concurrency_key", "attempt", "uncharged", "max_attempts", "timeout_seconds"),
+    *("due_at", "queued_at", "started_at", "schedule_id", "cancel_requested", "lease_until"),
     "worker",
 )
-CLAIM_COLUMNS = (
+LOST_COLUMNS = (
     *[jobs_c[name] for name in _CLAIM_NAMES],
     func.coalesce(jobs_c.tick, jobs_c.for_tick).label("tick"),
+    jobs_c.fair_key.label("fairness_key"),
 )
+CLAIM_COLUMNS = (*LOST_COLUMNS, type_coerce(jobs_c.parameters, LongText).label("parameters"))
+_COUNTS = ("attempt", "uncharged", "max_attempts", "timeout_seconds")
 
 
 def claim_from_row(row: AnyRow, **changes: Any) -> Claim:
-    """Convert a row of `CLAIM_COLUMNS`, with the values that claiming changes."""
+    """
+    Convert a row of `CLAIM_COLUMNS`, with the values that claiming changes.
+
+    Raises:
+        TypeError: The row cannot be decoded; also ValueError, LookupError and MsgspecError.
+    """
+    parameters = json_value(row.parameters)
+    if not isinstance(parameters, dict):
+        raise TypeError("the parameters are not a JSON object")
+    return lost_claim_from_row(row, parameters=parameters, **changes)
+
+
+def lost_claim_from_row(row: AnyRow, **changes: Any) -> Claim:
+    """Convert a row of `LOST_COLUMNS`, without the parameters; errors as `claim_from_row`."""
     values = row_to_dict(row) | {"mode": MODES[row.mode]}
-    return Claim(**(values | changes))
+    for name in _COUNTS:
+        if type(values[name]) is not int:  # SQLite stores any value in any column
+            raise TypeError(f"{name} is not an integer")
+    return Claim(**(values | {"parameters": {}} | changes))
 
 
 def attempt_from_row(row: AnyRow) -> Attempt:
@@ -171,6 +202,7 @@ class JobStaging:
     _db: Connection
     _strategy: Strategy
     _woken: set[str] = Factory(set[str])
+    _stopped: set[tuple[str, JobId]] = Factory(set[tuple[str, JobId]])
     _clock: Clock | None = None
     _single_statement: bool = False
 

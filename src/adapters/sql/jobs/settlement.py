@@ -25,7 +25,7 @@ _SETTLE = prepare(
     .values(
         state=bindparam("new_state"),
         due_at=func.coalesce(bindparam("new_due_at"), jobs_c.due_at),
-        max_attempts=bindparam("new_max_attempts"),
+        uncharged=bindparam("new_uncharged"),
         mode=bindparam("new_mode"),
         result=bindparam("new_result"),
         reason=bindparam("new_reason"),
@@ -35,7 +35,7 @@ _SETTLE = prepare(
     *(
         "new_state",
         "new_due_at",
-        "new_max_attempts",
+        "new_uncharged",
         "new_mode",
         "new_result",
         "new_reason",
@@ -100,7 +100,7 @@ def _job_row(settlement: Settlement, to_db_time: Callable[[Any], Any]) -> tuple[
     return (
         int(settlement.state),
         None if ended else to_db_time(settlement.due_at),
-        settlement.max_attempts,
+        settlement.uncharged,
         int(settlement.mode),
         json_text(settlement.result),
         settlement.error,
@@ -119,5 +119,6 @@ def _attempt_row(settlement: Settlement, to_db_time: Callable[[Any], Any]) -> tu
         settlement.outcome.value,
         settlement.worker,
         settlement.error,
+        settlement.traceback,
         settlement.isolation and settlement.isolation.value,
     )

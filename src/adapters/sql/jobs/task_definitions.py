@@ -1,6 +1,7 @@
 """Task definitions and store metadata in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from attrs import asdict, frozen
@@ -15,6 +16,14 @@ tasks_c = task_definitions.c
 _ALL = select(task_definitions).order_by(tasks_c.id)
 _BY_ID = select(task_definitions).where(tasks_c.id == bindparam("task_id"))
 _BY_KEY = select(task_definitions).where(tasks_c.key == bindparam("task"))
+_PARKED = select(tasks_c.key, tasks_c.parked_at).where(tasks_c.parked_at.is_not(None))
+_set_parked = (
+    update(task_definitions)
+    .where(tasks_c.key == bindparam("task"))
+    .values(parked_at=bindparam("new_parked_at"))
+)
+_PARK = _set_parked.where(tasks_c.parked_at.is_(None))
+_RELEASE = _set_parked.where(tasks_c.parked_at.is_not(None))
 _VALUE = select(store_metadata.c.value).where(store_metadata.c.name == bindparam("key"))
 
 
@@ -53,6 +62,15 @@ class SqlTaskDefinitionRepository:
         change = update(task_definitions).where(tasks_c.id == definition.id)
         if self._db.execute(change.values(_values(definition))).rowcount == 0:
             raise NotFound(f"There is no task {definition.id}.")
+
+    def parked(self) -> Mapping[str, datetime]:
+        """Return the keys of parked tasks, each with the time since when."""
+        return {row.key: row.parked_at for row in self._db.execute(_PARKED)}
+
+    def set_parked(self, key: str, at: datetime | None) -> bool:
+        """Park a task, or release it with None; return whether it was in the other state."""
+        change = _RELEASE if at is None else _PARK
+        return self._db.execute(change, {"task": key, "new_parked_at": at}).rowcount == 1
 
     def _find(self, key: str) -> TaskDefinition | None:
         row = self._db.execute(_BY_KEY, {"task": key}).one_or_none()

@@ -11,6 +11,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -20,14 +21,15 @@ from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare, r
 from workbell.adapters.sql.schedules import advance
 from workbell.adapters.sql.schedules.insert import count_active
 from workbell.adapters.sql.schedules.listing import ScheduleLists
+from workbell.adapters.sql.schedules.quarantine import DUE_ALERTS, ScheduleQuarantine
 from workbell.adapters.sql.schedules.rows import rule_from_row, schedule_from_row, schedule_values
-from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
-from workbell.adapters.sql.schema.tables import jobs, schedules
+from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_STARTED_RUN
+from workbell.adapters.sql.schema.tables import jobs, schedules, users
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
-from workbell.domain.schedules.schedule import Schedule, ScheduleId, active_limit_reached
+from workbell.domain.schedules.schedule import ENDED, Schedule, ScheduleId, active_limit_reached
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 
@@ -54,7 +56,10 @@ DUE = prepare(
         schedules_c.zone,
         schedules_c.dst_gap,
         schedules_c.dst_overlap,
+        or_(users.c.id.is_(None), users.c.is_active).label("owner_active"),
+        or_(users.c.id.is_(None), users.c.is_email_verified).label("owner_verified"),
     )
+    .select_from(schedules.outerjoin(users, users.c.id == schedules_c.owner))
     .where(IS_ACTIVE, schedules_c.next_at <= bindparam("now"))
     .order_by(schedules_c.next_at, schedules_c.id)
     .limit(bindparam("limit")),
@@ -77,12 +82,6 @@ _LOCK = (
 )
 _STREAKS = select(schedules_c.id, schedules_c.fail_streak).where(_ids, schedules_c.fail_streak > 0)
 _CLEAR_STREAKS = update(schedules).where(_ids, schedules_c.fail_streak > 0).values(fail_streak=0)
-DUE_ALERTS = (
-    select(schedules)
-    .where(IS_EXPECTED, schedules_c.alert_at <= bindparam("now"))
-    .order_by(schedules_c.alert_at, schedules_c.id)
-    .limit(bindparam("limit"))
-)
 _SAVE_ALERT = (
     update(schedules)
     .where(
@@ -111,10 +110,27 @@ _ACTIVE_AFTER = (
     .order_by(schedules_c.id)
     .limit(bindparam("limit"))
 )
+_AHEAD = (
+    select(schedules)
+    .where(
+        schedules_c.deleted_at.is_(None),
+        schedules_c.id > bindparam("after_id"),
+        or_(
+            schedules_c.next_at > bindparam("bound"),
+            and_(
+                schedules_c.next_at.is_(None),
+                schedules_c.paused_reason == ENDED,
+                schedules_c.ends_at > bindparam("bound"),
+            ),
+        ),
+    )
+    .order_by(schedules_c.id)
+    .limit(bindparam("limit"))
+)
 
 
 @frozen
-class SqlScheduleRepository(ScheduleLists):
+class SqlScheduleRepository(ScheduleLists, ScheduleQuarantine):
     """All schedules that are not deleted."""
 
     def add(self, schedule: Schedule, *, active_limit: int | None = None) -> Schedule:
@@ -152,8 +168,17 @@ class SqlScheduleRepository(ScheduleLists):
         read_time = cache(instant_reader(dialect))
         rows = DUE.fetch_all(self._db, (instant_writer(dialect)(now), limit))
         return [
-            Due(id_, version, task, rule_from_row(*rule), read_time(next_at), bool(is_plain))
-            for id_, version, task, next_at, is_plain, *rule in rows
+            Due(
+                id_,
+                version,
+                task,
+                rule_from_row(*rule),
+                read_time(next_at),
+                bool(is_plain),
+                bool(owner_active),
+                bool(owner_verified),
+            )
+            for id_, version, task, next_at, is_plain, *rule, owner_active, owner_verified in rows
         ]
 
     def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
@@ -197,9 +222,12 @@ class SqlScheduleRepository(ScheduleLists):
         for part in chunks(sorted(ids)):
             self._db.execute(_CLEAR_STREAKS, {"ids": part})
 
-    def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+    def due_alerts(
+        self, now: datetime, *, limit: int = 100, only: ScheduleId | None = None
+    ) -> Sequence[Schedule]:
         """Return schedules whose alert check is due, oldest first, without locking them."""
-        return self._schedules(DUE_ALERTS, {"now": now, "limit": limit})
+        query = DUE_ALERTS if only is None else DUE_ALERTS.where(schedules_c.id == only)
+        return self._schedules(query, {"now": now, "limit": limit})
 
     def save_alert(self, before: Schedule, after: Schedule) -> bool:
         """Write the result of an alert check, unless the row has changed."""
@@ -218,9 +246,18 @@ class SqlScheduleRepository(ScheduleLists):
         ended_at: datetime | None = self._db.execute(LAST_SUCCESS, values).scalar()
         return ended_at
 
-    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+    def active_after(
+        self, after: ScheduleId, *, owner: UserId | None = None, limit: int = 500
+    ) -> Sequence[Schedule]:
         """Return the active schedules with ids above an id, by id."""
-        return self._schedules(_ACTIVE_AFTER, {"after_id": after, "limit": limit})
+        query = _ACTIVE_AFTER if owner is None else _ACTIVE_AFTER.where(schedules_c.owner == owner)
+        return self._schedules(query, {"after_id": after, "limit": limit})
+
+    def list_ahead(
+        self, bound: datetime, *, after: ScheduleId, limit: int = 500
+    ) -> Sequence[Schedule]:
+        """Return schedules whose next run, or unreached end, is after a time, by id."""
+        return self._schedules(_AHEAD, {"after_id": after, "bound": bound, "limit": limit})
 
     def _one(self, query: Any, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         row = self._db.execute(query, {"schedule_id": schedule_id}).one_or_none()

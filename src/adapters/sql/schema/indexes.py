@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
+from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column, or_
 
 from workbell.adapters.sql.schema.partial_index import partial_index
-from workbell.adapters.sql.schema.tables import jobs, schedules
+from workbell.adapters.sql.schema.tables import jobs, schedules, task_definitions
 from workbell.domain.jobs.job import JobState
 
 _MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
@@ -37,6 +37,11 @@ IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > _number(JobS
 IS_EXPECTED = schedules.c.alert_at.is_not(None)
 IS_OVERDUE = schedules.c.overdue_since.is_not(None)
 IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(None))
+
+IS_HELD_BACK = or_(
+    task_definitions.c.is_active.is_(False), task_definitions.c.parked_at.is_not(None)
+)
+"""Jobs of the task are held: it is inactive, or no worker knows it."""
 
 
 def applies_to_dialect(index: Index, dialect: Dialect) -> bool:

@@ -19,7 +19,13 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from workbell.adapters.sql.database.column_types import Id, JsonText, LongText, UtcDateTime
+from workbell.adapters.sql.database.column_types import (
+    Id,
+    JsonText,
+    LenientJsonText,
+    LongText,
+    UtcDateTime,
+)
 
 TABLE_PREFIX = "workbell_"
 """Prefix of every table, index and constraint name."""
@@ -152,6 +158,7 @@ task_definitions = Table(
     *integers("schema_version"),
     *flags("is_active"),
     *times("created_at"),
+    *times("parked_at", null=True),
     UniqueConstraint("key"),
     **NUMBERED,
 )
@@ -200,7 +207,7 @@ jobs = Table(
     *integers("concurrency_limit"),
     Column("mode", SmallInteger, nullable=False),
     *flags("fail_when_lost"),
-    *integers("attempt", "max_attempts", "timeout_seconds"),
+    *integers("attempt", "uncharged", "max_attempts", "timeout_seconds"),
     *long_integers("token"),
     *times("lease_until", null=True),
     *texts("worker", length=128, null=True),
@@ -216,11 +223,11 @@ jobs = Table(
     *flags("hidden"),
     *times("created_at"),
     *times("queued_at", "started_at", "ended_at", null=True),
-    *json_values("progress", "missed", null=True),
+    *_columns(LenientJsonText, "progress", "missed", null=True),
     *long_texts("reason", null=True),
     *long_texts("description"),
-    *json_values("parameters"),
-    *json_values("result", null=True),
+    *_columns(LenientJsonText, "parameters"),
+    *_columns(LenientJsonText, "result", null=True),
     Index("workbell_jobs_owner_idx", "owner", "id"),
     **BUSY,
 )
@@ -235,7 +242,7 @@ attempts = Table(
     *times("ended_at", null=True),
     *texts("outcome", length=16, null=True),
     *texts("worker", length=128, null=True),
-    *long_texts("error", null=True),
+    *long_texts("error", "traceback", null=True),
     *texts("isolation", length=16, null=True),
     **KEYED,
 )
@@ -288,8 +295,8 @@ workers = Table(
     *texts("host"),
     *integers("pid"),
     *times("started_at", "seen_at"),
-    *integers("threads", "running"),
-    *json_values("queues"),
+    *integers("threads", "running", "written_off"),
+    *json_values("queues", "knows", "excluded"),
     **KEYED,
 )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final, NewType
 
 from attrs import Factory, frozen
 
-from workbell.domain.constraints import Constraints
+from workbell.domain.constraints import FIRST_DAY, LAST_DAY, Constraints
 from workbell.domain.cron.time_zones import (
     DAY,
     EPOCH,
@@ -190,8 +190,8 @@ def format_exceptions(hours: BusinessHours) -> dict[str, list[list[str]]]:
 
 def _parse_date(text: str) -> date:
     try:
-        if _DATE.fullmatch(text):
-            return date.fromisoformat(text)
+        if _DATE.fullmatch(text) and FIRST_DAY <= (day := date.fromisoformat(text)) <= LAST_DAY:
+            return day
     except ValueError:
         pass
     raise Invalid.field(f"exceptions.{text:.20}", "must be a date such as 2026-12-24")

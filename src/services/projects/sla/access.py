@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check_key
 from workbell.domain.projects.project import Project, ProjectId
@@ -18,13 +18,15 @@ def get_named_project(tx: ProjectsTx, actor: Actor, project_id: int) -> Project:
     Lock and return the project that a request names, to add to it.
 
     Raises:
-        Invalid: There is no such project, or the actor may not see it.
-        NotAllowed: The actor may see it, but not manage its service levels.
+        Invalid: There is no such project, or the actor may not see it or not manage
+            its service levels.
+        NotAllowed: The API key is read-only.
         ProjectArchived: The project is archived.
     """
+    check_key(actor, Action.MANAGE_SLA)
     try:
         return get_project(tx, actor, ProjectId(project_id), Action.MANAGE_SLA, lock=True)
-    except NotFound:
+    except (NotFound, NotAllowed):
         raise Invalid.field("project", "is not a project that you may use") from None
 
 

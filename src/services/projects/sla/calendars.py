@@ -11,6 +11,7 @@ from workbell.domain.identity.permissions import Action, check_key
 from workbell.domain.projects.project import ProjectId
 from workbell.domain.projects.sla.calendar import BusinessCalendar, CalendarId, parse_hours
 from workbell.domain.projects.sla.policy import MAX_POLICIES, CalendarInUse
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import ProjectsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -52,6 +53,7 @@ class CalendarService:
         """
         now = self.clock.now()
         check_key(actor, Action.MANAGE_SLA)
+        check_request(new)
         hours = parse_hours(new.time_zone, new.intervals, new.exceptions, now)
         with self.store.begin() as tx:
             project = get_named_project(tx, actor, new.project)

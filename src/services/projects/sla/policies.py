@@ -17,6 +17,7 @@ from workbell.domain.projects.sla.policy import (
     SlaPolicy,
     check_terms,
 )
+from workbell.domain.validation import check_request
 from workbell.ports.projects.repository import ProjectsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
@@ -59,6 +60,7 @@ class PolicyService:
         """
         now = self.clock.now()
         check_key(actor, Action.MANAGE_SLA)
+        check_request(new)
         terms = new.terms()
         check_terms(terms)
         with self.store.begin() as tx:

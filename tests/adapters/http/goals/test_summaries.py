@@ -103,10 +103,10 @@ def test_a_range_has_buckets_a_comparison_streaks_and_a_heat_map(logged: ApiFixt
     [
         ("first=2026-05-02&last=2026-05-01", "last"),
         ("first=2020-01-01&last=2026-05-01", "last"),
-        ("first=0001-01-01&last=0001-01-02", "first"),
+        ("first=0001-01-01&last=1970-01-02", "first"),
         ("last=0001-01-02", "last"),
         ("last=9999-12-31", "last"),
-        ("first=9999-12-31&last=9999-12-31", "first"),
+        ("first=9999-12-31", "first"),
         ("first=soon", "first"),
         ("last=2026-02-30", "last"),
         ("group=year", "group"),

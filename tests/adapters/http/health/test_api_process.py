@@ -124,9 +124,17 @@ def test_every_metric_of_the_api_has_a_help_text(api: ApiFixture) -> None:
         "workbell_queue_jobs",
         "workbell_queue_oldest_wait_seconds",
         "workbell_workers_live",
+        "workbell_tasks_parked",
         "workbell_cache_requests",
     }
     assert all(each.documentation for each in found.values())
+
+
+def test_parked_tasks_are_counted(api: ApiFixture) -> None:
+    assert "workbell_tasks_parked 0.0\n" in api.get("/metrics", "root").text
+    with api.store.begin() as tx:
+        assert tx.definitions.set_parked("echo", api.clock.at)
+    assert "workbell_tasks_parked 1.0\n" in api.get("/metrics", "root").text
 
 
 def test_a_worker_is_live_while_its_lease_is_valid(api: ApiFixture) -> None:

@@ -1,17 +1,25 @@
 """Jobs, queues and statistics over HTTP."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from attrs import fields
 
-from tests.adapters.http.conftest import ApiFixture
+from tests.adapters.http.conftest import NOON, ApiFixture
+from tests.response_validation import response_validator
+from workbell.adapters.http.jobs.views import AttemptBody, WorkerBody
+from workbell.domain.jobs.attempt import Attempt
 from workbell.domain.jobs.job import JobState
+from workbell.domain.jobs.task import TaskId
+from workbell.ports.jobs.queues import WorkerInfo
 
 BASE = "/api/v1/jobs"
 FIELDS = [
     "id", "owner", "name", "description", "task_definition", "parameters", "scheduled_time",
     "progress", "attempt", "max_attempts", "queue", "priority", "schedule_id", "rerun_of",
     "origin", "created_at", "started_at", "completed_at", "error_message", "status",
+    "cancel_requested",
 ]  # fmt: skip
 
 
@@ -86,12 +94,74 @@ def test_attempts_list_their_outcomes(api: ApiFixture) -> None:
     (attempt,) = api.get(f"{BASE}/1/attempts").json["results"]
     assert (attempt["number"], attempt["outcome"]) == (1, "failed")
     assert attempt["error_message"] == "it broke"
+    assert attempt["traceback"] == "Traceback: it broke\n"
+    assert attempt["worker"] == "w"
+    assert (attempt["queue_wait_seconds"], attempt["duration_seconds"]) == (0.0, 2.0)
     assert api.get(f"{BASE}/1/logs", query_string="attempt=1&after=5&limit=2").json == {
         "count": 0,
         "next": None,
         "previous": None,
         "results": [],
     }
+
+
+def test_a_running_attempt_is_listed_without_its_end(api: ApiFixture) -> None:
+    api.job()
+    claim_all(api)
+    (attempt,) = api.get(f"{BASE}/1/attempts").json["results"]
+    assert attempt["started_at"] == "2026-05-04T12:00:00Z"
+    ends = ("ended_at", "duration_seconds", "outcome", "error_message", "traceback")
+    assert [attempt[name] for name in ends] == [None] * len(ends)
+
+
+def claim_all(api: ApiFixture) -> None:
+    """Claim every ready job, as a worker does."""
+    now = api.clock.now()
+    with api.store.begin() as tx:
+        tx.jobs.claim(
+            "default", worker="w", now=now, lease_until=now + timedelta(minutes=1),
+            limit=100, free_threads=100,
+        )  # fmt: skip
+
+
+def test_every_field_of_attempts_and_workers_is_shown() -> None:
+    shown = {each.name for each in fields(AttemptBody)}
+    renamed = {"error": "error_message", "job_id": None}
+    expected = {renamed.get(each.name, each.name) for each in fields(Attempt)} - {None}
+    assert expected <= shown
+    assert {each.name for each in fields(WorkerInfo)} == {each.name for each in fields(WorkerBody)}
+
+
+def test_the_owner_and_superusers_read_attempts(api: ApiFixture) -> None:
+    api.job("ada")
+    api.end(1, JobState.FAILED)
+    for caller, status in {"ada": 200, "root": 200, "bob": 404}.items():
+        assert api.get(f"{BASE}/1/attempts", caller).status_code == status
+
+
+def test_no_list_and_no_compatibility_route_has_tracebacks(api: ApiFixture) -> None:
+    api.job()
+    api.end(1, JobState.FAILED)
+    paths = [BASE, f"{BASE}/1", f"{BASE}/1/result", "/api/v1/job-results", "/api/jobs"]
+    for path in [*paths, "/api/jobs/1", "/api/job-results"]:
+        found = api.get(path)
+        assert found.status_code == 200, path
+        assert "Traceback" not in found.text, path
+
+
+def test_only_attempts_document_a_traceback(api: ApiFixture) -> None:
+    schemas = response_validator(api.deps).document["components"]["schemas"]
+    found = [name for name in schemas if "traceback" in schemas[name].get("properties", {})]
+    assert found == ["AttemptBody"]
+
+
+def test_a_requested_cancellation_is_shown(api: ApiFixture) -> None:
+    api.job()
+    assert api.get(f"{BASE}/1").json["cancel_requested"] is False
+    claim_all(api)
+    cancelled = api.post(f"{BASE}/1/cancel").json
+    assert (cancelled["status"], cancelled["cancel_requested"]) == ("running", True)
+    assert api.get(BASE).json["results"][0]["cancel_requested"] is True
 
 
 def test_a_file_is_sent_as_an_attachment(api: ApiFixture) -> None:
@@ -174,6 +244,55 @@ def test_superusers_pause_drain_and_resume_queues(api: ApiFixture) -> None:
     assert api.post("/api/v1/queues/default/drain", "root").status_code == 200
     assert api.post("/api/v1/queues/missing/pause", "root").status_code == 404
     assert api.get("/api/v1/workers", "root").json["count"] == 0
+
+
+def test_superusers_see_what_a_worker_knows_and_excludes(api: ApiFixture) -> None:
+    now = api.clock.at
+    with api.store.begin() as tx:
+        tx.workers.heartbeat(
+            WorkerInfo(
+                id="w",
+                host="h",
+                pid=1,
+                started_at=now,
+                seen_at=now,
+                threads=2,
+                running=0,
+                queues=("default",),
+                knows=("echo",),
+                excluded={"report": now},
+            )
+        )
+    (worker,) = api.get("/api/v1/workers", "root").json["results"]
+    assert worker["knows"] == ["echo"]
+    assert worker["excluded"] == {"report": "2026-05-04T12:00:00Z"}
+
+
+def test_a_parked_task_says_since_when(api: ApiFixture) -> None:
+    path = "/api/v1/task-definitions/1"
+    assert api.get(path).json["parked_since"] is None
+    with api.store.begin() as tx:
+        key = tx.definitions.get(TaskId(1)).key
+        tx.definitions.set_parked(key, api.clock.at)
+    assert api.get(path).json["parked_since"] == "2026-05-04T12:00:00Z"
+
+
+def test_a_worker_is_shown_with_its_written_off_threads(api: ApiFixture) -> None:
+    worker = WorkerInfo(
+        id="w1",
+        host="h",
+        pid=7,
+        started_at=NOON,
+        seen_at=NOON,
+        threads=8,
+        running=1,
+        written_off=2,
+        queues=("default",),
+    )
+    with api.store.begin() as tx:
+        tx.workers.heartbeat(worker)
+    (shown,) = api.get("/api/v1/workers", "root").json["results"]
+    assert (shown["threads"], shown["running"], shown["written_off"]) == (8, 1, 2)
 
 
 def test_statistics_cover_the_callers_jobs(api: ApiFixture) -> None:

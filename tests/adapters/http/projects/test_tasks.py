@@ -9,6 +9,7 @@ import pytest
 
 from tests.adapters.http.conftest import ApiFixture
 from tests.adapters.http.workspace import BOARDS, COMMENTS, PROJECTS, TASKS, Workspace
+from workbell.domain.identity.user import Role
 
 AT = "2026-05-04T12:00:00Z"
 
@@ -67,6 +68,30 @@ def test_a_task_is_shown_with_all_its_fields(api: ApiFixture, work: Workspace) -
     assert api.get(f"{TASKS}/2/").json == {**made.json, "comments": []}
 
 
+def test_put_without_a_status_resets_it(api: ApiFixture, work: Workspace) -> None:
+    """As every other field that the body omits; PATCH leaves it."""
+    task = work.task(1, status="REVIEW", priority="HIGH")
+    path = f"{TASKS}/{task}"
+    assert api.call("PATCH", path, "ada", {"title": "T"}).json["status"] == "REVIEW"
+    replaced = api.call("PUT", path, "ada", {"title": "T", "board": 1}).json
+    assert (replaced["status"], replaced["priority"]) == ("BACKLOG", "MEDIUM")
+
+
+def test_a_project_that_one_may_only_read_is_a_field_error(
+    api: ApiFixture, work: Workspace
+) -> None:
+    """In a body; on the path of the object the answer is 403."""
+    work.member(1, "bob")
+    refused = api.post("/api/v1/projects/boards", "bob", {"name": "B", "project": 1})
+    assert refused.status_code == 400
+    assert refused.json["field_errors"] == {"project": ["is not a project that you may use"]}
+    api.join("max", role=Role.MANAGER)  # reads every project
+    refused = api.post(TASKS, "max", {"title": "T", "board": 1})
+    assert refused.status_code == 400
+    assert refused.json["field_errors"] == {"board": ["is not a board that you may use"]}
+    assert api.call("DELETE", "/api/v1/projects/boards/1", "bob").status_code == 403
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -77,9 +102,10 @@ def test_a_task_is_shown_with_all_its_fields(api: ApiFixture, work: Workspace) -
         {"labels": ["x" * 51]}, {"labels": [str(n) for n in range(21)]}, {"labels": ["\u2800"]},
         {"due_date": "tomorrow"}, {"due_date": "2026-05-04T12:00:00"}, {"due_date": 1},
         {"due_date": "0001-01-01T00:00:00+14:00"}, {"due_date": "9999-12-31T23:59:59-14:00"},
+        {"due_date": "1969-12-31T23:59:59Z"}, {"due_date": "9999-01-01T00:00:00Z"},
         {"due_date": "2026-02-30T00:00:00Z"}, {"estimated_hours": -1}, {"estimated_hours": 1e9},
         {"estimated_hours": "NaN"}, {"estimated_hours": 1.234}, {"board": 2}, {"board": 999},
-        {"board": None}, {"reporter": 1}, {"position": "a"}, {"version": 1},
+        {"board": 2**63}, {"board": None}, {"assignee": 2**64}, {"reporter": 1}, {"position": "a"}, {"version": 1},
         {"project": 1}, {"completed_at": None}, {"id": 1},
     ],
 )  # fmt: skip
@@ -104,8 +130,8 @@ def test_a_wrong_field_of_a_task_is_named(
     "fields",
     [
         {"title": "👩‍👩‍👧 Größe 项目 مشروع"}, {"title": "<script>alert(1)</script>"}, {"title": "' OR 1=1 --"},
-        {"labels": ["a, b", "ä", "a\u0308"]}, {"due_date": "0001-01-01T00:00:00Z"},
-        {"due_date": "9999-12-31T23:59:59Z"}, {"due_date": "2026-05-04T14:00:00+02:00"},
+        {"labels": ["a, b", "ä", "a\u0308"]}, {"due_date": "1970-01-01T00:00:00Z"},
+        {"due_date": "9998-12-31T23:59:59Z"}, {"due_date": "2026-05-04T14:00:00+02:00"},
         {"estimated_hours": "2.50"}, {"estimated_hours": 0}, {"description": "x" * 50_000},
     ],
 )  # fmt: skip

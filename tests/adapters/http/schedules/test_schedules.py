@@ -135,6 +135,20 @@ def test_a_backfill_returns_its_first_job_and_a_summary(api: ApiFixture) -> None
     assert api.get(f"{BASE}/1/logs").json["count"] == 3
     future = api.post(f"{BASE}/1/backfill", json={**asked, "end": "2027-01-01T00:00:00Z"})
     assert list(future.json["field_errors"]) == ["end"]
+    ancient = api.post(f"{BASE}/1/backfill", json={**asked, "start": "0001-01-01T00:00:00Z"})
+    assert ancient.status_code == 400
+    assert ancient.json["field_errors"] == {"start": ["start must not be before 1970-01-01"]}
+    listed = api.get(f"{BASE}?created_at__lte=9999-01-01T00:00:00Z")
+    assert listed.status_code == 400
+    assert list(listed.json["field_errors"]) == ["created_at__lte"]
+
+
+def test_a_preview_warns_of_a_jitter_larger_than_the_interval(api: ApiFixture) -> None:
+    asked = {"cron_expression": "* * * * *", "jitter_seconds": 90}
+    shown = api.post(f"{BASE}/preview", json=asked)
+    assert shown.json["warnings"][0].startswith("jitter_seconds must be at most 60")
+    refused = api.post(BASE, json={**asked, "task_definition": "echo"})
+    assert list(refused.json["field_errors"]) == ["jitter_seconds"]
 
 
 def test_runs_are_listed_newest_first(api: ApiFixture) -> None:

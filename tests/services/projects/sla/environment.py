@@ -17,7 +17,7 @@ from workbell.domain.projects.project import Project
 from workbell.domain.projects.sla.calendar import BusinessCalendar
 from workbell.domain.projects.sla.explanation import ClockExplanation
 from workbell.domain.projects.sla.policy import Recipient, SlaPolicy
-from workbell.domain.projects.work_item import WorkItem, WorkItemId
+from workbell.domain.projects.work_item import WorkItem, WorkItemId, WorkItemPriority
 from workbell.ports.projects.sla import StoredEvent
 from workbell.services.notifications.dispatch import Notifier
 from workbell.services.projects.requests import Move, NewComment
@@ -98,6 +98,8 @@ class SlaFixture:
 
     def task(self, reporter: str = "mia", **fields: Any) -> WorkItem:
         """Create a task."""
+        if "priority" in fields:
+            fields["priority"] = WorkItemPriority(fields["priority"])
         return self.env.task(self.board, reporter, **fields)
 
     def move(self, item: WorkItem, status: str, actor: str = "mia") -> WorkItem:

@@ -24,7 +24,9 @@ def tables() -> list[Spec]:
             *columns("id id!, state small, queue str:128, priority int, fair_tag float"),
             *columns("fair_key str:128, weight float, due_at time, concurrency_key str:191?"),
             *columns("concurrency_limit int, mode small, fail_when_lost flag, attempt int"),
-            *columns("max_attempts int, timeout_seconds int, token id, lease_until time?"),
+            *columns(
+                "uncharged int, max_attempts int, timeout_seconds int, token id, lease_until time?"
+            ),
             *columns("worker str:128?, cancel_requested flag, owner id, task str:255"),
             *columns("name str:255, origin str:16, schedule_id id?, tick time?, for_tick time?"),
             *columns("rerun_of id?, idempotency_key str:255?, request_hash str:128?"),
@@ -58,14 +60,15 @@ def tables() -> list[Spec]:
         table(
             "workbell_task_definitions",
             *columns("id id!, key str:255, name str:255, description long, schema json"),
-            *columns("schema_version int, is_active flag, created_at time"),
+            *columns("schema_version int, is_active flag, created_at time, parked_at time?"),
             sa.UniqueConstraint("key"),
             sqlite_autoincrement=True,
         ),
         table(
             "workbell_workers",
             *columns("id str:128!, host str:255, pid int, started_at time, seen_at time"),
-            *columns("threads int, running int, queues json"),
+            *columns("threads int, running int, written_off int, queues json, knows json"),
+            *columns("excluded json"),
             sqlite_with_rowid=False,
         ),
         table(
@@ -78,7 +81,8 @@ def tables() -> list[Spec]:
             "workbell_attempts",
             cascade("job_id", "workbell_jobs.id", primary_key=True),
             *columns("number int!, queued_at time?, started_at time, ended_at time?"),
-            *columns("outcome str:16?, worker str:128?, error long?, isolation str:16?"),
+            *columns("outcome str:16?, worker str:128?, error long?, traceback long?"),
+            *columns("isolation str:16?"),
             sqlite_with_rowid=False,
         ),
         table(

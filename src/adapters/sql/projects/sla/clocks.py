@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from workbell.adapters.sql.database.column_types import instant_reader, to_db_values
@@ -58,6 +58,24 @@ _NEXT_DUE = prepare(_due.limit(1))
 _DUE = prepare(
     _due.where(clocks_c.next_event_at <= bindparam("now")).limit(bindparam("limit")),
     *("now", "limit"),
+)
+_DUE_ITEMS = (
+    _due.with_only_columns(clocks_c.work_item_id)
+    .where(clocks_c.next_event_at <= bindparam("now"))
+    .limit(bindparam("limit"))
+)
+_DUE_OF_ITEM = select(clocks_c.id).where(
+    IS_PENDING,
+    clocks_c.work_item_id == bindparam("item_id"),
+    clocks_c.next_event_at <= bindparam("now"),
+)
+_LOCK_ITEM = (
+    select(work_items.c.id).where(work_items.c.id == bindparam("item_id")).with_for_update()
+)
+_STOP = (
+    update(clocks)
+    .where(clocks_c.id.in_(bindparam("ids", expanding=True)))
+    .values(next_event_at=null())
 )
 _LOCK_FREE = PreparedListStatement(
     lambda ids: (
@@ -126,10 +144,27 @@ class SqlSlaClockRepository:
         read_time = instant_reader(self._db.dialect)
         return read_time(rows[0][0]) if rows else None
 
-    def lock_due_items(self, now: datetime, *, limit: int) -> Sequence[WorkItemId]:
+    def list_due_items(self, now: datetime, *, limit: int) -> Sequence[WorkItemId]:
+        """Return the work items of clocks that are due."""
+        values = {"now": now, "limit": limit}
+        return list(dict.fromkeys(self._db.execute(_DUE_ITEMS, values).scalars()))
+
+    def quarantine(self, item_id: WorkItemId, now: datetime) -> Sequence[ClockId]:
+        """Set no next event for the clocks of an item that are due."""
+        self._db.execute(_LOCK_ITEM, {"item_id": item_id})
+        ids = self._db.execute(_DUE_OF_ITEM, {"item_id": item_id, "now": now}).scalars().all()
+        self._db.execute(_STOP, {"ids": ids})
+        return [ClockId(clock_id) for clock_id in ids]
+
+    def lock_due_items(
+        self, now: datetime, *, limit: int, only: WorkItemId | None = None
+    ) -> Sequence[WorkItemId]:
         """Lock and return the work items of clocks that are due, the longest overdue first."""
-        (at,) = to_db_values([now], self._db.dialect)
-        due = dict.fromkeys(row[1] for row in _DUE.fetch_all(self._db, (at, limit)))
+        if only is None:
+            (at,) = to_db_values([now], self._db.dialect)
+            due = dict.fromkeys(row[1] for row in _DUE.fetch_all(self._db, (at, limit)))
+        else:
+            due = {only: None}
         if not due:
             return []
         locked = [row[0] for row in _LOCK_FREE.fetch_all(self._db, sorted(due))]
