@@ -27,7 +27,7 @@ from workbell.adapters.child_processes.frames import (
     StoredFrame,
 )
 from workbell.domain.identity.user import UserId
-from workbell.domain.jobs.job import Progress
+from workbell.domain.jobs.job import make_progress
 from workbell.domain.jobs.task import Interrupted, TaskLog
 
 MAX_NOTE = 200
@@ -242,8 +242,8 @@ class ChildContext:
         self.link.check(self.job)
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Report progress."""
-        progress = Progress(done, total, note)
+        """Report progress; raise Invalid as in the worker."""
+        progress = make_progress(done, total, note)
         text = progress.note[:MAX_NOTE].encode("utf-8", "replace").decode()
         self.link.send(self.job, ProgressFrame(progress.done, progress.total, text))
 
