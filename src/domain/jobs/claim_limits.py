@@ -1,4 +1,4 @@
-"""Limits of one claim: excluded tasks, and how many jobs of an owner may run."""
+"""Limits of one claim: excluded tasks, and running jobs of one owner."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
