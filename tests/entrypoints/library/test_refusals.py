@@ -103,7 +103,7 @@ ARGUMENTS: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize(("name", "value", "message"), ARGUMENTS, ids=str)
+@pytest.mark.parametrize(("name", "value", "message"), ARGUMENTS, ids=range(len(ARGUMENTS)))
 def test_arguments_that_only_the_library_has_are_refused(
     client: workbell.Client, name: str, value: Any, message: str
 ) -> None:
@@ -135,7 +135,7 @@ PARAMETERS: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize(("parameters", "path", "message"), PARAMETERS, ids=str)
+@pytest.mark.parametrize(("parameters", "path", "message"), PARAMETERS, ids=range(len(PARAMETERS)))
 def test_parameters_that_json_cannot_express_are_refused_by_their_path(
     client: workbell.Client, parameters: Any, path: str, message: str
 ) -> None:
