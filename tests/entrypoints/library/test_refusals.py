@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,7 @@ ARGUMENTS: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize(("name", "value", "message"), ARGUMENTS, ids=count())
+@pytest.mark.parametrize(("name", "value", "message"), ARGUMENTS, ids=range(len(ARGUMENTS)))
 def test_arguments_that_only_the_library_has_are_refused(
     client: workbell.Client, name: str, value: Any, message: str
 ) -> None:
@@ -136,7 +135,7 @@ PARAMETERS: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize(("parameters", "path", "message"), PARAMETERS, ids=count())
+@pytest.mark.parametrize(("parameters", "path", "message"), PARAMETERS, ids=range(len(PARAMETERS)))
 def test_parameters_that_json_cannot_express_are_refused_by_their_path(
     client: workbell.Client, parameters: Any, path: str, message: str
 ) -> None:
