@@ -1,4 +1,4 @@
-"""Parking: the jobs of a task that no worker knows are held until one does."""
+"""Parking: jobs of a task that no worker knows are held until one does."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
