@@ -177,11 +177,13 @@ def claim_from_row(row: AnyRow, **changes: Any) -> Claim:
 
 def lost_claim_from_row(row: AnyRow, **changes: Any) -> Claim:
     """Convert a row of `LOST_COLUMNS`, without the parameters; errors as `claim_from_row`."""
-    values = row_to_dict(row) | {"mode": MODES[row.mode]}
+    values = row_to_dict(row)
+    values["mode"] = MODES[row.mode]
     for name in _COUNTS:
         if type(values[name]) is not int:  # SQLite stores any value in any column
             raise TypeError(f"{name} is not an integer")
-    return Claim(**(values | {"parameters": {}} | changes))
+    values["parameters"] = {}
+    return Claim(**(values | changes))
 
 
 def attempt_from_row(row: AnyRow) -> Attempt:
