@@ -200,7 +200,7 @@ class SqlStore:
     _strategy: Strategy
     waker: Waker | None = None
     schema: str | None = None
-    _url: URL | None = field(default=None, repr=False)
+    _url: URL | None = field(default=None, alias="url", repr=False)
     _joined: WeakSet[Engine] = field(init=False, factory=WeakSet[Engine], repr=False)
     _machine: Clock = field(init=False, default=Factory(_get_clock, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
