@@ -18,6 +18,8 @@ RECENT_LOGIN = timedelta(minutes=10)
 """Age up to which a login may end the user's other sessions (ASVS 7.5.2)."""
 USE_RECORD_INTERVAL = timedelta(minutes=1)
 TEXT_LENGTH = 256
+MAX_SESSIONS = 100
+"""Maximum number of active sessions of a user; a login ends the oldest ones."""
 
 
 class SessionKind(StrEnum):

@@ -26,5 +26,12 @@ class ApiKeyRepository(Protocol):
     def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
         """Revoke a key of a user by one UPDATE; False if there is none to revoke."""
 
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """
+        Delete up to `limit` keys revoked or expired before a time; count them.
+
+        Up to `limit` of each kind.
+        """
+
     def record_use(self, key: ApiKey) -> None:
         """Store `last_used_at` by one UPDATE, unless the key is revoked."""

@@ -27,7 +27,7 @@ class SessionRepository(Protocol):
         """Store `last_used_at` and `expires_at` by one UPDATE, unless revoked."""
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
-        """Return a user's active sessions, newest first."""
+        """Return a user's active sessions, at most `MAX_SESSIONS`, newest first."""
 
     def has_login_from(self, user_id: UserId, address: str) -> bool:
         """Whether a stored session of the user was opened from this address."""
@@ -38,6 +38,13 @@ class SessionRepository(Protocol):
 
         The caller holds the user's row, as every login does, so no new session is
         missed.
+        """
+
+    def revoke_oldest(self, user_id: UserId, now: datetime, *, keep: int) -> int:
+        """
+        Revoke a user's active sessions except the newest `keep`; return how many.
+
+        At most 1,000 a call. The caller holds the user's row.
         """
 
     def purge(self, before: datetime, *, limit: int) -> int:

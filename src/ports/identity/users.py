@@ -103,8 +103,8 @@ class UserRepository(Protocol):
     def find_many(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
         """Return users by id, active or not; unknown ids are omitted."""
 
-    def usernames(self) -> Sequence[str]:
-        """Return the usernames of all active users, in order of id."""
+    def usernames(self, *, after: UserId, limit: int) -> Sequence[tuple[UserId, str]]:
+        """Return ids and usernames of active users with ids above `after`, by id."""
 
 
 class SecondFactorRepository(Protocol):

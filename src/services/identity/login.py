@@ -20,6 +20,7 @@ from workbell.domain.identity.second_factor import (
 )
 from workbell.domain.identity.session import (
     MAX_LIFE,
+    MAX_SESSIONS,
     Claims,
     RefreshTokenState,
     Session,
@@ -307,9 +308,14 @@ class LoginService:
             if replaces:
                 _revoke_session(tx, replaces, session.created_at)
             tx.sessions.add(session)
-            tx.audit.add(_session_entry(user, "LOGIN", session, client_info, session.created_at))
+            now = session.created_at
+            ended = tx.sessions.revoke_oldest(user.id, now, keep=MAX_SESSIONS)
+            changes = {"sessions_ended": [None, ended]} if ended else None
+            tx.audit.add(_session_entry(user, "LOGIN", session, client_info, now, changes))
             if self.rate_limits is not None:
                 refund_login_failure(tx, account)
+        if ended:
+            self.actor_cache.evict(user.id)
         return current
 
     def _audit_refusal(

@@ -19,6 +19,7 @@ from workbell.services.transaction_retry import retry_on_contention
 BATCH = 500
 CODE_RETENTION = 2 * DAY  # codes are counted over one day
 SESSION_RETENTION = 30 * DAY  # after their end, for investigations
+KEY_RETENTION = 90 * DAY  # after they were revoked or expired
 
 
 @frozen(kw_only=True)
@@ -34,7 +35,7 @@ class SessionService:
     actor_cache: ActorCache
 
     def list_sessions(self, actor: Actor) -> Sequence[Session]:
-        """Return the actor's active sessions, newest first."""
+        """Return the actor's active sessions (at most 100), newest first."""
         check(actor, Action.READ_SESSIONS, owner=actor.user_id)
         with self.store.view() as tx:
             return tx.sessions.list_for_user(actor.user_id, self.clock.now())
@@ -68,12 +69,13 @@ class SessionService:
 
     @retry_on_contention
     def prune(self) -> int:
-        """Delete old codes and ended sessions; return how many."""
+        """Delete old codes, ended sessions and old keys; return how many."""
         now, deleted = self.clock.now(), 0
         while True:
             with self.store.begin() as tx:
                 removed = tx.codes.purge(now - CODE_RETENTION, limit=BATCH)
                 removed += tx.sessions.purge(now - SESSION_RETENTION, limit=BATCH)
+                removed += tx.api_keys.purge(now - KEY_RETENTION, limit=BATCH)
             deleted += removed
             if not removed:
                 return deleted

@@ -28,6 +28,9 @@ from workbell.services.transaction_retry import retry_on_contention
 
 UserChangeHook = Callable[[IdentityTx, User, User, datetime], None]
 """Receives a changed user, before and after; the user's row is locked."""
+MAX_USERNAMES = 1000
+"""Maximum number of usernames in one response."""
+FIRST_USER = UserId(0)
 SUPERUSERS_ONLY = "Only superusers may administer users."
 
 
@@ -88,11 +91,13 @@ class UserAdministration:
         with self.codes.store.view() as tx:
             return tx.users.get(user_id)
 
-    def usernames(self, actor: Actor) -> Sequence[str]:
-        """Return the usernames of active users, by id; for any actor."""
+    def usernames(
+        self, actor: Actor, *, after: UserId = FIRST_USER, limit: int = MAX_USERNAMES
+    ) -> Sequence[tuple[UserId, str]]:
+        """Return ids and usernames of active users, by id; for any actor."""
         check(actor, Action.LIST_NAMES)
         with self.codes.store.view() as tx:
-            return tx.users.usernames()
+            return tx.users.usernames(after=after, limit=limit)
 
     @retry_on_contention
     def change(self, actor: Actor, user_id: UserId, change: UserChange) -> User:

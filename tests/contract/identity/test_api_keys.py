@@ -66,3 +66,22 @@ def test_the_use_of_a_key_is_recorded_unless_it_was_revoked(store: AnyStore) -> 
         tx.api_keys.revoke(ALICE, key.id, after(61))
         tx.api_keys.record_use(key.used(after(120)))
         assert tx.api_keys.by_prefix("p1") == key.used(after(60)).revoked(after(61))
+
+
+@pytest.mark.usefixtures("people")
+def test_revoked_and_expired_keys_are_purged_in_batches(store: AnyStore) -> None:
+    with store.begin() as tx:
+        for number in (1, 2, 3):
+            revoked = tx.api_keys.add(a_key(f"r{number}"))
+            tx.api_keys.revoke(ALICE, revoked.id, after(number))
+            tx.api_keys.add(a_key(f"e{number}", expires_at=after(number)))
+        tx.api_keys.add(a_key("p1"))
+        assert tx.api_keys.purge(after(3), limit=1) == 2
+        assert tx.api_keys.purge(after(3), limit=9) == 2
+        assert tx.api_keys.purge(after(3), limit=9) == 0
+        left = [
+            name
+            for name in ("r1", "r2", "r3", "e1", "e2", "e3", "p1")
+            if tx.api_keys.by_prefix(name)
+        ]
+    assert left == ["r3", "e3", "p1"]

@@ -9,7 +9,7 @@ from tests.contract.factories import ALICE, BOB, NOON, AnyStore, after
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.one_time_code import CODE_LIFETIME
-from workbell.domain.identity.session import Session, SessionKind
+from workbell.domain.identity.session import MAX_SESSIONS, Session, SessionKind
 from workbell.domain.identity.user import UserId
 
 
@@ -118,6 +118,31 @@ def test_all_sessions_of_a_user_except_one_are_revoked(store: AnyStore) -> None:
         assert [one.id for one in tx.sessions.list_for_user(BOB, after(13))] == ["bobs"]
         first = tx.sessions.find("a-1")
         assert first is not None and first.revoked_at == after(10)
+
+
+@pytest.mark.usefixtures("people")
+def test_the_oldest_active_sessions_are_revoked(store: AnyStore) -> None:
+    with store.begin() as tx:
+        for number in (1, 2, 3, 4):
+            tx.sessions.add(a_session(id=f"a-{number}", created_at=after(number)))
+        tx.sessions.add(a_session(id="over", created_at=after(9), expires_at=after(5)))
+        tx.sessions.add(a_session(id="bobs", user_id=BOB))
+        assert tx.sessions.revoke_oldest(ALICE, after(6), keep=4) == 0
+        assert tx.sessions.revoke_oldest(ALICE, after(6), keep=2) == 2
+        assert [one.id for one in tx.sessions.list_for_user(ALICE, after(6))] == ["a-4", "a-3"]
+        assert [one.id for one in tx.sessions.list_for_user(BOB, after(6))] == ["bobs"]
+        first = tx.sessions.find("a-1")
+        assert first is not None and first.revoked_at == after(6)
+
+
+@pytest.mark.usefixtures("people")
+def test_a_list_of_sessions_is_bounded(store: AnyStore) -> None:
+    with store.begin() as tx:
+        for number in range(MAX_SESSIONS + 2):
+            tx.sessions.add(a_session(id=f"a-{number}", created_at=after(number)))
+        found = tx.sessions.list_for_user(ALICE, after(1))
+    assert len(found) == MAX_SESSIONS
+    assert found[0].id == f"a-{MAX_SESSIONS + 1}"
 
 
 @pytest.mark.usefixtures("people")

@@ -233,7 +233,11 @@ def test_the_usernames_of_active_users_are_listed(store: AnyStore) -> None:
     person(store, "gone", is_active=False)
     person(store, "adam")
     with store.view() as tx:
-        assert list(tx.users.usernames()) == ["zoe", "adam"]
+        (first, second) = tx.users.usernames(after=UserId(0), limit=9)
+        assert [first[1], second[1]] == ["zoe", "adam"]
+        assert list(tx.users.usernames(after=UserId(0), limit=1)) == [first]
+        assert list(tx.users.usernames(after=first[0], limit=9)) == [second]
+        assert list(tx.users.usernames(after=second[0], limit=9)) == []
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from workbell.domain.errors import (
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.session import MAX_LIFE, RECENT_LOGIN, SessionKind, SignInAgain
 from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
+from workbell.services.identity import login
 from workbell.services.identity.actor_cache import MAX_ENTRIES, TTL, ActorCache
+from workbell.services.identity.sessions import KEY_RETENTION
 
 pytestmark = pytest.mark.unit
 
@@ -70,6 +72,29 @@ def test_users_list_and_revoke_their_sessions(accounts: AccountFixture) -> None:
     for session_id in (found[1].id, bobs.session_id, "nonsense"):
         with pytest.raises(NotFound):
             accounts.services.sessions.revoke(ana, session_id)
+
+
+def test_a_login_beyond_the_maximum_ends_the_oldest_session(
+    accounts: AccountFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "MAX_SESSIONS", 2)
+    logins = []
+    for _ in range(3):
+        logins.append(accounts.login())
+        accounts.clock.wait(1)
+    assert [accounts.refuses(one.access) for one in logins] == [True, False, False]
+    assert accounts.actions()[-1] == "LOGIN"
+    assert len(accounts.services.sessions.list_sessions(accounts.actor(logins[2]))) == 2
+
+
+def test_old_keys_are_pruned(accounts: AccountFixture) -> None:
+    ana = accounts.ana()
+    key = accounts.services.api_keys.create(ana, "old", [READ]).key
+    accounts.services.api_keys.revoke(ana, key.id)
+    accounts.clock.wait(KEY_RETENTION.total_seconds())
+    assert accounts.services.sessions.prune() == 1  # the session
+    accounts.clock.wait(1)
+    assert accounts.services.sessions.prune() == 1
 
 
 def test_revoking_another_session_requires_a_recent_login(accounts: AccountFixture) -> None:

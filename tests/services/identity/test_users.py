@@ -57,7 +57,8 @@ def test_ordinary_users_list_no_users(accounts: AccountFixture) -> None:
 
 
 def test_usernames_are_visible_to_logged_in_users(accounts: AccountFixture) -> None:
-    assert list(accounts.services.users.usernames(accounts.ana())) == ["ana", "bob", "root"]
+    found = accounts.services.users.usernames(accounts.ana())
+    assert [name for _, name in found] == ["ana", "bob", "root"]
     with pytest.raises(NotAllowed):
         accounts.services.users.usernames(Actor(user_id=UserId(0)))
 

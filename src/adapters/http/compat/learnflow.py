@@ -1,7 +1,7 @@
 """LearnFlow's routes: sign-in, usernames, goals, progress and summaries."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from attrs import evolve, field, frozen
 
@@ -26,11 +26,13 @@ from workbell.adapters.http.web.operations import (
     Operation,
     Style,
 )
+from workbell.adapters.http.web.pagination import CURSOR_HELP, decode_cursor, encode_cursor
+from workbell.domain.constraints import Constraints
 from workbell.domain.identity.registration import Registration
-from workbell.domain.identity.user import Tier
+from workbell.domain.identity.user import Tier, UserId
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
-from workbell.services.identity.users import UserAdministration
+from workbell.services.identity.users import MAX_USERNAMES, UserAdministration
 
 ROOT = "/api"
 STYLE: Mapping[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
@@ -61,6 +63,13 @@ class LearnFlowUserBody:
 
 
 @frozen(kw_only=True)
+class UsernamesQuery:
+    """The position in the list of usernames."""
+
+    cursor: Annotated[str, Constraints(max_length=64, description=CURSOR_HELP)] = ""
+
+
+@frozen(kw_only=True)
 class LearnFlowAuthRoutes:
     """Registration, sign-in and usernames of the LearnFlow API."""
 
@@ -81,9 +90,15 @@ class LearnFlowAuthRoutes:
         )
         return ApiResponse(body=copy_fields(TokenPairBody, login))
 
-    def usernames(self, request: ApiRequest) -> ApiResponse:
-        """Return the usernames of all active users."""
-        return ApiResponse(body=list(self.users.usernames(request.actor)))
+    def usernames(self, request: ApiRequest[object, UsernamesQuery]) -> ApiResponse:
+        """Return up to 1,000 usernames of active users; the next ones by the Link header."""
+        after = UserId(decode_cursor(request.query.cursor) or 0)
+        found = self.users.usernames(request.actor, after=after, limit=MAX_USERNAMES)
+        headers = {}
+        if len(found) == MAX_USERNAMES:
+            next_ = f"{request.url}?cursor={encode_cursor(found[-1][0])}"
+            headers["Link"] = f'<{next_}>; rel="next"'
+        return ApiResponse(body=[name for _, name in found], headers=headers)
 
 
 def identity_operations(own: LearnFlowAuthRoutes, auth: AuthRoutes) -> Sequence[AnyOperation]:
@@ -110,7 +125,11 @@ def identity_operations(own: LearnFlowAuthRoutes, auth: AuthRoutes) -> Sequence[
         ),
         Operation(
             method="GET", path="/api/users", name="learnflow_list_usernames",
-            summary="List the usernames of all active users.", handler=own.usernames,
+            summary=(
+                "List usernames of active users, at most 1,000; "
+                "the `Link` header has the next ones."
+            ),
+            handler=own.usernames, query=UsernamesQuery, errors=(400,),
             responses={200: ListOf(str, plain=True)}, access=Access.USER, **STYLE,
         ),
     )  # fmt: skip

@@ -49,6 +49,16 @@ class MemoryApiKeyRepository:
         self._tables.api_keys.put(key_id, key.revoked(now))
         return True
 
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Delete keys that were revoked or expired before a time; return how many."""
+        keys = list(self._tables.api_keys)
+        revoked = [key.id for key in keys if key.revoked_at and key.revoked_at < before]
+        expired = [key.id for key in keys if key.expires_at and key.expires_at < before]
+        old = {*revoked[:limit], *expired[:limit]}
+        for key_id in old:
+            self._tables.api_keys.delete(key_id)
+        return len(old)
+
     def record_use(self, key: ApiKey) -> None:
         """Update `last_used_at` of a key unless it is revoked."""
         stored = self._tables.api_keys.get(key.id)

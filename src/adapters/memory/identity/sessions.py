@@ -7,7 +7,7 @@ from attrs import define, evolve
 
 from workbell.adapters.memory.tables import Tables
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.identity.session import Session
+from workbell.domain.identity.session import MAX_SESSIONS, Session
 from workbell.domain.identity.user import UserId
 
 
@@ -48,11 +48,8 @@ class MemorySessionRepository:
             self._tables.sessions.put(stored.id, used)
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
-        """Return a user's active sessions, newest first."""
-        alive = [
-            one for one in self._tables.sessions if one.user_id == user_id and one.is_active(now)
-        ]
-        return sorted(alive, key=lambda one: (one.created_at, one.id), reverse=True)
+        """Return a user's active sessions, at most `MAX_SESSIONS`, newest first."""
+        return self._active(user_id, now)[:MAX_SESSIONS]
 
     def has_login_from(self, user_id: UserId, address: str) -> bool:
         """Whether a stored session of the user was opened from an address."""
@@ -60,10 +57,11 @@ class MemorySessionRepository:
 
     def revoke_all(self, user_id: UserId, now: datetime, *, except_id: str = "") -> int:
         """Revoke a user's active sessions, except one; return how many."""
-        ending = [one for one in self.list_for_user(user_id, now) if one.id != except_id]
-        for one in ending:
-            self._tables.sessions.put(one.id, one.revoked(now))
-        return len(ending)
+        return self._revoke([one for one in self._active(user_id, now) if one.id != except_id], now)
+
+    def revoke_oldest(self, user_id: UserId, now: datetime, *, keep: int) -> int:
+        """Revoke a user's active sessions except the newest; return how many."""
+        return self._revoke(self._active(user_id, now)[keep:], now)
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete up to `limit` sessions that expired before a time; return how many."""
@@ -71,3 +69,14 @@ class MemorySessionRepository:
         for session_id in over:
             self._tables.sessions.delete(session_id)
         return len(over)
+
+    def _active(self, user_id: UserId, now: datetime) -> list[Session]:
+        active = [
+            one for one in self._tables.sessions if one.user_id == user_id and one.is_active(now)
+        ]
+        return sorted(active, key=lambda one: (one.created_at, one.id), reverse=True)
+
+    def _revoke(self, ending: Sequence[Session], now: datetime) -> int:
+        for one in ending:
+            self._tables.sessions.put(one.id, one.revoked(now))
+        return len(ending)

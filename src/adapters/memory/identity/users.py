@@ -84,9 +84,10 @@ class MemoryUserRepository:
         users = (self._tables.users.get(user_id) for user_id in user_ids)
         return {user.id: user for user in users if user is not None}
 
-    def usernames(self) -> Sequence[str]:
-        """Return the usernames of active users, by id."""
-        return [user.username for user in self._tables.users if user.is_active]
+    def usernames(self, *, after: UserId, limit: int) -> Sequence[tuple[UserId, str]]:
+        """Return ids and usernames of active users with greater ids, by id."""
+        active = [user for user in self._tables.users if user.is_active and user.id > after]
+        return [(user.id, user.username) for user in active[:limit]]
 
     def _matching(self, filters: UserFilter) -> Iterator[User]:
         wanted_values = {

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import asdict, evolve, frozen
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from workbell.adapters.sql.database.statements import AnyRow, inserted_id, row_to_dict
@@ -33,6 +33,14 @@ _RECORD_USE = (
     .where(keys_c.id == bindparam("key_id"), keys_c.revoked_at.is_(None))
     .values(last_used_at=bindparam("new_last_used_at"))
 )
+
+_OLD = [
+    select(keys_c.id)
+    .where(ended_at < bindparam("before"))
+    .order_by(ended_at)
+    .limit(bindparam("max_rows"))
+    for ended_at in (keys_c.revoked_at, keys_c.expires_at)
+]
 
 
 @frozen
@@ -73,6 +81,14 @@ class SqlApiKeyRepository:
         """Revoke one of a user's keys; return whether it was active."""
         values = {"user": user_id, "key_id": key_id, "now": now}
         return self._db.execute(_REVOKE_KEY, values).rowcount == 1
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Delete keys that were revoked or expired before a time; return how many."""
+        values = {"before": before, "max_rows": limit}
+        old = {key for query in _OLD for key in self._db.execute(query, values).scalars()}
+        if old:
+            self._db.execute(delete(api_keys).where(keys_c.id.in_(sorted(old))))
+        return len(old)
 
     def record_use(self, key: ApiKey) -> None:
         """Update `last_used_at` of a key unless it is revoked."""

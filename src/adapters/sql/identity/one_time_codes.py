@@ -85,7 +85,10 @@ class SqlOneTimeCodeRepository:
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete up to `limit` codes created before a time; return how many."""
         old = (
-            select(codes_c.id).where(codes_c.created_at < before).order_by(codes_c.id).limit(limit)
+            select(codes_c.id)
+            .where(codes_c.created_at < before)
+            .order_by(codes_c.created_at)
+            .limit(limit)
         )
         found = self._db.execute(old).scalars().all()
         self._db.execute(delete(codes).where(codes_c.id.in_(found)))

@@ -18,10 +18,11 @@ from workbell.adapters.sql.database.statements import (
 )
 from workbell.adapters.sql.schema.tables import sessions
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.identity.session import Session, SessionKind
+from workbell.domain.identity.session import MAX_SESSIONS, Session, SessionKind
 from workbell.domain.identity.user import UserId
 
 sessions_c = sessions.c
+_MAX_REVOKED = 1000
 _COLUMNS = column_names(sessions)
 _TIMES = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
 _ONE = select(sessions).where(sessions_c.id == bindparam("session_id"))
@@ -33,8 +34,19 @@ _is_active = (
     sessions_c.revoked_at.is_(None),
     sessions_c.expires_at > bindparam("now"),
 )
-_ACTIVE = (
-    select(sessions).where(*_is_active).order_by(sessions_c.created_at.desc(), sessions_c.id.desc())
+_newest_first = (sessions_c.created_at.desc(), sessions_c.id.desc())
+_ACTIVE = select(sessions).where(*_is_active).order_by(*_newest_first).limit(MAX_SESSIONS)
+_OLDEST = (
+    select(sessions_c.id)
+    .where(*_is_active)
+    .order_by(*_newest_first)
+    .limit(_MAX_REVOKED)
+    .offset(bindparam("keep"))
+)
+_REVOKE = (
+    update(sessions)
+    .where(sessions_c.id.in_(bindparam("ids", expanding=True)))
+    .values(revoked_at=bindparam("now"))
 )
 _FROM_ADDRESS = prepare(
     select(sessions_c.id)
@@ -99,7 +111,7 @@ class SqlSessionRepository:
         self._db.execute(_RECORD_USE, values)
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
-        """Return a user's active sessions, newest first."""
+        """Return a user's active sessions, at most `MAX_SESSIONS`, newest first."""
         rows = self._db.execute(_ACTIVE, {"user": user_id, "now": now})
         return [_session(row) for row in rows]
 
@@ -112,10 +124,19 @@ class SqlSessionRepository:
         values = {"user": user_id, "now": now, "except_id": except_id}
         return self._db.execute(_REVOKE_ALL, values).rowcount
 
+    def revoke_oldest(self, user_id: UserId, now: datetime, *, keep: int) -> int:
+        """Revoke a user's active sessions except the newest; return how many."""
+        values = {"user": user_id, "now": now, "keep": keep}
+        ids = self._db.execute(_OLDEST, values).scalars().all()
+        if ids:
+            self._db.execute(_REVOKE, {"ids": ids, "now": now})
+        return len(ids)
+
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete up to `limit` sessions that expired before a time; return how many."""
-        expired = select(sessions_c.id).where(sessions_c.expires_at < before).limit(limit)
-        found = self._db.execute(expired).scalars().all()
+        expires_at = sessions_c.expires_at
+        expired = select(sessions_c.id).where(expires_at < before).order_by(expires_at)
+        found = self._db.execute(expired.limit(limit)).scalars().all()
         self._db.execute(delete(sessions).where(sessions_c.id.in_(found)))
         return len(found)
 

@@ -57,7 +57,12 @@ _SUPER_USER: Select[Any] = (
     .limit(1)
 )
 _MANY = select(users).where(users_c.id.in_(bindparam("ids", expanding=True)))
-_USERNAMES = select(users_c.username).where(users_c.is_active.is_(True)).order_by(users_c.id)
+_USERNAMES = (
+    select(users_c.id, users_c.username)
+    .where(users_c.is_active.is_(True), users_c.id > bindparam("after"))
+    .order_by(users_c.id)
+    .limit(bindparam("max_rows"))
+)
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
     **{name: users_c[name] for name in ("id", "created_at")},
     "username": users_c.username_key,
@@ -136,9 +141,10 @@ class SqlUserRepository:
         rows = self._db.execute(_MANY, {"ids": list(user_ids)}) if user_ids else ()
         return {user.id: user for user in map(_user, rows)}
 
-    def usernames(self) -> Sequence[str]:
-        """Return the usernames of active users, by id."""
-        return self._db.execute(_USERNAMES).scalars().all()
+    def usernames(self, *, after: UserId, limit: int) -> Sequence[tuple[UserId, str]]:
+        """Return ids and usernames of active users with greater ids, by id."""
+        rows = self._db.execute(_USERNAMES, {"after": after, "max_rows": limit})
+        return [(UserId(row.id), row.username) for row in rows]
 
     def _one(self, query: PreparedStatement, user_id: UserId) -> User:
         rows = query.fetch_all(self._db, (user_id,))

@@ -5,7 +5,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
 
 from workbell.adapters.sql.schema.partial_index import partial_index
-from workbell.adapters.sql.schema.tables import jobs, schedules
+from workbell.adapters.sql.schema.tables import (
+    api_keys,
+    jobs,
+    schedules,
+    sessions,
+)
 from workbell.domain.jobs.job import JobState
 
 _MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
@@ -107,3 +112,19 @@ partial_index("workbell_jobs_ended_idx", IS_ENDED_JOB, jobs_c.state, jobs_c.ende
 partial_index("workbell_jobs_ended_runs_idx", IS_ENDED_RUN, jobs_c.ended_at)
 partial_index("workbell_schedules_due_idx", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
 partial_index("workbell_schedules_alert_idx", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)
+partial_index(
+    "workbell_sessions_active_idx",
+    sessions.c.revoked_at.is_(None),
+    sessions.c.user_id,
+    sessions.c.expires_at,
+    plain=(sessions.c.user_id, sessions.c.revoked_at, sessions.c.expires_at),
+)
+partial_index(
+    "workbell_api_keys_user_idx",
+    api_keys.c.revoked_at.is_(None),
+    api_keys.c.user_id,
+    api_keys.c.id,
+    plain=(api_keys.c.user_id, api_keys.c.revoked_at, api_keys.c.id),
+)
+for _column in (api_keys.c.revoked_at, api_keys.c.expires_at):
+    partial_index(f"workbell_api_keys_{_column.name}_idx", _column.is_not(None), _column)

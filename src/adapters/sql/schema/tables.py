@@ -100,6 +100,7 @@ codes = Table(
     *times("used_at", null=True),
     *integers("attempts"),
     Index("workbell_codes_user_idx", "user_id", "purpose", "id"),
+    Index("workbell_codes_created_at_idx", "created_at"),
     **NUMBERED,
 )
 
@@ -118,6 +119,7 @@ sessions = Table(
     *texts("address", length=64),
     *texts("user_agent", length=256),
     Index("workbell_sessions_from_idx", "user_id", "address"),
+    Index("workbell_sessions_expires_at_idx", "expires_at"),
 )
 
 api_keys = Table(
@@ -131,7 +133,6 @@ api_keys = Table(
     *times("created_at"),
     *times("expires_at", "last_used_at", "revoked_at", null=True),
     UniqueConstraint("prefix"),
-    Index("workbell_api_keys_user_idx", "user_id", "id"),
     **NUMBERED,
 )
 

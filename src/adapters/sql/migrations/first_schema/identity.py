@@ -2,7 +2,12 @@
 
 import sqlalchemy as sa
 
-from workbell.adapters.sql.migrations.first_schema.columns import Spec, columns, table
+from workbell.adapters.sql.migrations.first_schema.columns import (
+    Spec,
+    columns,
+    create_index,
+    table,
+)
 
 
 def tables() -> list[Spec]:
@@ -14,13 +19,13 @@ def tables() -> list[Spec]:
             *columns("scopes json, created_at time, expires_at time?, last_used_at time?"),
             *columns("revoked_at time?"),
             sa.UniqueConstraint("prefix"),
-            sa.Index("workbell_api_keys_user_idx", "user_id", "id"),
             sqlite_autoincrement=True,
         ),
         table(
             "workbell_codes",
             *columns("id id!, user_id id, purpose str:32, code_hash str:255, created_at time"),
             *columns("expires_at time, used_at time?, attempts int"),
+            sa.Index("workbell_codes_created_at_idx", "created_at"),
             sa.Index("workbell_codes_user_idx", "user_id", "purpose", "id"),
             sqlite_autoincrement=True,
         ),
@@ -41,6 +46,7 @@ def tables() -> list[Spec]:
             *columns("current_jti str:64, rotated_at time, previous_jti str:64?"),
             *columns("revoked_at time?, kind str:16, last_used_at time?, address str:64"),
             *columns("user_agent str:256"),
+            sa.Index("workbell_sessions_expires_at_idx", "expires_at"),
             sa.Index("workbell_sessions_from_idx", "user_id", "address"),
         ),
         table(
@@ -55,3 +61,32 @@ def tables() -> list[Spec]:
             sqlite_autoincrement=True,
         ),
     ]
+
+
+def create_indexes() -> None:
+    create_index(
+        "workbell_api_keys_expires_at_idx",
+        "workbell_api_keys",
+        "expires_at",
+        "expires_at IS NOT NULL",
+    )
+    create_index(
+        "workbell_api_keys_revoked_at_idx",
+        "workbell_api_keys",
+        "revoked_at",
+        "revoked_at IS NOT NULL",
+    )
+    create_index(
+        "workbell_api_keys_user_idx",
+        "workbell_api_keys",
+        "user_id, id",
+        "revoked_at IS NULL",
+        plain="user_id, revoked_at, id",
+    )
+    create_index(
+        "workbell_sessions_active_idx",
+        "workbell_sessions",
+        "user_id, expires_at",
+        "revoked_at IS NULL",
+        plain="user_id, revoked_at, expires_at",
+    )

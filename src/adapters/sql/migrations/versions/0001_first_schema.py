@@ -28,6 +28,7 @@ def upgrade() -> None:
     drop_partial_tables(op.get_bind(), [name for name, *_ in reversed(specs)])
     for name, items, options in specs:
         op.create_table(name, *items, **table_options(op.get_bind()), **options)
+    identity.create_indexes()
     audit.create_indexes()
     jobs.create_indexes()
     search.create_indexes()
