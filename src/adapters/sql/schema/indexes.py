@@ -34,14 +34,21 @@ IS_BUSY = and_(
     jobs.c.state.in_((_number(JobState.READY), _number(JobState.RUNNING))),
 )
 IS_WAITING = jobs.c.state < _number(JobState.RUNNING)
+IS_PENDING = and_(IS_WAITING, jobs.c.attempt == literal_column("0"))
+IS_RETRYING = and_(IS_WAITING, jobs.c.attempt > literal_column("0"))
+IS_SHOWN = jobs.c.hidden == literal_column("false")
+"""The job is not hidden; unfinished jobs never are."""
+IS_SHOWN_END = and_(jobs.c.state > _number(JobState.RUNNING), IS_SHOWN)
 IS_UNFINISHED = jobs.c.state < _number(JobState.SUCCEEDED)
 IS_UNFINISHED_RUN = and_(jobs.c.schedule_id.is_not(None), IS_UNFINISHED)
 IS_STARTED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.started_at.is_not(None))
+IS_UNSTARTED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.started_at.is_(None))
 IS_ENDED_JOB = and_(jobs.c.schedule_id.is_(None), jobs.c.state > _number(JobState.RUNNING))
 IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > _number(JobState.RUNNING))
 IS_EXPECTED = schedules.c.alert_at.is_not(None)
 IS_OVERDUE = schedules.c.overdue_since.is_not(None)
-IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(None))
+IS_NOT_DELETED = schedules.c.deleted_at.is_(None)
+IS_ACTIVE = and_(schedules.c.next_at.is_not(None), IS_NOT_DELETED)
 
 
 def applies_to_dialect(index: Index, dialect: Dialect) -> bool:
@@ -97,9 +104,34 @@ _due(
     jobs_c.id,
 )
 _due("workbell_jobs_lease_idx", IS_RUNNING, jobs_c.lease_until, jobs_c.id)
+partial_index("workbell_jobs_waiting_idx", IS_WAITING, jobs_c.owner, jobs_c.id, plain=None)
 partial_index(
-    "workbell_jobs_waiting_idx", IS_WAITING, jobs_c.owner, plain=(jobs_c.owner, jobs_c.state)
+    "workbell_jobs_owner_idx",
+    IS_SHOWN,
+    jobs_c.owner,
+    jobs_c.id,
+    plain=(jobs_c.owner, jobs_c.hidden, jobs_c.id),
 )
+partial_index(
+    "workbell_jobs_status_idx",
+    IS_SHOWN_END,
+    jobs_c.state,
+    jobs_c.id,
+    jobs_c.ended_at,
+    plain=(jobs_c.state, jobs_c.hidden, jobs_c.id, jobs_c.ended_at),
+)
+partial_index(
+    "workbell_jobs_owner_status_idx",
+    IS_SHOWN_END,
+    jobs_c.owner,
+    jobs_c.state,
+    jobs_c.id,
+    jobs_c.ended_at,
+    plain=(jobs_c.owner, jobs_c.state, jobs_c.hidden, jobs_c.id, jobs_c.ended_at),
+)
+partial_index("workbell_jobs_pending_idx", IS_PENDING, jobs_c.id, plain=None)
+partial_index("workbell_jobs_retrying_idx", IS_RETRYING, jobs_c.id, plain=None)
+partial_index("workbell_jobs_queue_idx", IS_WAITING, jobs_c.queue, jobs_c.state, jobs_c.queued_at)
 partial_index(
     "workbell_jobs_unfinished_idx",
     IS_UNFINISHED_RUN,
@@ -108,9 +140,25 @@ partial_index(
     plain=(jobs_c.schedule_id, jobs_c.state, jobs_c.id),
 )
 partial_index("workbell_jobs_started_idx", IS_STARTED_RUN, jobs_c.schedule_id, jobs_c.id)
+partial_index(
+    "workbell_jobs_unstarted_idx", IS_UNSTARTED_RUN, jobs_c.schedule_id, jobs_c.id, plain=None
+)
 partial_index("workbell_jobs_ended_idx", IS_ENDED_JOB, jobs_c.state, jobs_c.ended_at)
 partial_index("workbell_jobs_ended_runs_idx", IS_ENDED_RUN, jobs_c.ended_at)
 partial_index("workbell_schedules_due_idx", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
+partial_index(
+    "workbell_schedules_created_idx",
+    IS_NOT_DELETED,
+    schedules.c.created_at,
+    schedules.c.id,
+    plain=(schedules.c.deleted_at, schedules.c.created_at, schedules.c.id),
+)
+partial_index(
+    "workbell_schedules_overdue_idx",
+    IS_OVERDUE,
+    schedules.c.owner,
+    plain=(schedules.c.overdue_since, schedules.c.owner),
+)
 partial_index("workbell_schedules_alert_idx", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)
 partial_index(
     "workbell_sessions_active_idx",

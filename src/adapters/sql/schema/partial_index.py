@@ -10,11 +10,12 @@ def partial_index(
     name: str,
     condition: ColumnElement[bool],
     *columns: ColumnElement[Any],
-    plain: Sequence[ColumnElement[Any]] = (),
+    plain: Sequence[ColumnElement[Any]] | None = (),
     unique: bool = False,
 ) -> None:
-    """Declare a partial index, and the plain index that replaces it on MySQL."""
-    Index(f"{name}_plain", *(plain or columns), unique=unique, info={"mysql": True})
+    """Declare a partial index, and the plain one that replaces it on MySQL unless None."""
+    if plain is not None:
+        Index(f"{name}_plain", *(plain or columns), unique=unique, info={"mysql": True})
     Index(
         name,
         *columns,

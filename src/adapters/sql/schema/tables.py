@@ -189,7 +189,7 @@ schedules = Table(
     *times("deleted_at", null=True),
     Column("paused_reason", Text, nullable=True),
     *json_values("parameters"),
-    Index("workbell_schedules_owner_idx", "owner", "id"),
+    Index("workbell_schedules_owner_idx", "owner", "created_at", "id"),
     **NUMBERED,
 )
 
@@ -229,7 +229,6 @@ jobs = Table(
     *long_texts("description"),
     *_columns(LenientJsonText, "parameters"),
     *_columns(LenientJsonText, "result", null=True),
-    Index("workbell_jobs_owner_idx", "owner", "id"),
     **BUSY,
 )
 

@@ -56,11 +56,18 @@ def table(name: str, *items: sa.schema.SchemaItem, **options: Any) -> Spec:
 
 
 def create_index(
-    name: str, table: str, columns: str, condition: str, *, plain: str = "", unique: bool = False
+    name: str,
+    table: str,
+    columns: str,
+    condition: str,
+    *,
+    plain: str | None = "",
+    unique: bool = False,
 ) -> None:
-    """Create a partial index; on MySQL and MariaDB, which have none, a plain one."""
+    """Create a partial index; on MySQL and MariaDB, which have none, a plain one if any."""
     if op.get_bind().dialect.name == "mysql":
-        op.create_index(f"{name}_plain", table, index_columns(plain or columns), unique=unique)
+        if plain is not None:
+            op.create_index(f"{name}_plain", table, index_columns(plain or columns), unique=unique)
         return
     where = sa.text(condition)
     op.create_index(

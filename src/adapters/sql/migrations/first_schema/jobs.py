@@ -33,7 +33,6 @@ def tables() -> list[Spec]:
             *columns("hidden flag, created_at time, queued_at time?, started_at time?"),
             *columns("ended_at time?, progress json?, missed json?, reason long?"),
             *columns("description long, parameters json, result json?"),
-            sa.Index("workbell_jobs_owner_idx", "owner", "id"),
             sqlite_autoincrement=True,
             postgresql_with={"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.02},
         ),
@@ -54,7 +53,7 @@ def tables() -> list[Spec]:
             *columns("alert_after_seconds int?, alert_at time?, overdue_since time?"),
             *columns("created_at time, updated_at time, deleted_at time?, paused_reason text?"),
             *columns("parameters json"),
-            sa.Index("workbell_schedules_owner_idx", "owner", "id"),
+            sa.Index("workbell_schedules_owner_idx", "owner", "created_at", "id"),
             sqlite_autoincrement=True,
         ),
         table(
@@ -177,7 +176,73 @@ def create_indexes() -> None:
         plain="schedule_id, state, id",
     )
     create_index(
-        "workbell_jobs_waiting_idx", "workbell_jobs", "owner", "state < 3", plain="owner, state"
+        "workbell_jobs_waiting_idx",
+        "workbell_jobs",
+        "owner, id",
+        "state < 3",
+        plain=None,
+    )
+    create_index(
+        "workbell_jobs_owner_idx",
+        "workbell_jobs",
+        "owner, id",
+        "hidden = false",
+        plain="owner, hidden, id",
+    )
+    create_index(
+        "workbell_jobs_status_idx",
+        "workbell_jobs",
+        "state, id, ended_at",
+        "state > 3 AND hidden = false",
+        plain="state, hidden, id, ended_at",
+    )
+    create_index(
+        "workbell_jobs_owner_status_idx",
+        "workbell_jobs",
+        "owner, state, id, ended_at",
+        "state > 3 AND hidden = false",
+        plain="owner, state, hidden, id, ended_at",
+    )
+    create_index(
+        "workbell_jobs_pending_idx",
+        "workbell_jobs",
+        "id",
+        "state < 3 AND attempt = 0",
+        plain=None,
+    )
+    create_index(
+        "workbell_jobs_retrying_idx",
+        "workbell_jobs",
+        "id",
+        "state < 3 AND attempt > 0",
+        plain=None,
+    )
+    create_index(
+        "workbell_jobs_queue_idx",
+        "workbell_jobs",
+        "queue, state, queued_at",
+        "state < 3",
+    )
+    create_index(
+        "workbell_jobs_unstarted_idx",
+        "workbell_jobs",
+        "schedule_id, id",
+        "schedule_id IS NOT NULL AND started_at IS NULL",
+        plain=None,
+    )
+    create_index(
+        "workbell_schedules_created_idx",
+        "workbell_schedules",
+        "created_at, id",
+        "deleted_at IS NULL",
+        plain="deleted_at, created_at, id",
+    )
+    create_index(
+        "workbell_schedules_overdue_idx",
+        "workbell_schedules",
+        "owner",
+        "overdue_since IS NOT NULL",
+        plain="overdue_since, owner",
     )
     create_index(
         "workbell_schedules_alert_idx", "workbell_schedules", "alert_at, id", "alert_at IS NOT NULL"
