@@ -153,14 +153,13 @@ def _is_own_form(character: str, normalized: str) -> bool:
 
 
 def _clusters(text: str) -> Iterator[Range]:
-    """Yield the ranges of characters with the ones that combine with them."""
+    """Yield the ranges of characters with the ones that combine with them, of a text."""
     start = 0
     for index, character in enumerate(text):
         if index and not combining(character) and ord(character) not in _JAMO:
             yield start, index
             start = index
-    if text:
-        yield start, len(text)
+    yield start, len(text)
 
 
 def _merge(ranges: Iterator[Range]) -> list[Range]:

@@ -60,6 +60,16 @@ def test_a_long_text_is_cut_around_its_first_match() -> None:
     assert highlight("short", parse_query("short"), max_length=20) == "<mark>short</mark>"
 
 
+def test_matches_outside_the_shown_part_are_not_marked() -> None:
+    shown = highlight("needle " + "foo bar " * 40 + "needle", parse_query("needle"), max_length=30)
+    assert shown.count("<mark>needle</mark>") == 1
+    assert shown.endswith("…")
+
+
+def test_overlapping_matches_are_marked_once() -> None:
+    assert highlight("fünf", parse_query("fünf fün*")) == "<mark>fünf</mark>"
+
+
 @given(st.text(max_size=80), st.text(max_size=20), st.none() | st.integers(1, 100))
 def test_a_highlight_is_inert_and_shows_the_text(text: str, query: str, length: int | None) -> None:
     shown = highlight(text, parse_query(query), max_length=length)

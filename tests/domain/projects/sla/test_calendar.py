@@ -177,3 +177,11 @@ def test_hours_that_open_once_within_400_days_are_accepted() -> None:
     hours = parse({}, {"2027-04-01": [["09:00", "09:01"]]})
     assert business_add(hours, NOW, MINUTE) == datetime(2027, 4, 1, 7, 1, tzinfo=UTC)
     assert business_add(hours, NOW, 2 * MINUTE) is None
+
+
+def test_too_many_exceptions_are_refused() -> None:
+    first = date(2026, 1, 1)
+    days = {f"{first + timedelta(days=n)}": [["09:00", "17:00"]] for n in range(1_001)}
+    with pytest.raises(Invalid) as caught:
+        parse({}, days)
+    assert caught.value.field_errors == {"exceptions": ["must have at most 1,000 entries"]}
