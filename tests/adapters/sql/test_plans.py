@@ -178,6 +178,10 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
         lambda tx: tx.sessions.has_login_from(ALICE, "192.0.2.1"),
         "workbell_sessions_from_idx (user_id=? AND address=?)",
     ),
+    "export": (
+        lambda tx: tx.entries.export(ALICE),
+        "workbell_progress_entries_owner_idx (owner=? AND created_at>?)",
+    ),
     "span before": (
         lambda tx: tx.entries.latest_before(ALICE, NOON),
         "workbell_progress_entries_started_idx",
