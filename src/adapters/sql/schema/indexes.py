@@ -117,6 +117,12 @@ partial_index("workbell_jobs_started_idx", IS_STARTED_RUN, jobs_c.schedule_id, j
 partial_index("workbell_jobs_ended_idx", IS_ENDED_JOB, jobs_c.state, jobs_c.ended_at)
 partial_index("workbell_jobs_ended_runs_idx", IS_ENDED_RUN, jobs_c.ended_at)
 partial_index("workbell_schedules_due_idx", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
+partial_index(
+    "workbell_schedules_active_idx",
+    IS_ACTIVE,
+    schedules.c.owner,
+    plain=(schedules.c.owner, schedules.c.deleted_at, schedules.c.next_at),
+)
 partial_index("workbell_schedules_alert_idx", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)
 partial_index(
     "workbell_sessions_active_idx",

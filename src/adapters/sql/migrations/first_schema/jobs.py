@@ -180,6 +180,13 @@ def create_indexes() -> None:
         "workbell_jobs_waiting_idx", "workbell_jobs", "owner", "state < 3", plain="owner, state"
     )
     create_index(
+        "workbell_schedules_active_idx",
+        "workbell_schedules",
+        "owner",
+        "next_at IS NOT NULL AND deleted_at IS NULL",
+        plain="owner, deleted_at, next_at",
+    )
+    create_index(
         "workbell_schedules_alert_idx", "workbell_schedules", "alert_at, id", "alert_at IS NOT NULL"
     )
     create_index(
