@@ -177,7 +177,7 @@ def test_an_alert_that_cannot_be_evaluated_stops_no_other(
     first, bad, last = add_schedules(store, *[a_schedule(**alert) for _ in range(3)])
     corrupt_alert(store, bad.id)
     alerts = OverdueAlerts(store=store, clock=clock, reporter=reporter)
-    assert alerts.evaluate_due() == 2
+    assert alerts.evaluate_due().emails == 2
     assert see(store, first).overdue_since == see(store, last).overdue_since == NOON
     assert see(store, bad).alert_at is None
     assert see(store, bad).is_active

@@ -294,9 +294,11 @@ class Runtime:
     def _send_overdue_alerts(self) -> None:
         if self.overdue_alerts is None or monotonic() - self._alerts_at < OVERDUE_SECONDS:
             return
-        self._alerts_at = monotonic()
-        if owners := self.overdue_alerts.evaluate_due():
-            log.warning("overdue_alerts_sent", owners=owners)
+        evaluated = self.overdue_alerts.evaluate_due()
+        if not evaluated.has_more:  # otherwise the next sweep continues
+            self._alerts_at = monotonic()
+        if evaluated.emails:
+            log.warning("overdue_alerts_sent", owners=evaluated.emails)
 
     def _prune(self) -> None:
         if self.retention is None or monotonic() - self._pruned_at < PRUNE_SECONDS:

@@ -159,9 +159,9 @@ class ProgressEntryRepository(Protocol):
         """Return the timed entry with the latest start before an instant, or None."""
 
     def export(
-        self, owner: UserId, *, after: EntryId | None = None, limit: int = 500
+        self, owner: UserId, *, after: ProgressEntry | None = None, limit: int = 500
     ) -> Sequence[ExportRow]:
-        """Return entries above an id, in order of id (to iterate over all)."""
+        """Return entries created after another, by creation time and id."""
 
     def days(
         self,

@@ -173,7 +173,7 @@ class ProgressService:
             yield from rows
             if len(rows) < CHUNK:
                 return
-            after = rows[-1].entry.id
+            after = rows[-1].entry
 
     def _merge(
         self, before: ProgressEntry, updates: Mapping[str, Any], now: datetime

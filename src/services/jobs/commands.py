@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.errors import Conflict, Invalid, NotFound
@@ -21,7 +21,7 @@ from workbell.ports.jobs.repository import JobFilter, JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.audit.entries import audit_command, changed_values, created_values
-from workbell.services.jobs.capacity import check_waiting_capacity
+from workbell.services.jobs.capacity import WaitingCapacity
 from workbell.services.jobs.requests import (
     NewJob,
     check_idempotency_key,
@@ -50,6 +50,12 @@ class JobService:
     max_waiting: int = 10_000
     known_queues: Sequence[str] = ("default",)
     follow_up: Callable[[Job, datetime], Job | None] = lambda _, __: None
+    capacity: WaitingCapacity = field(
+        default=Factory(
+            lambda self: WaitingCapacity(self.store, self.clock, self.max_waiting), takes_self=True
+        ),
+        init=False,
+    )
 
     @retry_on_contention
     def create(
@@ -78,7 +84,7 @@ class JobService:
         if (existing := self._find_by_idempotency_key(owner, idempotency_key, new)) is not None:
             return existing, False
         job = self.prepare(actor, new, owner=owner, idempotency_key=idempotency_key, origin=origin)
-        check_waiting_capacity(self.store, owner, 1, self.max_waiting)
+        self.capacity.check(owner, 1)
         # no audit entry is written for the system
         with self.store.begin(single_statement=actor.is_system) as tx:
             (added,) = tx.jobs.add([job], job.created_at)
@@ -103,7 +109,7 @@ class JobService:
             check_request(new)
         prepared = [self.prepare(actor, new, owner=owner, origin=JobOrigin.LIBRARY) for new in jobs]
         if prepared:
-            check_waiting_capacity(self.store, prepared[0].owner, len(prepared), self.max_waiting)
+            self.capacity.check(prepared[0].owner, len(prepared))
         added: list[Job] = []
         for at in range(0, len(prepared), 500):
             added += self._add(actor, prepared[at : at + 500])

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.audit.entry import changed_since
 from workbell.domain.cron.preview import Preview, preview
@@ -35,7 +35,7 @@ from workbell.services.audit.entries import (
     deleted_values,
     mask_secrets,
 )
-from workbell.services.jobs.capacity import check_waiting_capacity
+from workbell.services.jobs.capacity import WaitingCapacity
 from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.requests import COPIED_FIELDS, BackfillRange, NewSchedule
@@ -77,6 +77,12 @@ class ScheduleService:
     active_limit: int = 5
     max_waiting: int = 10_000
     queues: Sequence[str] = ("default",)
+    capacity: WaitingCapacity = field(
+        default=Factory(
+            lambda self: WaitingCapacity(self.store, self.clock, self.max_waiting), takes_self=True
+        ),
+        init=False,
+    )
 
     @retry_on_contention
     def create(
@@ -185,7 +191,7 @@ class ScheduleService:
         """Enqueue a run now, under its concurrency key; may raise LimitReached."""
         now = self.clock.now()
         owner = self.get(actor, schedule_id).schedule.owner
-        check_waiting_capacity(self.store, owner, 1, self.max_waiting)
+        self.capacity.check(owner, 1)
         with self.store.begin() as tx:
             schedule = tx.schedules.get(get_scope(actor, Action.READ_SCHEDULES), schedule_id)
             task = self.tasks.find(schedule.task)
@@ -226,7 +232,7 @@ class ScheduleService:
         )
         if dry_run or not ticks:
             return plan
-        check_waiting_capacity(self.store, schedule.owner, len(ticks), self.max_waiting)
+        self.capacity.check(schedule.owner, len(ticks))
         task = self.tasks.find(schedule.task)
         jobs = [
             schedule.job(task, now, due_at=now, origin=JobOrigin.BACKFILL, for_tick=tick)

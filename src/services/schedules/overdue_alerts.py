@@ -14,6 +14,16 @@ from workbell.services.schedules.notices import mail_owner
 from workbell.services.schedules.quarantine import ScheduleQuarantine
 from workbell.services.transaction_retry import retry_on_contention
 
+BATCH = 500
+
+
+@frozen(kw_only=True)
+class Evaluated:
+    """The number of emails sent, and whether more alerts may be due."""
+
+    emails: int = 0
+    has_more: bool = False
+
 
 @frozen(kw_only=True)
 class OverdueAlerts:
@@ -29,8 +39,8 @@ class OverdueAlerts:
     reporter: QuarantineReporter = NO_REPORTER
 
     @retry_on_contention
-    def evaluate_due(self) -> int:
-        """Evaluate the alerts that are due; return how many emails were sent."""
+    def evaluate_due(self) -> Evaluated:
+        """Evaluate a batch of the alerts that are due, the oldest ones first."""
         now = self.clock.now()
         try:
             return self._evaluate(now, None)
@@ -38,24 +48,24 @@ class OverdueAlerts:
             raise
         except Exception:  # noqa: BLE001 - of one of the schedules
             with self.store.view() as tx:
-                ids = tx.schedules.list_due_alerts(now)
+                ids = tx.schedules.list_due_alerts(now, limit=BATCH)
         emails: list[int] = []
         quarantine = ScheduleQuarantine(store=self.store, clock=self.clock, reporter=self.reporter)
-        quarantine.alert_each(ids, lambda each: emails.append(self._evaluate(now, each)))
-        return sum(emails)
+        quarantine.alert_each(ids, lambda each: emails.append(self._evaluate(now, each).emails))
+        return Evaluated(emails=sum(emails), has_more=len(ids) == BATCH)
 
-    def _evaluate(self, now: datetime, only: ScheduleId | None) -> int:
+    def _evaluate(self, now: datetime, only: ScheduleId | None) -> Evaluated:
         with self.store.view() as tx:
-            found = tx.schedules.due_alerts(now, only=only)
+            found = tx.schedules.due_alerts(now, only=only, limit=BATCH)
             due = [(each, _evaluate(tx, each, now)) for each in found]
         if not due:
-            return 0
+            return Evaluated()
         emails = 0
         with self.store.begin() as tx:
             for before, after in sorted(due, key=lambda pair: pair[0].id):
                 if tx.schedules.save_alert(before, after):
                     emails += _notify(tx, before, after, now)
-        return emails
+        return Evaluated(emails=emails, has_more=len(due) == BATCH)
 
 
 def _evaluate(tx: SchedulesTx, schedule: Schedule, now: datetime) -> Schedule:

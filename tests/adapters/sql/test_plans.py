@@ -131,7 +131,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "next schedule": (lambda tx: tx.schedules.next_due(), "workbell_schedules_due_idx"),
     "active of an owner": (
         lambda tx: tx.schedules.count_active(ALICE, limit=9),
-        "workbell_schedules_owner_idx",
+        "workbell_schedules_active_idx (owner=?)",
     ),
     "days of a person": (lambda tx: tx.entries.days(ALICE), "workbell_progress_days_owner_idx"),
     "days of a goal": (
@@ -177,6 +177,10 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "signed in from": (
         lambda tx: tx.sessions.has_login_from(ALICE, "192.0.2.1"),
         "workbell_sessions_from_idx (user_id=? AND address=?)",
+    ),
+    "export": (
+        lambda tx: tx.entries.export(ALICE),
+        "workbell_progress_entries_owner_idx (owner=? AND created_at>?)",
     ),
     "span before": (
         lambda tx: tx.entries.latest_before(ALICE, NOON),

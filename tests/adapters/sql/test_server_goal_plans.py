@@ -89,6 +89,10 @@ QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
         lambda tx: tx.entries.find(ALICE, EntryFilter()),
         {"workbell_progress_entries_owner_idx"},
     ),
+    "export": (
+        lambda tx: tx.entries.export(ALICE, after=tx.entries.export(ALICE)[9].entry),
+        {"workbell_progress_entries_owner_idx", "workbell_goals_pkey"},
+    ),
     "span before": (
         lambda tx: tx.entries.latest_before(ALICE, NOON),
         {"workbell_progress_entries_started_idx"},
@@ -134,3 +138,9 @@ def test_a_query_uses_its_indexes(store: SqlStore, kind: str, question: str) -> 
         indexes = {"PRIMARY" if name.endswith("_pkey") else name for name in indexes}
     assert {name for name in indexes if name in plans} == indexes, plans
     assert not SCANS.search(plans), plans
+
+
+def test_an_export_sorts_nothing(store: SqlStore, kind: str) -> None:
+    plans = "".join(plans_of(store, QUESTIONS["export"][0], kind))
+    assert '"Sort"' not in plans, plans
+    assert "filesort" not in plans, plans

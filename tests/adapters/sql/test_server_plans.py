@@ -161,7 +161,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "next schedule": (lambda tx: tx.schedules.next_due(), "workbell_schedules_due_idx"),
     "active": (
         lambda tx: tx.schedules.count_active(ALICE, limit=9),
-        "workbell_schedules_owner_idx",
+        "workbell_schedules_active_idx",
     ),
 }
 

@@ -218,9 +218,22 @@ def test_an_export_returns_all_entries_in_pages(store: AnyStore) -> None:
         assert [(row.entry, row.goal_name, row.category) for row in rows] == [
             (entry, "=1+1", Category.PRIMARY) for entry in entries[:2]
         ]
-        rest = tx.entries.export(ALICE, after=entries[1].id)
+        rest = tx.entries.export(ALICE, after=entries[1])
         assert [row.entry for row in rest] == entries[2:]
         assert tx.entries.export(BOB) == []
+
+
+def test_an_export_is_in_the_order_of_creation_and_ids(store: AnyStore) -> None:
+    (goal,) = kept(store, a_goal())
+    times = (after(3), after(1), after(3), after(1), after(2))
+    logged(store, *(an_entry(goal, n, created_at=at) for n, at in enumerate(times, 1)))
+    found: list[int] = []
+    last: ProgressEntry | None = None
+    with store.view() as tx:
+        while rows := tx.entries.export(ALICE, after=last, limit=2):
+            found += [row.entry.number for row in rows]
+            last = rows[-1].entry
+    assert found == [2, 4, 5, 1, 3]
 
 
 def test_a_user_has_one_running_timer(store: AnyStore) -> None:

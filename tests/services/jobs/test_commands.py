@@ -1,13 +1,14 @@
 """Jobs: enqueueing, idempotency, limits, cancellation and queues."""
 
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 import pytest
 from attrs import evolve, frozen
 
-from tests.contract.factories import NOON, after
+from tests.contract.factories import ALICE, BOB, NOON, ManualClock, after
 from tests.services.engine import Email, EngineFixture, make_engine
 from workbell.adapters.memory.store import MemoryStore, MemoryTx
 from workbell.domain.errors import Conflict, Invalid, LimitReached, NotAllowed, NotFound
@@ -18,6 +19,7 @@ from workbell.domain.jobs.job import ClaimMode, JobId, JobOrigin, JobState, Stat
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobFilter
+from workbell.services.jobs.capacity import WaitingCapacity
 from workbell.services.jobs.requests import NewJob
 
 pytestmark = pytest.mark.unit
@@ -426,3 +428,45 @@ def test_workers_are_listed_until_they_stop(engine: EngineFixture) -> None:
     assert engine.jobs.workers(SYSTEM) == [worker]
     engine.execution.unregister_worker("w")
     assert engine.jobs.workers(SYSTEM) == []
+
+
+class CountingStore:
+    """A store that counts how often waiting jobs were counted."""
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting, self.counts = waiting, 0
+        self.jobs = self
+
+    def view(self) -> "CountingStore":
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def count_waiting(self, owner: UserId, *, limit: int) -> int:
+        self.counts += 1
+        return self.waiting
+
+
+def test_waiting_jobs_are_not_counted_for_every_request() -> None:
+    """Half of the room may be used within a second; near the limit every request counts."""
+    store, clock = CountingStore(waiting=90), ManualClock()
+    capacity = WaitingCapacity(cast("Any", store), clock, 100)
+    for _ in range(5):  # the first one counts and leaves room for 4
+        capacity.check(ALICE, 1)
+    assert store.counts == 1
+    capacity.check(ALICE, 1)
+    assert store.counts == 2
+    capacity.check(BOB, 1)
+    assert store.counts == 3
+    clock.at += timedelta(seconds=1)
+    capacity.check(ALICE, 1)
+    assert store.counts == 4
+    store.waiting = 100
+    clock.at += timedelta(seconds=1)
+    for count in (5, 6):
+        with pytest.raises(LimitReached):
+            capacity.check(ALICE, 1)
+        assert store.counts == count

@@ -13,6 +13,7 @@ from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule
+from workbell.services.schedules import overdue_alerts
 from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.requests import NewSchedule
 
@@ -36,12 +37,12 @@ def test_the_owner_is_notified_once_and_again_on_recovery(
 ) -> None:
     schedule = expected(engine, alice)
     engine.advance(hours=1, minutes=9)
-    assert engine.overdue_alerts.evaluate_due() == 0
+    assert engine.overdue_alerts.evaluate_due().emails == 0
     overdue = engine.advance(minutes=2)
-    assert engine.overdue_alerts.evaluate_due() == 1
+    assert engine.overdue_alerts.evaluate_due().emails == 1
     assert engine.reload(schedule).overdue_since == overdue
     for _ in range(3):
-        assert engine.overdue_alerts.evaluate_due() == 0
+        assert engine.overdue_alerts.evaluate_due().emails == 0
         engine.advance(minutes=2)
     assert subjects(engine) == ["Schedule Books overdue"]
     assert engine.messages()[0]["body"].endswith("since 2030-01-01 13:00 UTC, and has not.")
@@ -49,13 +50,13 @@ def test_the_owner_is_notified_once_and_again_on_recovery(
 
     engine.run_and_succeed(schedule)
     engine.advance(minutes=1)
-    assert engine.overdue_alerts.evaluate_due() == 1
+    assert engine.overdue_alerts.evaluate_due().emails == 1
     assert subjects(engine)[1:] == ["Schedule Books recovered"]
     stands = engine.reload(schedule)
     assert stands.overdue_since is None
     assert stands.next_at is not None
     engine.advance(minutes=30)
-    assert engine.overdue_alerts.evaluate_due() == 0
+    assert engine.overdue_alerts.evaluate_due().emails == 0
 
 
 def test_a_success_in_time_moves_the_alert_to_the_next_tick(
@@ -68,7 +69,7 @@ def test_a_success_in_time_moves_the_alert_to_the_next_tick(
         engine.settle(claim)
         before = engine.reload(schedule).alert_at
         engine.advance(minutes=10)
-        assert engine.overdue_alerts.evaluate_due() == 0
+        assert engine.overdue_alerts.evaluate_due().emails == 0
         assert before is not None
         assert engine.reload(schedule).alert_at == before + timedelta(hours=1)
         engine.advance(minutes=-10)
@@ -88,10 +89,10 @@ def test_a_paused_or_ended_schedule_has_no_alert(engine: EngineFixture, alice: A
     (claim,) = engine.claim()
     engine.settle(claim)
     engine.advance(minutes=11)
-    assert engine.overdue_alerts.evaluate_due() == 0
+    assert engine.overdue_alerts.evaluate_due().emails == 0
     assert engine.reload(last).alert_at is None
     engine.advance(days=9)
-    assert engine.overdue_alerts.evaluate_due() == 0
+    assert engine.overdue_alerts.evaluate_due().emails == 0
     assert subjects(engine) == []
 
 
@@ -99,7 +100,7 @@ def test_the_last_run_of_a_schedule_has_an_alert(engine: EngineFixture, alice: A
     expected(engine, alice, max_runs=1)
     engine.tick(hours=1)
     engine.advance(minutes=11)
-    assert engine.overdue_alerts.evaluate_due() == 1
+    assert engine.overdue_alerts.evaluate_due().emails == 1
 
 
 def test_an_edit_changes_the_alert_only_if_it_concerns_it(
@@ -107,7 +108,7 @@ def test_an_edit_changes_the_alert_only_if_it_concerns_it(
 ) -> None:
     schedule = expected(engine, alice)
     engine.advance(hours=2)
-    assert engine.overdue_alerts.evaluate_due() == 1
+    assert engine.overdue_alerts.evaluate_due().emails == 1
     engine.schedules.edit(alice, schedule.id, {"name": "Ledger"})
     assert engine.reload(schedule).overdue_since is not None
     engine.schedules.edit(alice, schedule.id, {"alert_after_seconds": 60})
@@ -123,7 +124,7 @@ def test_an_owner_without_an_address_gets_no_email(engine: EngineFixture) -> Non
     new = NewSchedule(task_definition="echo", cron_expression=HOURLY, alert_after_seconds=60)
     schedule = engine.schedules.create(SYSTEM, new, owner=UserId(77)).schedule
     engine.advance(hours=2)
-    assert engine.overdue_alerts.evaluate_due() == 1
+    assert engine.overdue_alerts.evaluate_due().emails == 1
     assert engine.reload(schedule).overdue_since is not None
     assert subjects(engine) == []
     assert engine.jobs.stats(SYSTEM).schedules_overdue == 1
@@ -152,5 +153,18 @@ def test_of_two_concurrent_evaluations_one_sends_the_email(
     slow = OverdueAlerts(
         store=Overtaken(engine.store, engine.overdue_alerts.evaluate_due), clock=engine.clock
     )
-    assert slow.evaluate_due() == 0
+    assert slow.evaluate_due().emails == 0
     assert subjects(engine) == ["Schedule Books overdue"]
+
+
+def test_alerts_are_evaluated_in_batches(
+    engine: EngineFixture, alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overdue_alerts, "BATCH", 2)
+    for _ in range(3):
+        expected(engine, alice)
+    engine.advance(hours=1, minutes=11)
+    first = engine.overdue_alerts.evaluate_due()
+    assert (first.emails, first.has_more) == (2, True)
+    second = engine.overdue_alerts.evaluate_due()
+    assert (second.emails, second.has_more) == (1, False)

@@ -179,10 +179,12 @@ class MemoryProgressEntryRepository:
         return max(started)[-1] if started else None
 
     def export(
-        self, owner: UserId, *, after: EntryId | None = None, limit: int = 500
+        self, owner: UserId, *, after: ProgressEntry | None = None, limit: int = 500
     ) -> Sequence[ExportRow]:
-        """Return the entries with ids above `after`, by id."""
-        above = sorted((e for e in self._of(owner) if e.id > (after or 0)), key=lambda e: e.id)
+        """Return entries created after another, by creation time and id."""
+        above = sorted(self._of(owner), key=_created)
+        if after is not None:
+            above = [entry for entry in above if _created(entry) > _created(after)]
         goals = self._tables.goals.rows
         rows = [(entry, goals[entry.goal_id]) for entry in above[:limit]]
         return [ExportRow(entry=e, goal_name=g.name, category=g.category) for e, g in rows]
@@ -240,6 +242,10 @@ class MemoryProgressEntryRepository:
                 and contains_text(entry.note, filters.search)
             ):
                 yield entry
+
+
+def _created(entry: ProgressEntry) -> tuple[datetime, EntryId]:
+    return entry.created_at, entry.id
 
 
 @define(eq=False)

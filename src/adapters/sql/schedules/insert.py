@@ -12,7 +12,6 @@ from sqlalchemy import (
     Connection,
     Select,
     bindparam,
-    case,
     func,
     insert,
     literal_column,
@@ -34,10 +33,8 @@ def count_active(owner: str, limit: str) -> Select[int]:
         select(_ONE)
         .where(
             schedules.c.owner == bindparam(owner),
+            schedules.c.next_at.is_not(None),
             schedules.c.deleted_at.is_(None),
-            # Not `next_at IS NOT NULL`: without statistics PostgreSQL would use the index of
-            # due schedules and read the active schedules of every owner.
-            case((schedules.c.next_at.is_(None), literal_column("0")), else_=_ONE) == _ONE,
         )
         .limit(bindparam(limit))
     )

@@ -159,6 +159,12 @@ partial_index(
     schedules.c.owner,
     plain=(schedules.c.overdue_since, schedules.c.owner),
 )
+partial_index(
+    "workbell_schedules_active_idx",
+    IS_ACTIVE,
+    schedules.c.owner,
+    plain=(schedules.c.owner, schedules.c.deleted_at, schedules.c.next_at),
+)
 partial_index("workbell_schedules_alert_idx", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)
 partial_index(
     "workbell_sessions_active_idx",

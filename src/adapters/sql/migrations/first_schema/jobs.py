@@ -245,6 +245,13 @@ def create_indexes() -> None:
         plain="overdue_since, owner",
     )
     create_index(
+        "workbell_schedules_active_idx",
+        "workbell_schedules",
+        "owner",
+        "next_at IS NOT NULL AND deleted_at IS NULL",
+        plain="owner, deleted_at, next_at",
+    )
+    create_index(
         "workbell_schedules_alert_idx", "workbell_schedules", "alert_at, id", "alert_at IS NOT NULL"
     )
     create_index(
