@@ -11,6 +11,7 @@ JOBS = (
     ("taskiq", "drain"),
     ("workbell", "batch"),
     ("workbell", "ordinary"),
+    ("workbell", "isolated"),
     ("procrastinate", "single"),
     ("workbell", "single"),
     ("procrastinate", "bulk"),
@@ -60,6 +61,10 @@ ROWS = (
     Row(_DRAIN, _BATCH, "taskiq drain jobs/s", None, None, "taskiq on Redis, loses jobs on a crash"),
     Row(_PLAIN, _ORDINARY, "procrastinate drain jobs/s", 3.5, 8, "Procrastinate"),
     Row(_PLAIN, _ORDINARY, "celery results jobs/s", None, None, "Celery, results on PostgreSQL"),
+    Row(
+        "drain, no-op tasks in processes", "workbell isolated jobs/s", "celery results jobs/s",
+        1, 2, "Celery, results on PostgreSQL",
+    ),
     Row("enqueue, single, durable", _SINGLE, "procrastinate single jobs/s", 1, 1.5, "Procrastinate"),
     Row(
         "enqueue, 500 per batch", "workbell bulk jobs/s", "procrastinate bulk jobs/s",

@@ -1,4 +1,4 @@
-"""A batch task and an ordinary task of Workbell."""
+"""A batch task, an ordinary one and one in child processes, of Workbell."""
 
 from typing import Any
 
@@ -16,4 +16,10 @@ def noop(_: TaskContext, parameters: Any) -> None:
 @task("bench.ordinary")
 def ordinary(_: TaskContext, parameters: Any) -> None:
     """Record the start; each outcome is committed at once."""
+    tally.note(parameters["n"])
+
+
+@task("bench.isolated", isolation="process")
+def isolated(_: TaskContext, parameters: Any) -> None:
+    """Record the start, in a child process; each outcome is committed at once."""
     tally.note(parameters["n"])

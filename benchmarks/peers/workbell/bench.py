@@ -14,7 +14,7 @@ from measuring import jobs
 
 import workbell
 
-NOOP, ORDINARY = "bench.noop", "bench.ordinary"
+NOOP, ORDINARY, ISOLATED = "bench.noop", "bench.ordinary", "bench.isolated"
 BATCH = 500
 KEY = secrets.token_hex(32)
 
@@ -112,6 +112,7 @@ if __name__ == "__main__":
     jobs.answer(
         {
             "batch": lambda: _drain(NOOP, 60_000),
+            "isolated": lambda: _drain(ISOLATED, 8_000),
             "ordinary": lambda: _drain(ORDINARY, 10_000),
             "single": single,
             "bulk": bulk,
