@@ -11,7 +11,7 @@ from workbell.domain.identity.actor import Scope
 
 @frozen(kw_only=True)
 class QueueStats:
-    """A queue: its state, and how many jobs are in which state."""
+    """A queue: its state, and how many jobs are in which state, up to `COUNT_CAP` each."""
 
     name: str
     state: str
@@ -87,6 +87,9 @@ class JobStats:
     How many jobs are in each state, and how many finished lately.
 
     Hidden jobs are not counted. Finished jobs are those that succeeded or failed.
+    Counts stop at `COUNT_CAP`, and those of the last hour are taken from as many of
+    the newest jobs of each state; `count_capped` tells whether a status or the
+    schedules exceed it.
     """
 
     by_status: Mapping[str, int]
@@ -95,6 +98,7 @@ class JobStats:
     oldest_ready_at: datetime | None = None
     schedules_active: int = 0
     schedules_overdue: int = 0
+    count_capped: bool = False
 
 
 class StatisticsRepository(Protocol):

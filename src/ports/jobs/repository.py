@@ -44,6 +44,39 @@ class JobFilter:
     search: str | None = None
     before_id: JobId | None = None
 
+    def needs_window(self, scope: Scope, ordering: Sequence[str]) -> bool:
+        """
+        Whether a list reads the newest `SEARCH_WINDOW` rows instead of following an index.
+
+        The index of a schedule, of the statuses or of the owner selects the rows; the
+        other conditions, and orderings by anything but the id, apply to the window.
+        """
+        others = (self.task, self.queue, self.origins, self.search)
+        times = (self.created_from, self.created_to, self.due_from, self.due_to)
+        of_runs = (self.statuses, self.owner, scope.owner)
+        return (
+            any(value is not None for value in (*others, *times))
+            or (self.schedule_id is not None and any(value is not None for value in of_runs))
+            or tuple(ordering) not in {("-id",), ("id",)}
+        )
+
+
+@frozen(kw_only=True)
+class JobPage:
+    """
+    A page of a list of jobs.
+
+    Attributes:
+        jobs: The jobs of the page.
+        count: How many jobs match, counting up to `COUNT_CAP` + 1; 0 if not asked for.
+        next_before: The `before_id` of the next window, if only the newest
+            `SEARCH_WINDOW` jobs were searched and there are older ones.
+    """
+
+    jobs: Sequence[Job]
+    count: int = 0
+    next_before: JobId | None = None
+
 
 class JobRepository(Protocol):
     """
@@ -111,8 +144,21 @@ class JobRepository(Protocol):
 
         `ordering` holds `id`, `created_at`, `scheduled_time`, `status`, `priority`,
         `task`, `name` or `queue`, with a leading minus for descending; ties are
-        ordered by id, descending if the first name is.
+        ordered by id, descending if the first name is. Lists that need a window
+        contain only jobs of it, see `JobFilter.needs_window`.
         """
+
+    def list_page(
+        self,
+        scope: Scope,
+        filters: JobFilter,
+        *,
+        ordering: Sequence[str] = ("-id",),
+        offset: int = 0,
+        limit: int = 20,
+        is_counted: bool = True,
+    ) -> JobPage:
+        """Return one page as `find`, with the count and the end of the window."""
 
     def count(self, scope: Scope, filters: JobFilter) -> int:
         """Return how many jobs match, counting up to `COUNT_CAP` + 1."""

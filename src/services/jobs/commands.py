@@ -17,7 +17,7 @@ from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.validation import check_request
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
-from workbell.ports.jobs.repository import JobFilter, JobsTx
+from workbell.ports.jobs.repository import JobFilter, JobPage, JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.audit.entries import audit_command, changed_values, created_values
@@ -165,10 +165,22 @@ class JobService:
             scope = get_scope(actor, Action.READ_JOBS)
             return tx.jobs.find(scope, filters, ordering=ordering, offset=offset, limit=limit)
 
-    def count(self, actor: Actor, filters: JobFilter) -> int:
-        """Return how many jobs match, at most one more than `COUNT_CAP`."""
+    def list_page(
+        self,
+        actor: Actor,
+        filters: JobFilter,
+        ordering: Sequence[str],
+        offset: int,
+        limit: int,
+        *,
+        is_counted: bool = True,
+    ) -> JobPage:
+        """Return a page of the actor's jobs, with their number and the end of the window."""
+        scope, page = get_scope(actor, Action.READ_JOBS), {"offset": offset, "limit": limit}
         with self.store.view() as tx:
-            return tx.jobs.count(get_scope(actor, Action.READ_JOBS), filters)
+            return tx.jobs.list_page(
+                scope, filters, ordering=ordering, is_counted=is_counted, **page
+            )
 
     @retry_on_contention
     def cancel(self, actor: Actor, job_id: JobId) -> Job:

@@ -301,7 +301,7 @@ def schedule_operations(canonical: ScheduleRoutes) -> Sequence[AnyOperation]:
             method="GET", path=f"{ONE}/logs", name="insighthub_list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=schedules.runs,
             query=InsightHubRunsQuery, exists=schedules.get_view,
-            responses={200: ListOf(InsightHubRunBody, history=True)}, **STYLE,
+            responses={200: ListOf(InsightHubRunBody, history=True, windowed=True)}, **STYLE,
         ),
     )  # fmt: skip
 

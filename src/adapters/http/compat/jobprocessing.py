@@ -139,7 +139,7 @@ def job_operations(canonical: JobRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=BASE, name="jobprocessing_list_jobs",
             summary="List jobs, newest first.", handler=jobs.list, query=JobProcessingJobQuery,
-            responses={200: ListOf(JobProcessingJobBody, history=True)}, errors=(404,), **style,
+            responses={200: ListOf(JobProcessingJobBody, history=True, windowed=True)}, errors=(404,), **style,
         ),
         Operation(
             method="POST", path=BASE, name="jobprocessing_create_job", summary="Enqueue a job.",
@@ -163,7 +163,7 @@ def job_operations(canonical: JobRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path="/api/job-results", name="jobprocessing_list_job_results",
             summary="List the results of completed jobs, newest first.", handler=jobs.results,
-            query=ResultQuery, responses={200: ListOf(ResultBody, history=True)},
+            query=ResultQuery, responses={200: ListOf(ResultBody, history=True, windowed=True)},
             errors=(404,), **style,
         ),
     )  # fmt: skip

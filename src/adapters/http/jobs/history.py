@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from workbell.adapters.http.web.operations import ApiRequest, ApiResponse
 from workbell.adapters.http.web.pagination import (
@@ -14,6 +14,8 @@ from workbell.adapters.http.web.pagination import (
     make_slice,
     numbered_page,
 )
+from workbell.domain import constraints
+from workbell.domain.errors import NotFound
 from workbell.domain.jobs.job import Job, JobId
 from workbell.ports.jobs.repository import JobFilter
 from workbell.services.jobs.commands import JobService
@@ -34,13 +36,27 @@ def job_page(
     show: Callable[[Job], Any],
     order: Sequence[str] = ("-id",),
 ) -> ApiResponse:
-    """Return a page of the jobs that match the filters."""
+    """
+    Return a page of the jobs that match the filters.
+
+    Pages by cursor lead through the windows of a search, one after the other.
+
+    Raises:
+        NotFound: The page is beyond the last one, or begins beyond `COUNT_CAP`.
+    """
     part = make_slice(request, query.page, query.page_size)
     if query.cursor is not None:
         last_id = decode_cursor(query.cursor)
         selected = JobFilter(**filters, before_id=None if last_id is None else JobId(last_id))
-        page = jobs.find(request.actor, selected, order, 0, part.size)
-        return cursor_page(request, part.size, [*map(show, page)], page[-1].id if page else None)
-    selected = JobFilter(**filters)
-    page = jobs.find(request.actor, selected, order, part.offset, part.size)
-    return numbered_page(request, part, [*map(show, page)], jobs.count(request.actor, selected))
+        page = jobs.list_page(request.actor, selected, order, 0, part.size, is_counted=False)
+        ids = [job.id for job in page.jobs]
+        last = ids[-1] if len(ids) == part.size else page.next_before
+        response = cursor_page(request, len(ids), [*map(show, page.jobs)], last)
+    else:
+        if part.offset >= constraints.COUNT_CAP:
+            raise NotFound(f"Pages end at {constraints.COUNT_CAP:,} results; use `cursor` instead.")
+        page = jobs.list_page(request.actor, JobFilter(**filters), order, part.offset, part.size)
+        response = numbered_page(request, part, [*map(show, page.jobs)], page.count)
+    if page.next_before is None:
+        return response
+    return evolve(response, body={**response.body, "search_window": constraints.SEARCH_WINDOW})

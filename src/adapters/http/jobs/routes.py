@@ -234,7 +234,7 @@ def _job_operations(routes: JobRoutes) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path=BASE, name="list_jobs", summary="List jobs, newest first.",
-            handler=routes.list, query=JobQuery, responses={200: ListOf(JobBody, history=True)},
+            handler=routes.list, query=JobQuery, responses={200: ListOf(JobBody, history=True, windowed=True)},
             errors=(404,), **SHARED,
         ),
         Operation(
@@ -290,7 +290,7 @@ def _result_operations(routes: JobRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path="/api/v1/job-results", name="list_job_results",
             summary="List the results of completed jobs, newest first.", handler=routes.results,
-            query=ResultQuery, responses={200: ListOf(ResultBody, history=True)},
+            query=ResultQuery, responses={200: ListOf(ResultBody, history=True, windowed=True)},
             errors=(404,), **SHARED,
         ),
     )  # fmt: skip

@@ -182,7 +182,12 @@ class WorkerBody:
 
 @frozen(kw_only=True, slots=False)
 class StatsBody:
-    """Job counts by status and over the last hour, and schedule counts."""
+    """
+    Job counts by status and over the last hour, and schedule counts.
+
+    Counts stop at 10,000, and those of the last hour are taken from the 10,000 newest
+    jobs of each status; `count_capped` is true if one of them exceeds that.
+    """
 
     by_status: Mapping[str, int]
     finished_last_hour: int
@@ -190,6 +195,7 @@ class StatsBody:
     oldest_ready_at: datetime | None
     schedules_active: int
     schedules_overdue: int
+    count_capped: bool
 
 
 def make_job_body(cls: type[JobT], job: Job, **values: Any) -> JobT:

@@ -301,7 +301,7 @@ def _run_operations(routes: ScheduleRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=f"{ONE}/logs", name="list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=routes.runs,
-            query=RunsQuery, responses={200: ListOf(RunBody, history=True)}, **existing,
+            query=RunsQuery, responses={200: ListOf(RunBody, history=True, windowed=True)}, **existing,
         ),
         Operation(
             method="GET", path=f"{ONE}/upcoming", name="list_upcoming_runs",

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from attrs import define
 
 from workbell.adapters.memory.tables import Tables
+from workbell.domain import constraints
 from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job, JobState
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
@@ -53,10 +54,10 @@ class MemoryQueueRepository:
         return QueueStats(
             name=name,
             state=self._tables.queues.get(name) or "running",
-            scheduled=counts[JobState.SCHEDULED],
-            held=counts[JobState.HELD],
-            ready=counts[JobState.READY],
-            running=counts[JobState.RUNNING],
+            scheduled=_capped(counts[JobState.SCHEDULED]),
+            held=_capped(counts[JobState.HELD]),
+            ready=_capped(counts[JobState.READY]),
+            running=_capped(counts[JobState.RUNNING]),
             oldest_ready_at=_oldest_ready(jobs),
         )
 
@@ -98,18 +99,32 @@ class MemoryStatisticsRepository:
         """Return the statistics of the jobs visible to a scope."""
         jobs = [job for job in self._tables.jobs if scope.covers(job.owner) and not job.hidden]
         schedules = [each for each in self._tables.schedules if scope.covers(each.owner)]
-        hour_ago = now - timedelta(hours=1)
-        recent = Counter(
-            job.state for job in jobs if job.ended_at is not None and job.ended_at > hour_ago
-        )
+        by_status = Counter(str(job.status) for job in jobs)
+        recent = {
+            state: _count_recent(jobs, state, now - timedelta(hours=1)) for state in _FINISHED
+        }
+        active = sum(each.is_active and each.deleted_at is None for each in schedules)
+        overdue = sum(each.overdue_since is not None for each in schedules)
         return JobStats(
-            by_status=Counter(str(job.status) for job in jobs),
-            finished_last_hour=sum(recent[state] for state in _FINISHED),
+            by_status={status: _capped(count) for status, count in by_status.items()},
+            finished_last_hour=sum(recent.values()),
             failed_last_hour=recent[JobState.FAILED],
             oldest_ready_at=_oldest_ready(jobs),
-            schedules_active=sum(each.is_active and each.deleted_at is None for each in schedules),
-            schedules_overdue=sum(each.overdue_since is not None for each in schedules),
+            schedules_active=_capped(active),
+            schedules_overdue=_capped(overdue),
+            count_capped=max(active, overdue, *by_status.values(), 0) > constraints.COUNT_CAP,
         )
+
+
+def _capped(count: int) -> int:
+    return min(count, constraints.COUNT_CAP)
+
+
+def _count_recent(jobs: Sequence[Job], state: JobState, since: datetime) -> int:
+    """Count the jobs that ended lately among the newest ones of a state."""
+    ended = sorted((job for job in jobs if job.state is state), key=lambda job: job.id)
+    newest = ended[-constraints.COUNT_CAP - 1 :]
+    return sum(job.ended_at is not None and job.ended_at > since for job in newest)
 
 
 def _oldest_ready(jobs: Sequence[Job]) -> datetime | None:

@@ -1,5 +1,6 @@
 """The job repository in memory: insert, queries and commands."""
 
+import heapq
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
@@ -10,6 +11,7 @@ from attrs import define, evolve
 from workbell.adapters.memory.jobs.engine import MemoryEngine
 from workbell.adapters.memory.listing import count_rows, in_range, sort_rows
 from workbell.adapters.memory.values import in_utc, isolated_copy
+from workbell.domain import constraints
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
@@ -18,7 +20,7 @@ from workbell.domain.jobs.job import Job, JobId, JobState, initial_state
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import Schedule
 from workbell.domain.schedules.ticks import FastPathStep
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.repository import JobFilter, JobPage
 
 _UPDATED_FIELDS = (
     *("state", "due_at", "token", "max_attempts", "cancel_requested", "reason", "progress"),
@@ -124,12 +126,31 @@ class MemoryJobRepository(MemoryEngine):
         limit: int = 20,
     ) -> Sequence[Job]:
         """Return a page of the jobs visible to the scope, without hidden jobs."""
-        found = list(self._matching(scope, filters))
+        found = list(self._listed(scope, filters, ordering))
         return sort_rows(found, ordering, _ORDERINGS)[offset : offset + limit]
+
+    def list_page(
+        self,
+        scope: Scope,
+        filters: JobFilter,
+        *,
+        ordering: Sequence[str] = ("-id",),
+        offset: int = 0,
+        limit: int = 20,
+        is_counted: bool = True,
+    ) -> JobPage:
+        """Return a page as `find`, with the count and the end of the window."""
+        return JobPage(
+            jobs=self.find(scope, filters, ordering=ordering, offset=offset, limit=limit),
+            count=count_rows(self._listed(scope, filters, ordering)) if is_counted else 0,
+            next_before=self._end_of_window(scope, filters)
+            if filters.needs_window(scope, ordering)
+            else None,
+        )
 
     def count(self, scope: Scope, filters: JobFilter) -> int:
         """Return the number of matching jobs, at most `COUNT_CAP` + 1."""
-        return count_rows(self._matching(scope, filters))
+        return count_rows(self._listed(scope, filters, ("-id",)))
 
     def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
         """Return an owner's job with an idempotency key."""
@@ -190,12 +211,41 @@ class MemoryJobRepository(MemoryEngine):
             or (key and index.of("idempotency", job.owner, job.idempotency_key))
         )
 
-    def _matching(self, scope: Scope, filters: JobFilter) -> Iterator[Job]:
+    def _listed(self, scope: Scope, filters: JobFilter, ordering: Sequence[str]) -> Iterator[Job]:
+        """Yield the jobs of a list, in its window if it needs one."""
+        is_windowed = filters.needs_window(scope, ordering)
+        end = self._end_of_window(scope, filters) if is_windowed else None
         return (
             job
             for job in self._rows.tables.jobs
-            if not job.hidden and scope.covers(job.owner) and _fits(job, filters)
+            if not job.hidden
+            and scope.covers(job.owner)
+            and _fits(job, filters)
+            and (end is None or job.id >= end)
         )
+
+    def _end_of_window(self, scope: Scope, filters: JobFilter) -> JobId | None:
+        """Return the id with which the window of a list ends, if there are older jobs."""
+        selected = (
+            job.id
+            for job in self._rows.tables.jobs
+            if not job.hidden and _is_selected(job, scope, filters)
+        )
+        newest = heapq.nlargest(constraints.SEARCH_WINDOW + 1, selected)
+        return JobId(newest[-1] + 1) if len(newest) > constraints.SEARCH_WINDOW else None
+
+
+def _is_selected(job: Job, scope: Scope, filters: JobFilter) -> bool:
+    """Whether an index selects a job, see `JobFilter.needs_window`."""
+    if filters.before_id is not None and job.id >= filters.before_id:
+        return False
+    if filters.schedule_id is not None:
+        return job.schedule_id == filters.schedule_id
+    return (
+        scope.covers(job.owner)
+        and (filters.owner is None or job.owner == filters.owner)
+        and (filters.statuses is None or job.status in filters.statuses)
+    )
 
 
 def _fits(job: Job, filters: JobFilter) -> bool:

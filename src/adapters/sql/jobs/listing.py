@@ -1,19 +1,13 @@
 """Reading jobs: single jobs, lists, capped counts and due jobs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
+from sqlalchemy import Select, bindparam, func, literal_column, select
 
-from workbell.adapters.sql.database.filters import (
-    contains_text,
-    count_rows,
-    equals,
-    in_range,
-    order_by,
-)
+from workbell.adapters.sql.database.filters import count_limit, order_by
 from workbell.adapters.sql.database.statements import chunks
 from workbell.adapters.sql.jobs.rows import (
     ATTEMPT,
@@ -24,6 +18,7 @@ from workbell.adapters.sql.jobs.rows import (
     job_from_row,
     lost_claim_from_row,
 )
+from workbell.adapters.sql.jobs.selection import JobSelection
 from workbell.adapters.sql.schema.indexes import (
     IS_HELD,
     IS_READY,
@@ -37,25 +32,16 @@ from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt, Claim
-from workbell.domain.jobs.job import Job, JobId, JobState, Status
-from workbell.ports.jobs.repository import JobFilter, JobRef
+from workbell.domain.jobs.job import Job, JobId
+from workbell.ports.jobs.repository import JobFilter, JobPage, JobRef
 
 jobs_c = jobs.c
-_is_waiting = jobs_c.state < int(JobState.RUNNING)
-_STATUS: Mapping[Status, ColumnElement[bool]] = {
-    Status.PENDING: and_(_is_waiting, jobs_c.attempt == 0),
-    Status.RETRYING: and_(_is_waiting, jobs_c.attempt > 0),
-    **{
-        Status[state.name]: jobs_c.state == int(state)
-        for state in JobState
-        if state >= JobState.RUNNING
-    },
+ORDERINGS: Mapping[str, str] = {
+    **{name: name for name in ("id", "created_at", "priority", "task", "name", "queue")},
+    "scheduled_time": "due_at",
+    "status": "state",
 }
-_ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    **{name: jobs_c[name] for name in ("id", "created_at", "priority", "task", "name", "queue")},
-    "scheduled_time": jobs_c.due_at,
-    "status": jobs_c.state,
-}
+"""The columns of orderings."""
 EXPIRED = (
     select(*LOST_COLUMNS)
     .where(IS_RUNNING, jobs_c.lease_until < bindparam("now"))
@@ -94,6 +80,7 @@ WAITING = (
     .limit(bindparam("limit"))
 )
 _COUNT_WAITING = select(func.count()).select_from(WAITING.subquery())
+_BY_IDS = JOB.where(jobs_c.id.in_(bindparam("ids", expanding=True)))
 _ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(attempts.c.number)
 
 
@@ -111,17 +98,90 @@ class JobLists(JobStaging):
         limit: int = 20,
     ) -> Sequence[Job]:
         """Return a page of the jobs visible to the scope, without hidden jobs."""
-        query = (
-            JOB.where(*_conditions(scope, filters))
-            .order_by(*order_by(ordering, _ORDERINGS))
-            .offset(offset)
-            .limit(limit)
-        )
-        return [job_from_row(row) for row in self._db.execute(query)]
+        selection = self._select(scope, filters)
+        if filters.needs_window(scope, ordering):
+            return self._search(selection, ordering, offset, limit)[0]
+        return self._follow(selection, ordering, offset, limit)
+
+    def list_page(
+        self,
+        scope: Scope,
+        filters: JobFilter,
+        *,
+        ordering: Sequence[str] = ("-id",),
+        offset: int = 0,
+        limit: int = 20,
+        is_counted: bool = True,
+    ) -> JobPage:
+        """Return a page as `find`, with the count and the end of the window."""
+        selection = self._select(scope, filters)
+        if not filters.needs_window(scope, ordering):
+            page = self._follow(selection, ordering, offset, limit)
+            return JobPage(jobs=page, count=self._count(selection) if is_counted else 0)
+        page, count = self._search(selection, ordering, offset, limit)
+        if is_counted and offset and not page:
+            count = self._count_window(selection)
+        return JobPage(jobs=page, count=count, next_before=self._end_of_window(selection))
 
     def count(self, scope: Scope, filters: JobFilter) -> int:
         """Return the number of matching jobs, at most `COUNT_CAP` + 1."""
-        return self._db.execute(count_rows(jobs, *_conditions(scope, filters))).scalar_one()
+        selection = self._select(scope, filters)
+        if filters.needs_window(scope, ("-id",)):
+            return self._count_window(selection)
+        return self._count(selection)
+
+    def _select(self, scope: Scope, filters: JobFilter) -> JobSelection:
+        return JobSelection(scope, filters, self._db.dialect.name)
+
+    def _follow(
+        self, selection: JobSelection, ordering: Sequence[str], offset: int, limit: int
+    ) -> Sequence[Job]:
+        """Return a page of a list in the order of ids."""
+        if not selection.branches:
+            return []
+        descending = ordering[0].startswith("-")
+        query = selection.page(limit=limit, offset=offset, descending=descending)
+        return [job_from_row(row) for row in self._db.execute(query)]
+
+    def _search(
+        self, selection: JobSelection, ordering: Sequence[str], offset: int, limit: int
+    ) -> tuple[Sequence[Job], int]:
+        """Return a page of the matching jobs of the window; if it has any, their number."""
+        if not selection.branches:
+            return [], 0
+        names = [ORDERINGS[name.removeprefix("-")] for name in ordering]
+        window, conditions = selection.window(*names)
+        columns = {
+            name: window.c[ORDERINGS[name]] for name in ORDERINGS if ORDERINGS[name] in window.c
+        }
+        query = (
+            select(window.c.id, func.count().over())
+            .where(*conditions)
+            .order_by(*order_by(ordering, columns))
+            .offset(offset)
+            .limit(limit)
+        )
+        found = self._db.execute(query).all()
+        rows = self._db.execute(_BY_IDS, {"ids": [job_id for job_id, _ in found]}) if found else ()
+        by_id = {row.id: job_from_row(row) for row in rows}
+        page = [by_id[job_id] for job_id, _ in found if job_id in by_id]
+        return page, found[0][1] if found else 0
+
+    def _count(self, selection: JobSelection) -> int:
+        return self._db.execute(selection.count()).scalar_one() if selection.branches else 0
+
+    def _count_window(self, selection: JobSelection) -> int:
+        if not selection.branches:
+            return 0
+        window, conditions = selection.window()
+        query = select(func.count()).select_from(window).where(*conditions)
+        return min(self._db.execute(query).scalar_one(), count_limit())
+
+    def _end_of_window(self, selection: JobSelection) -> JobId | None:
+        if not selection.branches:
+            return None
+        beyond = self._db.execute(selection.first_beyond_window()).scalar()
+        return None if beyond is None else JobId(beyond + 1)
 
     def expired(
         self, now: datetime, *, limit: int = 500, only: JobId | None = None
@@ -188,21 +248,3 @@ class JobLists(JobStaging):
     def attempts(self, job_id: JobId) -> Sequence[Attempt]:
         """Return a job's finished attempts, oldest first."""
         return [attempt_from_row(row) for row in self._db.execute(_ATTEMPTS, {"job_id": job_id})]
-
-
-def _conditions(scope: Scope, filters: JobFilter) -> Iterator[ColumnElement[bool]]:
-    yield jobs_c.hidden.is_(False)
-    yield from equals(jobs_c.owner, scope.owner)
-    for name in ("owner", "task", "queue", "schedule_id"):
-        yield from equals(jobs_c[name], getattr(filters, name))
-    if filters.statuses is not None:
-        yield or_(False, *[_STATUS[Status(each)] for each in filters.statuses])
-    if filters.origins is not None:
-        yield jobs_c.origin.in_([str(each) for each in filters.origins])
-    yield from in_range(jobs_c.created_at, filters.created_from, filters.created_to)
-    yield from in_range(jobs_c.due_at, filters.due_from, filters.due_to)
-    if filters.search is not None:
-        texts = (jobs_c.name, jobs_c.task, jobs_c.description)
-        yield or_(*[contains_text(column, filters.search) for column in texts])
-    if filters.before_id is not None:
-        yield jobs_c.id < filters.before_id

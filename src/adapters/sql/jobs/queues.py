@@ -1,49 +1,48 @@
-"""Queue states, worker processes and job statistics in SQL."""
+"""Queue states, counts of their jobs and worker processes in SQL."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from attrs import asdict, evolve, frozen
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    bindparam,
-    delete,
-    func,
-    literal_column,
-    select,
-    update,
-)
+from attrs import asdict, frozen
+from sqlalchemy import Connection, Select, bindparam, delete, literal_column, select, update
 
-from workbell.adapters.sql.database.filters import equals
+from workbell.adapters.sql.database.filters import count_limit, count_ordered
 from workbell.adapters.sql.database.statements import row_to_dict, upsert
-from workbell.adapters.sql.jobs.rows import STATES
-from workbell.adapters.sql.schema.indexes import (
-    IS_ACTIVE,
-    IS_EXPECTED,
-    IS_OVERDUE,
-    IS_READY,
-    IS_RUNNING,
-    IS_UNFINISHED,
-)
-from workbell.adapters.sql.schema.tables import jobs, queues, schedules, workers
-from workbell.domain.identity.actor import Scope
-from workbell.domain.jobs.job import JobState, public_status
-from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
+from workbell.adapters.sql.schema.indexes import IS_IN_QUEUE, IS_RUNNING, number
+from workbell.adapters.sql.schema.tables import jobs, queues, workers
+from workbell.domain import constraints
+from workbell.domain.jobs.job import WAITING, JobState
+from workbell.ports.jobs.queues import QueueStats, WorkerInfo
 
 jobs_c = jobs.c
-_COUNTS = (
-    select(
-        jobs_c.queue,
-        jobs_c.state,
-        func.count().label("rows"),
-        func.min(jobs_c.queued_at).label("oldest"),
-    )
-    .where(IS_UNFINISHED)
-    .group_by(jobs_c.queue, jobs_c.state)
+OLDEST = "oldest_ready_at"
+_NEXT_QUEUE = (
+    select(jobs_c.queue)
+    .where(IS_IN_QUEUE, jobs_c.queue > bindparam("after"))
+    .order_by(jobs_c.queue)
+    .limit(1)
+)
+_RUNNING = select(jobs_c.queue).where(IS_RUNNING).order_by(jobs_c.lease_until, jobs_c.id)
+
+
+def _waiting_in_queue(state: JobState) -> Select[Any]:
+    """Return the query of the waiting jobs of a queue, longest waiting first."""
+    in_queue = (IS_IN_QUEUE, jobs_c.queue == bindparam("queue"))
+    # A range of one state: SQLite would replace the column in the index's condition.
+    in_state = jobs_c.state.between(number(state), number(state))
+    rows = select(jobs_c.queued_at).where(*in_queue, in_state)
+    return rows.order_by(jobs_c.queue, jobs_c.state, jobs_c.queued_at)
+
+
+OLDEST_READY = _waiting_in_queue(JobState.READY).limit(1)
+_WAITING_COUNTS = select(
+    *[
+        count_ordered(_waiting_in_queue(state)).scalar_subquery().label(state.name.lower())
+        for state in WAITING
+    ],
+    OLDEST_READY.scalar_subquery().label(OLDEST),
 )
 _STATES = select(queues.c.name, queues.c.state)
 _DRAINING: Select[Any] = select(literal_column("1")).where(queues.c.state == "draining").limit(1)
@@ -58,6 +57,22 @@ _FINISH_DRAINS = (
 _WORKERS = select(workers).order_by(workers.c.started_at.desc(), workers.c.id.desc())
 
 
+def waiting_queues(db: Connection) -> Iterator[str]:
+    """Yield the queues that have waiting jobs, each by one index lookup."""
+    name: str | None = ""
+    while (name := db.execute(_NEXT_QUEUE, {"after": name}).scalar()) is not None:
+        yield name
+
+
+def read_waiting(db: Connection, queue: str) -> dict[str, Any]:
+    """Return the capped counts of a queue's waiting jobs, and since when one is ready."""
+    row = row_to_dict(db.execute(_WAITING_COUNTS, {"queue": queue}).one())
+    return {
+        name: value if name == OLDEST else min(value, constraints.COUNT_CAP)
+        for name, value in row.items()
+    }
+
+
 @frozen
 class SqlQueueRepository:
     """Queue states: running, draining or paused."""
@@ -66,16 +81,18 @@ class SqlQueueRepository:
 
     def all(self) -> Sequence[QueueStats]:
         """Return every queue with a state or unfinished jobs, by name."""
-        found = {
-            row.name: QueueStats(name=row.name, state=row.state)
-            for row in self._db.execute(_STATES)
-        }
-        for queue, number, count, oldest in self._db.execute(_COUNTS):
-            state = STATES[number]
-            stats = found.get(queue) or QueueStats(name=queue, state="running")
-            ready = {"oldest_ready_at": oldest} if state is JobState.READY else {}
-            found[queue] = evolve(stats, **{state.name.lower(): count}, **ready)
-        return [found[name] for name in sorted(found)]
+        states: dict[str, str] = {row.name: row.state for row in self._db.execute(_STATES)}
+        running = Counter(self._db.execute(_RUNNING.limit(count_limit())).scalars())
+        waiting = {name: read_waiting(self._db, name) for name in waiting_queues(self._db)}
+        return [
+            QueueStats(
+                name=name,
+                state=states.get(name, "running"),
+                running=min(running[name], constraints.COUNT_CAP),
+                **waiting.get(name, {}),
+            )
+            for name in sorted({*states, *running, *waiting})
+        ]
 
     def set_state(self, name: str, state: str, now: datetime) -> None:
         """Set a queue's state: 'running', 'draining' or 'paused'."""
@@ -119,43 +136,3 @@ def _worker(values: dict[str, Any]) -> WorkerInfo:
     excluded: Mapping[str, str] = values.pop("excluded")
     since = {key: datetime.fromisoformat(text) for key, text in excluded.items()}
     return WorkerInfo(**values, excluded=since)
-
-
-@frozen
-class SqlStatisticsRepository:
-    """Job statistics of a scope."""
-
-    _db: Connection
-
-    def jobs(self, scope: Scope, now: datetime) -> JobStats:
-        """Return the statistics of the jobs visible to a scope."""
-        visible = (jobs_c.hidden.is_(False), *equals(jobs_c.owner, scope.owner))
-        attempted = (jobs_c.attempt > 0).label("attempted")
-        by_state = (
-            select(jobs_c.state, attempted, func.count())
-            .where(*visible)
-            .group_by(jobs_c.state, attempted)
-        )
-        recent = (
-            select(jobs_c.state, func.count())
-            .where(*visible, jobs_c.ended_at > now - timedelta(hours=1))
-            .group_by(jobs_c.state)
-        )
-        oldest = select(func.min(jobs_c.queued_at)).where(*visible, IS_READY)
-        by_status: Counter[str] = Counter()
-        for state, was_attempted, count in self._db.execute(by_state):
-            by_status[str(public_status(STATES[state], int(was_attempted)))] += count
-        ended = {STATES[state]: count for state, count in self._db.execute(recent)}
-        return JobStats(
-            by_status=by_status,
-            finished_last_hour=ended.get(JobState.SUCCEEDED, 0) + ended.get(JobState.FAILED, 0),
-            failed_last_hour=ended.get(JobState.FAILED, 0),
-            oldest_ready_at=self._db.execute(oldest).scalar(),
-            schedules_active=self._schedules(scope, IS_ACTIVE),
-            schedules_overdue=self._schedules(scope, IS_EXPECTED, IS_OVERDUE),
-        )
-
-    def _schedules(self, scope: Scope, *filters: ColumnElement[bool]) -> int:
-        owned = tuple(equals(schedules.c.owner, scope.owner))
-        query = select(func.count()).select_from(schedules).where(*filters, *owned)
-        return self._db.execute(query).scalar_one()

@@ -5,24 +5,19 @@ from typing import Any
 from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
 
 from workbell.adapters.sql.schema.partial_index import partial_index
-from workbell.adapters.sql.schema.tables import (
-    api_keys,
-    jobs,
-    schedules,
-    sessions,
-)
-from workbell.domain.jobs.job import JobState
+from workbell.adapters.sql.schema.tables import api_keys, jobs, schedules, sessions
+from workbell.domain.jobs.job import ENDED, UNFINISHED, JobState
 
 _MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
 
 
-def _number(state: JobState) -> ColumnElement[Any]:
-    """Return a state as a literal: a bind parameter never matches a partial index."""
-    return literal_column(str(int(state)))
+def number(value: int) -> ColumnElement[Any]:
+    """Return a literal, such as a state: a bind parameter never matches a partial index."""
+    return literal_column(str(int(value)))
 
 
 def _is(state: JobState) -> ColumnElement[bool]:
-    return jobs.c.state == _number(state)
+    return jobs.c.state == number(state)
 
 
 IS_SCHEDULED = _is(JobState.SCHEDULED)
@@ -31,20 +26,22 @@ IS_READY = _is(JobState.READY)
 IS_RUNNING = _is(JobState.RUNNING)
 IS_BUSY = and_(
     jobs.c.concurrency_key.is_not(None),
-    jobs.c.state.in_((_number(JobState.READY), _number(JobState.RUNNING))),
+    jobs.c.state.in_((number(JobState.READY), number(JobState.RUNNING))),
 )
-IS_WAITING = jobs.c.state < _number(JobState.RUNNING)
-IS_PENDING = and_(IS_WAITING, jobs.c.attempt == literal_column("0"))
-IS_RETRYING = and_(IS_WAITING, jobs.c.attempt > literal_column("0"))
+IS_WAITING = jobs.c.state < number(JobState.RUNNING)
 IS_SHOWN = jobs.c.hidden == literal_column("false")
-"""The job is not hidden; unfinished jobs never are."""
-IS_SHOWN_END = and_(jobs.c.state > _number(JobState.RUNNING), IS_SHOWN)
-IS_UNFINISHED = jobs.c.state < _number(JobState.SUCCEEDED)
+IS_PENDING = and_(IS_WAITING, jobs.c.attempt == number(0), IS_SHOWN)
+IS_RETRYING = and_(IS_WAITING, jobs.c.attempt > number(0), IS_SHOWN)
+IS_ENDED = jobs.c.state.not_in([number(state) for state in UNFINISHED])
+"""Not a comparison, because SQLite would read its range instead of one state."""
+IS_IN_QUEUE = jobs.c.state.not_in([number(state) for state in (JobState.RUNNING, *ENDED)])
+"""The same as `IS_WAITING`, likewise."""
+IS_UNFINISHED = jobs.c.state < number(JobState.SUCCEEDED)
 IS_UNFINISHED_RUN = and_(jobs.c.schedule_id.is_not(None), IS_UNFINISHED)
 IS_STARTED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.started_at.is_not(None))
 IS_UNSTARTED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.started_at.is_(None))
-IS_ENDED_JOB = and_(jobs.c.schedule_id.is_(None), jobs.c.state > _number(JobState.RUNNING))
-IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > _number(JobState.RUNNING))
+IS_ENDED_JOB = and_(jobs.c.schedule_id.is_(None), jobs.c.state > number(JobState.RUNNING))
+IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > number(JobState.RUNNING))
 IS_EXPECTED = schedules.c.alert_at.is_not(None)
 IS_OVERDUE = schedules.c.overdue_since.is_not(None)
 IS_NOT_DELETED = schedules.c.deleted_at.is_(None)
@@ -114,24 +111,24 @@ partial_index(
 )
 partial_index(
     "workbell_jobs_status_idx",
-    IS_SHOWN_END,
+    IS_ENDED,
     jobs_c.state,
+    jobs_c.hidden,
     jobs_c.id,
     jobs_c.ended_at,
-    plain=(jobs_c.state, jobs_c.hidden, jobs_c.id, jobs_c.ended_at),
 )
 partial_index(
     "workbell_jobs_owner_status_idx",
-    IS_SHOWN_END,
+    IS_ENDED,
     jobs_c.owner,
     jobs_c.state,
+    jobs_c.hidden,
     jobs_c.id,
     jobs_c.ended_at,
-    plain=(jobs_c.owner, jobs_c.state, jobs_c.hidden, jobs_c.id, jobs_c.ended_at),
 )
 partial_index("workbell_jobs_pending_idx", IS_PENDING, jobs_c.id, plain=None)
 partial_index("workbell_jobs_retrying_idx", IS_RETRYING, jobs_c.id, plain=None)
-partial_index("workbell_jobs_queue_idx", IS_WAITING, jobs_c.queue, jobs_c.state, jobs_c.queued_at)
+partial_index("workbell_jobs_queue_idx", IS_IN_QUEUE, jobs_c.queue, jobs_c.state, jobs_c.queued_at)
 partial_index(
     "workbell_jobs_unfinished_idx",
     IS_UNFINISHED_RUN,

@@ -192,36 +192,34 @@ def create_indexes() -> None:
     create_index(
         "workbell_jobs_status_idx",
         "workbell_jobs",
-        "state, id, ended_at",
-        "state > 3 AND hidden = false",
-        plain="state, hidden, id, ended_at",
+        "state, hidden, id, ended_at",
+        "(state NOT IN (0, 1, 2, 3))",
     )
     create_index(
         "workbell_jobs_owner_status_idx",
         "workbell_jobs",
-        "owner, state, id, ended_at",
-        "state > 3 AND hidden = false",
-        plain="owner, state, hidden, id, ended_at",
+        "owner, state, hidden, id, ended_at",
+        "(state NOT IN (0, 1, 2, 3))",
     )
     create_index(
         "workbell_jobs_pending_idx",
         "workbell_jobs",
         "id",
-        "state < 3 AND attempt = 0",
+        "state < 3 AND attempt = 0 AND hidden = false",
         plain=None,
     )
     create_index(
         "workbell_jobs_retrying_idx",
         "workbell_jobs",
         "id",
-        "state < 3 AND attempt > 0",
+        "state < 3 AND attempt > 0 AND hidden = false",
         plain=None,
     )
     create_index(
         "workbell_jobs_queue_idx",
         "workbell_jobs",
         "queue, state, queued_at",
-        "state < 3",
+        "(state NOT IN (3, 4, 5, 6, 7))",
     )
     create_index(
         "workbell_jobs_unstarted_idx",

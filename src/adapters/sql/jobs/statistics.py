@@ -1,0 +1,106 @@
+"""Bounded counts of jobs by status, in SQL."""
+
+from datetime import datetime, timedelta
+
+from attrs import frozen
+from sqlalchemy import Connection, case, func, select
+
+from workbell.adapters.sql.database.filters import count_limit, count_ordered, equals
+from workbell.adapters.sql.jobs.queues import OLDEST_READY, waiting_queues
+from workbell.adapters.sql.jobs.selection import JobSelection
+from workbell.adapters.sql.schema.indexes import (
+    IS_ACTIVE,
+    IS_EXPECTED,
+    IS_OVERDUE,
+    IS_RUNNING,
+    IS_SHOWN,
+    IS_WAITING,
+)
+from workbell.adapters.sql.schema.tables import jobs, schedules
+from workbell.domain import constraints
+from workbell.domain.identity.actor import ALL_OWNERS, Scope
+from workbell.domain.jobs.job import ENDED, JobState, Status
+from workbell.ports.jobs.queues import JobStats
+from workbell.ports.jobs.repository import JobFilter
+
+jobs_c = jobs.c
+_RUNNING = count_ordered(
+    select(jobs_c.id).where(IS_RUNNING).order_by(jobs_c.lease_until, jobs_c.id)
+)
+_WAITING = (
+    select(jobs_c.state, jobs_c.attempt, jobs_c.queued_at)
+    .where(IS_WAITING, IS_SHOWN)
+    .order_by(jobs_c.owner, jobs_c.id)
+)
+
+
+@frozen
+class SqlStatisticsRepository:
+    """Job statistics of a scope; each count reads at most `COUNT_CAP` + 1 rows."""
+
+    _db: Connection
+
+    def jobs(self, scope: Scope, now: datetime) -> JobStats:
+        """Return the statistics of the jobs visible to a scope."""
+        ended = {state: self._ended(scope, state, now - timedelta(hours=1)) for state in ENDED}
+        counts = {Status[state.name]: total for state, (total, _) in ended.items()}
+        unfinished, oldest = self._of_all() if scope.owner is None else self._of_owner(scope)
+        counts |= unfinished
+        active, overdue = self._schedules(scope)
+        cap, failed = constraints.COUNT_CAP, ended[JobState.FAILED][1]
+        return JobStats(
+            by_status={str(status): min(count, cap) for status, count in counts.items() if count},
+            finished_last_hour=ended[JobState.SUCCEEDED][1] + failed,
+            failed_last_hour=failed,
+            oldest_ready_at=oldest,
+            schedules_active=min(active, cap),
+            schedules_overdue=min(overdue, cap),
+            count_capped=max(active, overdue, *counts.values()) > cap,
+        )
+
+    def _of_all(self) -> tuple[dict[Status, int], datetime | None]:
+        """Return the counts of unfinished jobs, and since when one is ready."""
+        counts = {
+            Status.PENDING: self._select(ALL_OWNERS, Status.PENDING).count(),
+            Status.RETRYING: self._select(ALL_OWNERS, Status.RETRYING).count(),
+            Status.RUNNING: _RUNNING,
+        }
+        queues = [*waiting_queues(self._db)]
+        oldest = [self._db.execute(OLDEST_READY, {"queue": queue}).scalar() for queue in queues]
+        first = min((each for each in oldest if each is not None), default=None)
+        return {status: self._db.execute(counts[status]).scalar_one() for status in counts}, first
+
+    def _of_owner(self, scope: Scope) -> tuple[dict[Status, int], datetime | None]:
+        """Return the same of one owner, from the first waiting jobs."""
+        waiting = _WAITING.where(*equals(jobs_c.owner, scope.owner)).limit(count_limit())
+        rows = waiting.subquery("waiting")
+        attempted = func.count(case((rows.c.attempt > 0, 1)))
+        ready = case((rows.c.state == int(JobState.READY), rows.c.queued_at))
+        total, retrying, oldest = self._db.execute(
+            select(func.count(), attempted, func.min(ready)).select_from(rows)
+        ).one()
+        running = self._db.execute(self._select(scope, Status.RUNNING).count()).scalar_one()
+        counts = {Status.PENDING: total - retrying, Status.RETRYING: retrying}
+        return {**counts, Status.RUNNING: running}, oldest
+
+    def _ended(self, scope: Scope, state: JobState, since: datetime) -> tuple[int, int]:
+        """Return the number of jobs in a final state, and how many of them ended lately."""
+        selection = self._select(scope, Status[state.name])
+        rows = selection.read(jobs_c.id, jobs_c.ended_at, limit=count_limit()).subquery("ended")
+        is_recent = case((rows.c.ended_at > since, 1))
+        row = self._db.execute(select(func.count(), func.count(is_recent)).select_from(rows)).one()
+        return row[0], row[1]
+
+    def _select(self, scope: Scope, status: Status) -> JobSelection:
+        return JobSelection(scope, JobFilter(statuses=[status]), self._db.dialect.name)
+
+    def _schedules(self, scope: Scope) -> tuple[int, int]:
+        """Return how many schedules are active and overdue."""
+        owned = [*equals(schedules.c.owner, scope.owner)]
+        active = select(schedules.c.id).where(IS_ACTIVE, *owned)
+        if scope.owner is None:
+            active = active.order_by(schedules.c.next_at, schedules.c.id)
+        overdue = select(schedules.c.id).where(IS_EXPECTED, IS_OVERDUE, *owned)
+        counts = [count_ordered(active), count_ordered(overdue.order_by(schedules.c.owner))]
+        row = self._db.execute(select(*[each.scalar_subquery() for each in counts])).one()
+        return row[0], row[1]
