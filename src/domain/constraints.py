@@ -25,6 +25,8 @@ NOT_BLANK = rf"[\s\S]*[^{_INVISIBLE}][\s\S]*"
 
 COUNT_CAP = 10_000
 """Lists count at most this many rows; larger totals are reported as capped."""
+SEARCH_WINDOW = 10_000
+"""Filters and orderings without an index apply to this many of the newest rows."""
 
 
 def _check_pattern(_: object, __: object, pattern: str | None) -> None:

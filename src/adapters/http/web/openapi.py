@@ -72,6 +72,10 @@ CAPPED = (
     f"True if the list has more than {COUNT_CAP:,} entries ({MAX_MATCHES:,} in a search), "
     "the maximum of `count`."
 )
+SEARCHED = (
+    "Present if the filters or the ordering were applied to this many of the newest entries "
+    "only, because there are more."
+)
 DISCLOSES_ACCOUNTS = " The response discloses whether an account has a username or email address."
 
 
@@ -368,6 +372,8 @@ def _body(body: type | ListOf | None, components: Components) -> Schema:
         "results": items,
         "count_capped": {"type": "boolean", "description": CAPPED},
     }
+    if body.windowed:
+        properties["search_window"] = {"type": "integer", "minimum": 1, "description": SEARCHED}
     required = ["next", "previous", "results"]
     if not body.history:  # pages by cursor have no count
         required.insert(0, "count")

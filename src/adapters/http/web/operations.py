@@ -133,6 +133,8 @@ class ListOf:
     """
     A list response: paged, with cursors (`history`), or a `plain` array.
 
+    Searches of a `windowed` list may be limited to its newest entries.
+
     With `or_one`, the response to a request with one object is one object.
     `example` is for the documentation pages, which cannot compose one then.
     """
@@ -140,6 +142,7 @@ class ListOf:
     item: type
     plain: bool = False
     history: bool = False
+    windowed: bool = False
     or_one: bool = False
     example: Any = field(default=None, eq=False)
 
