@@ -7,9 +7,10 @@ import logging
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from random import Random
 from typing import Any
@@ -325,8 +326,10 @@ def _entries(user_count: int, entries: int, now: datetime) -> Iterator[Row]:
 
 
 def _days(user_count: int, entries: int, now: datetime) -> Iterator[Row]:
+    sums: Counter[tuple[int, int, date]] = Counter()
     for entry in _entries(user_count, entries, now):
-        yield {
-            "entry_id": entry["id"], "local_day": entry["local_day"], "owner": entry["owner"],
-            "goal_id": entry["goal_id"], "seconds": entry["logged_seconds"],
-        }  # fmt: skip
+        for goal_id in (0, entry["goal_id"]):
+            key = (entry["owner"], goal_id, entry["local_day"])
+            sums[key] += entry["logged_seconds"]
+    for (owner, goal_id, day), seconds in sums.items():
+        yield {"owner": owner, "goal_id": goal_id, "local_day": day, "seconds": seconds}

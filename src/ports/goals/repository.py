@@ -35,15 +35,19 @@ class EntryFilter:
     created_to: datetime | None = None
     search: str | None = None
 
+    def needs_window(self, ordering: Sequence[str]) -> bool:
+        """
+        Whether a list reads the newest `SEARCH_WINDOW` entries.
 
-@frozen(kw_only=True)
-class GoalDay:
-    """The seconds logged for one goal on one local day."""
-
-    day: date
-    goal_number: int
-    category: Category
-    seconds: int
+        Entries of an owner have an index by creation time, those of a goal by number;
+        the other filters and orderings apply to the window.
+        """
+        filtered: list[object] = [self.is_complete, self.search]
+        if self.goal_id is not None:
+            filtered += [self.created_from, self.created_to]
+        indexed = "created_at" if self.goal_id is None else "number"
+        has_index = [name.removeprefix("-") for name in ordering] == [indexed]
+        return not has_index or any(value is not None for value in filtered)
 
 
 @frozen(kw_only=True)
@@ -147,11 +151,17 @@ class ProgressEntryRepository(Protocol):
 
         `search` matches part of the note. `ordering` holds `number`, `created_at`,
         `logged` or `total`, with a leading minus for descending; ties are ordered by
-        id, descending if the first name is.
+        id, descending if the first name is. Only entries of the window are found if
+        one is needed, see `EntryFilter.needs_window`.
         """
 
-    def count(self, owner: UserId, filters: EntryFilter) -> int:
-        """Return how many entries match, counting up to `COUNT_CAP` + 1."""
+    def count(
+        self, owner: UserId, filters: EntryFilter, *, ordering: Sequence[str] = ("-created_at",)
+    ) -> int:
+        """Return how many entries `find` finds, counting up to `COUNT_CAP` + 1."""
+
+    def exceeds_window(self, owner: UserId, filters: EntryFilter) -> bool:
+        """Whether there are older entries than those of the window."""
 
     def latest_before(
         self, owner: UserId, instant: datetime, *, except_id: EntryId | None = None
@@ -171,11 +181,6 @@ class ProgressEntryRepository(Protocol):
         last: date | None = None,
     ) -> Sequence[tuple[date, int]]:
         """Return the seconds per local day, ascending; both bounds are inclusive."""
-
-    def days_by_goal(
-        self, owner: UserId, first: date | None = None, last: date | None = None
-    ) -> Sequence[GoalDay]:
-        """Return the seconds per local day and goal, by day and goal number."""
 
 
 class TimerRepository(Protocol):

@@ -77,6 +77,22 @@ class ProgressEntryChange:
 
 
 @frozen(kw_only=True)
+class EntryPage:
+    """
+    A page of entries.
+
+    Attributes:
+        total: How many entries match, counting up to `COUNT_CAP` + 1.
+        exceeds_window: Only the newest `SEARCH_WINDOW` entries were searched, and there
+            are older ones.
+    """
+
+    entries: Sequence[ProgressEntry]
+    total: int
+    exceeds_window: bool = False
+
+
+@frozen(kw_only=True)
 class ProgressService:
     """
     Logs, lists, edits, deletes and exports the actor's progress entries.
@@ -121,14 +137,18 @@ class ProgressService:
 
     def find(
         self, actor: Actor, filters: EntryFilter, ordering: Sequence[str], offset: int, limit: int
-    ) -> tuple[Sequence[ProgressEntry], int]:
-        """Return a page of the actor's entries, and the total number."""
+    ) -> EntryPage:
+        """Return a page of the actor's entries."""
+        owner = actor.user_id
         with self.store.view() as tx:
-            total = tx.entries.count(actor.user_id, filters)
-            entries = tx.entries.find(
-                actor.user_id, filters, ordering=ordering, offset=offset, limit=limit
-            )  # fmt: skip
-        return entries, total
+            return EntryPage(
+                total=tx.entries.count(owner, filters, ordering=ordering),
+                entries=tx.entries.find(
+                    owner, filters, ordering=ordering, offset=offset, limit=limit
+                ),
+                exceeds_window=filters.needs_window(ordering)
+                and tx.entries.exceeds_window(owner, filters),
+            )
 
     @retry_on_contention
     def edit(

@@ -76,14 +76,26 @@ NOBODYS = 10**9
 TOLD = ReminderHistory(date(2030, 1, 1), 1, date(2030, 1, 2))
 OLD = SystemClock().now() - timedelta(days=5)
 QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
-    "days of a person": (lambda tx: tx.entries.days(ALICE), {"workbell_progress_days_owner_idx"}),
+    "days of a person": (lambda tx: tx.entries.days(ALICE), {"workbell_progress_days_pkey"}),
     "days of a goal": (
         lambda tx: tx.entries.days(ALICE, GoalId(1)),
-        {"workbell_progress_days_owner_idx"},
+        {"workbell_progress_days_pkey"},
     ),
-    "days by goal": (
-        lambda tx: tx.entries.days_by_goal(ALICE),
-        {"workbell_progress_days_owner_idx"},
+    "search of progress": (
+        lambda tx: tx.entries.find(ALICE, EntryFilter(search="none")),
+        {"workbell_progress_entries_owner_idx"},
+    ),
+    "search of a goal": (
+        lambda tx: tx.entries.find(ALICE, EntryFilter(goal_id=GoalId(1), search="none")),
+        {"workbell_progress_entries_goal_id_number_key"},
+    ),
+    "number of entries": (
+        lambda tx: tx.entries.count(ALICE, EntryFilter()),
+        {"workbell_progress_entries_owner_idx"},
+    ),
+    "longest entries": (
+        lambda tx: tx.entries.find(ALICE, EntryFilter(), ordering=["-logged"]),
+        {"workbell_progress_entries_owner_idx"},
     ),
     "newest progress": (
         lambda tx: tx.entries.find(ALICE, EntryFilter()),
@@ -104,7 +116,7 @@ QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
     ),
     "who is idle": (
         lambda tx: tx.reminders.idle(UserId(BUSY), OLD, limit=5),
-        {"workbell_goals_owner_number_key"},
+        {"workbell_goals_idle_idx"},
     ),
     "own times due": (
         lambda tx: tx.reminders.due(NOON, limit=5),
@@ -114,7 +126,7 @@ QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
         lambda tx: tx.reminders.lock(FEW, OLD),
         {
             "workbell_goal_ledgers_pkey",
-            "workbell_goals_owner_number_key",
+            "workbell_goals_idle_idx",
             "workbell_goal_reminders_pkey",
             "workbell_users_pkey",
         },

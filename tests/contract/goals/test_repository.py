@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from tests.contract.factories import ALICE, BOB, NOON, AnyStore, after
+from workbell.domain import constraints
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.goals.goal import Category, Goal, GoalLedger, GoalState
 from workbell.domain.goals.progress_entry import ProgressEntry, Timer
-from workbell.ports.goals.repository import EntryFilter, GoalDay, GoalFilter
+from workbell.ports.goals.repository import EntryFilter, GoalFilter
 
 HOUR = 3600
 
@@ -152,7 +153,8 @@ def test_entries_are_filtered_and_ordered(store: AnyStore) -> None:
     def found(filters: EntryFilter = EntryFilter(), **more: Any) -> list[tuple[int, int]]:  # noqa: B008
         with store.view() as tx:
             rows = [(e.goal_number, e.number) for e in tx.entries.find(ALICE, filters, **more)]
-            assert more or tx.entries.count(ALICE, filters) == len(rows)
+            order = {"ordering": more["ordering"]} if "ordering" in more else {}
+            assert "limit" in more or tx.entries.count(ALICE, filters, **order) == len(rows)
             assert tx.entries.find(BOB, filters) == []
         return rows
 
@@ -184,13 +186,62 @@ def test_time_is_shared_out_by_day_goal_and_bounds(store: AnyStore) -> None:
         assert days(ALICE, None, new_year) == days(ALICE, None, new_year, new_year)
         assert days(ALICE, last=eve) == [(eve, HOUR)]
         assert days(BOB) == []
-        of_first: dict[str, Any] = {"goal_number": 1, "category": Category.PRIMARY}
-        assert tx.entries.days_by_goal(ALICE) == [
-            GoalDay(day=eve, seconds=HOUR, **of_first),
-            GoalDay(day=new_year, seconds=3 * HOUR, **of_first),
-            GoalDay(day=new_year, seconds=60, goal_number=2, category=Category.MINOR),
-        ]
-        assert [each.day for each in tx.entries.days_by_goal(ALICE, eve, eve)] == [eve]
+
+
+def test_days_follow_changes_and_deletions_of_entries_and_goals(store: AnyStore) -> None:
+    first, second = kept(store, a_goal(1), a_goal(2))
+    day = NOON.date()
+    one, other, _ = logged(store, an_entry(first, 1), an_entry(first, 2), an_entry(second, 1))
+    with store.begin() as tx:
+        days = tx.entries.days
+        assert (days(ALICE), days(ALICE, first.id)) == ([(day, 3 * HOUR)], [(day, 2 * HOUR)])
+        tx.entries.replace(one.edited("less", 60, HOUR, NOON))
+        assert (days(ALICE), days(ALICE, first.id)) == (
+            [(day, 2 * HOUR + 60)],
+            [(day, HOUR + 60)],
+        )
+        tx.entries.delete(other)
+        tx.entries.delete(other)  # again: nothing is subtracted twice
+        assert (days(ALICE), days(ALICE, first.id)) == ([(day, HOUR + 60)], [(day, 60)])
+        tx.goals.delete(first)
+        assert (days(ALICE), days(ALICE, first.id)) == ([(day, HOUR)], [])
+        tx.goals.delete(second)
+        assert days(ALICE) == []
+
+
+def test_filters_without_an_index_apply_to_the_newest_entries(
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constraints, "SEARCH_WINDOW", 3)
+    first, second = kept(store, a_goal(1), a_goal(2))
+    logged(
+        store,
+        *(an_entry(first, n, created_at=after(n), note=f"note {n % 2}") for n in range(1, 6)),
+        an_entry(second, 1, created_at=after(9), note="note 1"),
+    )
+
+    def found(filters: EntryFilter, *ordering: str) -> list[tuple[int, int]]:
+        with store.view() as tx:
+            entries = tx.entries.find(ALICE, filters, ordering=ordering)
+            assert tx.entries.count(ALICE, filters, ordering=ordering) == len(entries)
+        return [(each.goal_number, each.number) for each in entries]
+
+    everything, of_first = EntryFilter(), EntryFilter(goal_id=first.id)
+    assert len(found(everything, "created_at")) == 6
+    assert found(everything, "number") == [(2, 1), (1, 4), (1, 5)]
+    assert found(EntryFilter(search="note 1"), "-created_at") == [(2, 1), (1, 5)]
+    assert found(EntryFilter(search="note 1", created_to=after(3)), "-created_at") == [
+        (1, 3),
+        (1, 1),
+    ]
+    assert [n for _, n in found(of_first, "number")] == [1, 2, 3, 4, 5]
+    assert [n for _, n in found(of_first, "created_at")] == [3, 4, 5]
+    late = EntryFilter(goal_id=first.id, created_from=after(4))
+    assert [n for _, n in found(late, "number")] == [4, 5]
+    with store.view() as tx:
+        assert tx.entries.exceeds_window(ALICE, everything)
+        assert not tx.entries.exceeds_window(ALICE, EntryFilter(goal_id=second.id))
+        assert not tx.entries.exceeds_window(ALICE, EntryFilter(created_to=after(3)))
 
 
 def test_the_last_span_before_an_instant_is_found(store: AnyStore) -> None:

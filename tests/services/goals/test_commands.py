@@ -51,8 +51,8 @@ class GoalFixture:
         return self.goals.get(self.actor, goal)
 
     def entries(self) -> list[ProgressEntry]:
-        found, _ = self.progress.find(self.actor, EntryFilter(), ["created_at"], 0, 100)
-        return list(found)
+        page = self.progress.find(self.actor, EntryFilter(), ["created_at"], 0, 100)
+        return list(page.entries)
 
     def trail(self) -> list[tuple[str, str]]:
         with self.engine.store.view() as tx:

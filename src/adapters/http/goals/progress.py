@@ -1,7 +1,6 @@
 """Progress over HTTP: log time, list and export entries, get the quota."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -25,11 +24,19 @@ from workbell.adapters.http.web.operations import (
     Operation,
     PartialOperation,
 )
-from workbell.adapters.http.web.pagination import OrderedQuery, Ordering, ordered_page
+from workbell.adapters.http.web.pagination import (
+    OrderedQuery,
+    Ordering,
+    make_slice,
+    numbered_page,
+)
 from workbell.adapters.http.web.query_types import FilterText
 from workbell.adapters.serialization.csv_text import csv_lines
+from workbell.domain import constraints
 from workbell.domain.constraints import Instant
+from workbell.domain.errors import NotFound
 from workbell.domain.goals.goal import GoalId
+from workbell.domain.list_filters import parse_ordering
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.goals.repository import EntryFilter
 from workbell.services.goals.commands import GoalService, GoalView
@@ -131,8 +138,18 @@ class ProgressRoutes:
         query = request.query
         created = {"created_from": query.created_at__gte, "created_to": query.created_at__lte}
         filters = copy_fields(EntryFilter, query, goal_id=goal_id, **created)
-        find = partial(self.progress.find, request.actor, filters)
-        return ordered_page(request, ORDERINGS, find, progress_body)
+        part = make_slice(request, query.page, query.page_size)
+        if part.offset >= constraints.COUNT_CAP:
+            raise NotFound(f"Pages end at {constraints.COUNT_CAP:,} results; narrow `created_at`.")
+        order = parse_ordering(query.ordering, ORDERINGS, "ordering")
+        page = self.progress.find(request.actor, filters, order, part.offset, part.size)
+        bodies = [progress_body(entry) for entry in page.entries]
+        response = numbered_page(request, part, bodies, page.total)
+        if part.offset + part.size >= constraints.COUNT_CAP:
+            response.body["next"] = None
+        if page.exceeds_window:
+            response.body["search_window"] = constraints.SEARCH_WINDOW
+        return response
 
 
 def _numbers(request: ApiRequest) -> tuple[int, int]:
@@ -170,7 +187,7 @@ def commands(
             method="GET", path=of_goal, name=f"{prefix}list_goal_progress",
             summary="List the progress entries of a goal.", handler=routes.list_of_goal,
             query=GoalProgressQuery, exists=routes.get_goal,
-            responses={200: ListOf(GoalProgressBody)}, **counted,
+            responses={200: ListOf(GoalProgressBody, windowed=True)}, **counted,
         ),
         Operation(
             method="POST", path=of_goal, name=f"{prefix}log_progress",
@@ -195,6 +212,6 @@ def commands(
         Operation(
             method="GET", path=f"{routes.root}/progress", name=f"{prefix}list_progress",
             summary="List the progress entries of all goals, newest first.", handler=routes.list,
-            query=EntryQuery, responses={200: ListOf(GoalProgressBody)}, errors=(404,), **counted,
+            query=EntryQuery, responses={200: ListOf(GoalProgressBody, windowed=True)}, errors=(404,), **counted,
         ),
     )  # fmt: skip

@@ -10,11 +10,12 @@ from attrs import define, evolve
 from workbell.adapters.memory.listing import contains_text, count_rows, in_range, sort_rows
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc
+from workbell.domain import constraints
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.goals.goal import Category, Goal, GoalId, GoalLedger
 from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
 from workbell.domain.identity.user import UserId
-from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalDay, GoalFilter
+from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalFilter
 
 _CATEGORIES = tuple(Category)
 _GOAL_ORDERINGS: Mapping[str, Callable[[Goal], Any]] = {
@@ -160,12 +161,20 @@ class MemoryProgressEntryRepository:
         limit: int = 20,
     ) -> Sequence[ProgressEntry]:
         """Return a page of an owner's entries."""
-        found = sort_rows(list(self._matching(owner, filters)), ordering, _ENTRY_ORDERINGS)
+        found = sort_rows(
+            list(self._matching(owner, filters, ordering)), ordering, _ENTRY_ORDERINGS
+        )
         return found[offset : offset + limit]
 
-    def count(self, owner: UserId, filters: EntryFilter) -> int:
+    def count(
+        self, owner: UserId, filters: EntryFilter, *, ordering: Sequence[str] = ("-created_at",)
+    ) -> int:
         """Return the number of matching entries, at most `COUNT_CAP` + 1."""
-        return count_rows(self._matching(owner, filters))
+        return count_rows(self._matching(owner, filters, ordering))
+
+    def exceeds_window(self, owner: UserId, filters: EntryFilter) -> bool:
+        """Whether there are older entries than those of the window."""
+        return len(self._scope(owner, filters)) > constraints.SEARCH_WINDOW
 
     def latest_before(
         self, owner: UserId, instant: datetime, *, except_id: EntryId | None = None
@@ -203,21 +212,6 @@ class MemoryProgressEntryRepository:
                 sums[day] = sums.get(day, 0) + seconds
         return sorted(sums.items())
 
-    def days_by_goal(
-        self, owner: UserId, first: date | None = None, last: date | None = None
-    ) -> Sequence[GoalDay]:
-        """Return the seconds of each local day and goal, by day and goal number."""
-        sums: dict[tuple[date, int, GoalId], int] = {}
-        for entry, day, seconds in self._shares(owner, first, last):
-            key = (day, entry.goal_number, entry.goal_id)
-            sums[key] = sums.get(key, 0) + seconds
-        goals = self._tables.goals.rows
-        rows = [(*key, seconds) for key, seconds in sorted(sums.items())]
-        return [
-            GoalDay(day=day, goal_number=number, category=goals[goal].category, seconds=seconds)
-            for day, number, goal, seconds in rows
-        ]
-
     def _of(self, owner: UserId) -> Iterator[ProgressEntry]:
         return (entry for entry in self._tables.entries if entry.owner == owner)
 
@@ -233,11 +227,24 @@ class MemoryProgressEntryRepository:
                 if in_range(day, first, last):
                     yield entry, day, seconds
 
-    def _matching(self, owner: UserId, filters: EntryFilter) -> Iterator[ProgressEntry]:
-        for entry in self._of(owner):
+    def _scope(self, owner: UserId, filters: EntryFilter) -> Sequence[ProgressEntry]:
+        """Return the entries from which a window is selected, newest first."""
+        if filters.goal_id is not None:
+            of_goal = (entry for entry in self._of(owner) if entry.goal_id == filters.goal_id)
+            return sorted(of_goal, key=attrgetter("number"), reverse=True)
+        created = filters.created_from, filters.created_to
+        found = (entry for entry in self._of(owner) if in_range(entry.created_at, *created))
+        return sorted(found, key=_created, reverse=True)
+
+    def _matching(
+        self, owner: UserId, filters: EntryFilter, ordering: Sequence[str]
+    ) -> Iterator[ProgressEntry]:
+        found = self._scope(owner, filters)
+        if filters.needs_window(ordering):
+            found = found[: constraints.SEARCH_WINDOW]
+        for entry in found:
             if (
-                filters.goal_id in {None, entry.goal_id}
-                and filters.is_complete in {None, entry.is_complete}
+                filters.is_complete in {None, entry.is_complete}
                 and in_range(entry.created_at, filters.created_from, filters.created_to)
                 and contains_text(entry.note, filters.search)
             ):

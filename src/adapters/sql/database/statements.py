@@ -300,6 +300,17 @@ def _upsert(table: Table, dialect: str) -> Any:
     return replace.on_duplicate_key_update({name: replace.inserted[name] for name in rest})
 
 
+def insert_or_add(table: Table, dialect: str, column: str) -> Any:
+    """Return an INSERT that adds to a column of rows whose primary keys exist."""
+    if dialect in _INSERT:
+        added = _INSERT[dialect](table)
+        keys = [each.name for each in table.primary_key]
+        total = {column: table.c[column] + added.excluded[column]}
+        return added.on_conflict_do_update(index_elements=keys, set_=total)
+    more = mysql.insert(table)
+    return more.on_duplicate_key_update({column: table.c[column] + more.inserted[column]})
+
+
 def chunks(items: Sequence[Any], size: int = 500) -> Iterable[Sequence[Any]]:
     """Split a sequence into parts that fit one statement."""
     return (items[start : start + size] for start in range(0, len(items), size))

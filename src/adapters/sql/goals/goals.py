@@ -14,6 +14,7 @@ from workbell.adapters.sql.database.statements import (
     inserted_id,
     row_to_dict,
 )
+from workbell.adapters.sql.goals.progress_days import ProgressDays
 from workbell.adapters.sql.schema.goals import goal_ledgers, goal_reminders, goals, timers
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.goals.goal import Category, Goal, GoalId, GoalLedger, GoalState
@@ -104,7 +105,8 @@ class SqlGoalRepository:
             raise NotFound(f"There is no goal {goal.number}.")
 
     def delete(self, goal: Goal) -> None:
-        """Delete a goal; its entries and their days are deleted by cascade."""
+        """Delete a goal with its days; its entries are deleted by cascade."""
+        ProgressDays(self._db).delete_goal(goal)
         self._db.execute(delete(goal_reminders).where(goal_reminders.c.goal_id == goal.id))
         self._db.execute(delete(goals).where(goals_c.id == goal.id, goals_c.owner == goal.owner))
 

@@ -22,13 +22,13 @@ from sqlalchemy import (
 from workbell.adapters.sql.database.statements import AnyRow, chunks, insert_if_absent
 from workbell.adapters.sql.database.strategy import IsAmong, Strategy
 from workbell.adapters.sql.schema.goals import (
+    IS_OPEN,
     goal_ledgers,
     goal_reminders,
     goals,
     reminder_preferences,
 )
 from workbell.adapters.sql.schema.tables import users
-from workbell.domain.goals.goal import GoalState
 from workbell.domain.goals.reminder import (
     IdleGoal,
     ReminderHistory,
@@ -44,7 +44,6 @@ preferences_c, goals_c, reminders_c, users_c = (
     users.c,
 )
 ledgers_c = goal_ledgers.c
-_IS_OPEN = goals_c.state == str(GoalState.ACTIVE), goals_c.is_complete.is_(False)
 _IS_IDLE = goals_c.active_at < bindparam("before")
 _PREFERENCES = select(
     preferences_c.reminders, preferences_c.reminder_time, preferences_c.zone, preferences_c.next_at
@@ -53,7 +52,7 @@ _OF_OWNER = _PREFERENCES.where(preferences_c.owner == bindparam("owner_id"))
 _IDLE_OWNERS = (
     select(goals_c.owner)
     .distinct()
-    .where(goals_c.owner > bindparam("after"), *_IS_OPEN, _IS_IDLE)
+    .where(goals_c.owner > bindparam("after"), IS_OPEN, _IS_IDLE)
     .order_by(goals_c.owner)
 )
 _DUE_OWNERS = (
@@ -123,7 +122,7 @@ class _BulkStatements:
                 reminders_c.last,
             )
             .outerjoin_from(goals, goal_reminders, reminders_c.goal_id == goals_c.id)
-            .where(among(goals_c.owner, "owners"), *_IS_OPEN, _IS_IDLE)
+            .where(among(goals_c.owner, "owners"), IS_OPEN, _IS_IDLE)
             .order_by(goals_c.id),
             reminded=update(reminder_preferences)
             .where(among(preferences_c.owner, "owners"))

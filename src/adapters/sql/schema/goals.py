@@ -1,8 +1,18 @@
 """The tables of goals, progress, timers, preferences and goal reminders."""
 
-from sqlalchemy import Column, Date, ForeignKey, Index, Table, UniqueConstraint
+from sqlalchemy import (
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Table,
+    UniqueConstraint,
+    and_,
+    literal_column,
+)
 
 from workbell.adapters.sql.database.column_types import Id
+from workbell.adapters.sql.schema.partial_index import partial_index
 from workbell.adapters.sql.schema.tables import (
     KEYED,
     NUMBERED,
@@ -60,20 +70,15 @@ progress_entries = Table(
     **NUMBERED,
 )
 
-# The index covers summaries by owner and day.
+# The seconds logged per goal and local day, and with goal_id 0 of all goals. They change
+# in the transaction of the entry, so a summary reads one row per day.
 progress_days = Table(
     "workbell_progress_days",
     metadata,
-    Column(
-        "entry_id",
-        Id,
-        ForeignKey("workbell_progress_entries.id", ondelete="CASCADE"),
-        primary_key=True,
-    ),
+    Column("owner", Id, primary_key=True, autoincrement=False),
+    Column("goal_id", Id, primary_key=True, autoincrement=False),
     Column("local_day", Date, primary_key=True),
-    *long_integers("owner", "goal_id"),
-    *integers("seconds"),
-    Index("workbell_progress_days_owner_idx", "owner", "local_day", "goal_id", "seconds"),
+    *long_integers("seconds"),
     **KEYED,
 )
 
@@ -110,4 +115,14 @@ goal_reminders = Table(
     *integers("count"),
     *dates("last"),
     **KEYED,
+)
+
+IS_OPEN = and_(goals.c.state == literal_column("'active'"), goals.c.is_complete.is_(False))
+"""The goal is active and not complete, with literals as the index has them."""
+partial_index(
+    "workbell_goals_idle_idx",
+    IS_OPEN,
+    goals.c.owner,
+    goals.c.active_at,
+    plain=(goals.c.state, goals.c.is_complete, goals.c.owner, goals.c.active_at),
 )

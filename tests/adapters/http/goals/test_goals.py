@@ -10,6 +10,7 @@ import pytest
 from tests.adapters.http.conftest import NOON, ApiFixture
 from tests.adapters.http.web.test_rate_limits import limited
 from workbell.adapters.http.goals.views import EXPORT_COLUMNS
+from workbell.domain import constraints
 from workbell.domain.rate_limits.policy import Rate
 
 GOALS = "/api/v1/goals"
@@ -248,3 +249,26 @@ def test_learnflow_lists_the_same_goals_in_pages_of_five(api: ApiFixture) -> Non
     assert api.get("/api/progress/").json["count"] == 1
     assert api.get("/api/progress/", "bob").json["count"] == 0
     assert api.get("/api/progress/", None).status_code == 401
+
+
+def test_a_search_of_many_entries_names_its_window(
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.goal()
+    for _ in range(3):
+        api.log()
+    assert "search_window" not in api.get("/api/v1/progress?search=x").json
+    monkeypatch.setattr(constraints, "SEARCH_WINDOW", 2)
+    searched = api.get("/api/v1/progress?ordering=-logged_hours").json
+    assert (searched["count"], searched["search_window"]) == (2, 2)
+    assert "search_window" not in api.get("/api/v1/progress").json
+
+
+def test_pages_of_progress_end_at_the_cap(api: ApiFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.goal()
+    for _ in range(3):
+        api.log()
+    monkeypatch.setattr(constraints, "COUNT_CAP", 2)
+    second = api.get("/api/v1/progress?page_size=1&page=2").json
+    assert (second["count"], second["count_capped"], second["next"]) == (2, True, None)
+    assert api.get("/api/v1/progress?page_size=1&page=3").status_code == 404

@@ -1,8 +1,15 @@
 """Tables of goals."""
 
 import sqlalchemy as sa
+from alembic import op
 
-from workbell.adapters.sql.migrations.first_schema.columns import Spec, cascade, columns, table
+from workbell.adapters.sql.migrations.first_schema.columns import (
+    Spec,
+    cascade,
+    columns,
+    create_index,
+    table,
+)
 
 
 def tables() -> list[Spec]:
@@ -53,11 +60,18 @@ def tables() -> list[Spec]:
         ),
         table(
             "workbell_progress_days",
-            cascade("entry_id", "workbell_progress_entries.id", primary_key=True),
-            *columns("local_day date!, owner id, goal_id id, seconds int"),
-            sa.Index(
-                "workbell_progress_days_owner_idx", "owner", "local_day", "goal_id", "seconds"
-            ),
+            *columns("owner id!, goal_id id!, local_day date!, seconds id"),
             sqlite_with_rowid=False,
         ),
     ]
+
+
+def create_indexes() -> None:
+    no = "0" if op.get_bind().dialect.name == "sqlite" else "false"
+    create_index(
+        "workbell_goals_idle_idx",
+        "workbell_goals",
+        "owner, active_at",
+        f"state = 'active' AND is_complete IS {no}",
+        plain="state, is_complete, owner, active_at",
+    )

@@ -31,5 +31,6 @@ def upgrade() -> None:
     identity.create_indexes()
     audit.create_indexes()
     jobs.create_indexes()
+    goals.create_indexes()
     search.create_indexes()
     sla.create_indexes()
