@@ -1,5 +1,7 @@
 """Services refuse the same values as HTTP, with the same words."""
 
+from typing import Any
+
 import pytest
 
 from tests.refusals import JOB_REFUSALS, SCHEDULE_REFUSALS, Refusal
@@ -25,7 +27,7 @@ def test_a_job_is_refused(engine: EngineFixture, refusal: Refusal) -> None:
 
 @pytest.mark.parametrize("refusal", SCHEDULE_REFUSALS, ids=str)
 def test_a_schedule_is_refused(engine: EngineFixture, refusal: Refusal) -> None:
-    fields = {"task_definition": "echo", "cron_expression": "0 9 * * *"}
+    fields: dict[str, Any] = {"task_definition": "echo", "cron_expression": "0 9 * * *"}
     with pytest.raises(Invalid) as refused:
         engine.schedules.create(SYSTEM, NewSchedule(**fields | {refusal.field: refusal.value}))
     assert refused.value.field_errors == refusal.messages

@@ -103,9 +103,10 @@ class ChildPool:
         finally:
             is_last = answer is None or (isinstance(answer, FailureFrame) and answer.is_last)
             self._put_back(claim.id, child, is_reusable=not is_last)
-        if isinstance(answer, FailureFrame):
-            raise to_error(answer)
-        return json.decode(answer.value)
+        if isinstance(answer, ResultFrame):
+            return json.decode(answer.value)
+        assert answer is not None  # `_exchange` has raised otherwise
+        raise to_error(answer)
 
     def interrupt(self, job_id: JobId, why: type[Interrupted]) -> None:
         """Raise `why` in the body of a job; see the port."""

@@ -5,7 +5,8 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from attrs import evolve, frozen
 
@@ -58,7 +59,12 @@ class _NoContext:
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Do nothing."""
 
-    def artifact(self, *_: Any) -> None:
+    def artifact(
+        self,
+        name: str,
+        source: BinaryIO | Path | bytes,
+        media_type: str = "application/octet-stream",
+    ) -> None:
         """Do nothing."""
 
 

@@ -194,12 +194,12 @@ class JobLists(JobStaging):
     def list_due(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
         """Return the ids and tokens of due SCHEDULED jobs."""
         rows = self._db.execute(_DUE_REFS, {"now": now, "limit": limit})
-        return [(JobId(job_id), token) for job_id, token in rows]
+        return [(JobId(row.id), row.token) for row in rows]
 
     def list_expired(self, now: datetime, *, limit: int = 500) -> Sequence[JobRef]:
         """Return the ids and tokens of running jobs whose lease has expired."""
         rows = self._db.execute(_EXPIRED_REFS, {"now": now, "limit": limit})
-        return [(JobId(job_id), token) for job_id, token in rows]
+        return [(JobId(row.id), row.token) for row in rows]
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the running queues that have ready jobs."""

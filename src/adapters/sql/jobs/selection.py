@@ -1,9 +1,10 @@
 """The rows that a list of jobs reads: by an index, and at most a window of them."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 from sqlalchemy import (
     ColumnElement,
     Select,
@@ -109,10 +110,10 @@ class JobSelection:
     scope: Scope
     filters: JobFilter
     dialect: str
-    branches: Sequence[_Branch] = field(init=False)
 
-    @branches.default
-    def _branches(self) -> Sequence[_Branch]:
+    @cached_property
+    def branches(self) -> Sequence[_Branch]:
+        """The branches, each with all conditions."""
         before = self.filters.before_id
         cursor = [] if before is None else [jobs_c.id < before]
         return [
