@@ -1,6 +1,6 @@
 """The audit log, written in the transaction of the change itself."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -90,8 +90,8 @@ class AuditChainRepository(Protocol):
     def append(self, head: ChainHead, seals: Sequence[Seal]) -> None:
         """Store the seals of entries and the new head; the chain must be locked."""
 
-    def list_sealed(self, *, after: int, limit: int) -> Sequence[SealedRecord]:
-        """Return sealed entries after a number, in the order of numbers."""
+    def iterate_sealed(self, *, after: int, limit: int) -> Iterable[SealedRecord]:
+        """Iterate over sealed entries after a number, in the order of numbers."""
 
     def last_number(self) -> int:
         """Return the highest number of a sealed entry; 0 if there is none."""

@@ -280,7 +280,10 @@ def test_an_audit_entry_that_cannot_be_sealed_is_left_out(
     assert reporter.reports == [("audit_entry", 2)]
     with store.view() as tx:
         assert tx.audit_chain.count_unsealed() == 1
-        assert [each.record.id for each in tx.audit_chain.list_sealed(after=0, limit=9)] == [1, 3]
+        assert [each.record.id for each in tx.audit_chain.iterate_sealed(after=0, limit=9)] == [
+            1,
+            3,
+        ]
     assert sealer.seal() == 0
     assert reporter.reports == [("audit_entry", 2)]
 

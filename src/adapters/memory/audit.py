@@ -140,7 +140,7 @@ class MemoryAuditChainRepository:
             self._tables.audit_numbers.put(seal.seal_seq, seal.audit_id)
         self._tables.audit_chain.put("head", head)
 
-    def list_sealed(self, *, after: int, limit: int) -> Sequence[SealedRecord]:
+    def iterate_sealed(self, *, after: int, limit: int) -> Sequence[SealedRecord]:
         """Return sealed entries after a number, in the order of numbers."""
         numbers = self._tables.audit_numbers.rows
         ids = islice(numbers.items(), after, after + limit)
@@ -152,7 +152,7 @@ class MemoryAuditChainRepository:
 
     def find_hash(self, seal_seq: int) -> str | None:
         """Return the stored hash of a sealed entry, or None."""
-        sealed = self.list_sealed(after=seal_seq - 1, limit=1)
+        sealed = self.iterate_sealed(after=seal_seq - 1, limit=1)
         return sealed[0].hash if sealed else None
 
     def add_checkpoint(self, checkpoint: Checkpoint) -> None:

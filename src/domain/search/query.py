@@ -19,7 +19,7 @@ MAX_QUERY = 1_000
 """Characters of a query that count."""
 MAX_TERMS = 32
 """Terms of a query that count."""
-MAX_MATCHES = 1_000
+MAX_MATCHES = 500
 """Matches of a query that are counted and ranked: the newest ones."""
 _TERM = re.compile(r'(?P<minus>-?)(?:"(?P<phrase>[^"]*)(?:"|\Z)|(?P<word>[^\s"]+))')
 

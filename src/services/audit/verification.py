@@ -139,14 +139,14 @@ def _check_until(
     """Check the entries up to a number; entries with higher ones were sealed later."""
     start = verifier.head.seal_seq
     while verifier.head.seal_seq < last:
-        page = tx.audit_chain.list_sealed(after=verifier.head.seal_seq, limit=PAGE)
-        for sealed in page:
+        before = verifier.head.seal_seq
+        for sealed in tx.audit_chain.iterate_sealed(after=before, limit=PAGE):
             if sealed.seal_seq > last:
                 break
             if (fault := verifier.check(sealed)) is not None:
                 return fault
         on_progress(verifier.head.seal_seq - start, last - start)
-        if len(page) < PAGE:
+        if verifier.head.seal_seq < before + PAGE:
             break
     return None
 

@@ -62,7 +62,7 @@ def seal_and_verify(tx: SqlTx) -> object:
     chain = tx.audit_chain
     return (
         chain.list_unsealed(after(10**9), limit=1),
-        chain.list_sealed(after=500, limit=100),
+        [*chain.iterate_sealed(after=500, limit=100)],
         chain.last_number(),
         chain.find_hash(700),
         chain.list_checkpoints(before=9),

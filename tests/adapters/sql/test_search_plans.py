@@ -9,6 +9,7 @@ from tests.adapters.sql.server_plans import plans_of as server_plans_of
 from tests.adapters.sql.test_plans import plans_of as sqlite_plans_of
 from tests.contract.factories import ManualClock
 from tests.contract.servers import SERVERS, address, new_database
+from workbell.adapters.sql.search.expressions import tsquery
 from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
 from workbell.domain.search.document import SearchDocument
 from workbell.domain.search.query import parse_query
@@ -92,6 +93,29 @@ def server_store(request: pytest.FixtureRequest) -> Iterator[tuple[str, SqlStore
         db.exec_driver_sql(f"{analyze} workbell_search_documents")
     yield kind, store
     store.close()
+
+
+@pytest.mark.integration
+def test_postgresql_finds_a_phrase_of_frequent_words_by_the_index(
+    server_store: tuple[str, SqlStore],
+) -> None:
+    """It reads the rows with the phrase, not those with all of its words."""
+    kind, store = server_store
+    if kind != "postgresql":
+        pytest.skip("for PostgreSQL only")
+    words, numbers = "some hay dry " * 20, range(DOCUMENTS + 1, DOCUMENTS + 1_001)
+    with store.begin() as tx:
+        tx.search.put_all([SearchDocument(number, 1, words) for number in numbers])
+    query = parse_query('"dry some dry"')
+    with store.view() as tx:
+        assert tx.search.find(query, project_ids=None, limit=20) == []
+        found = tx.db.exec_driver_sql(
+            "SELECT count(*) FROM workbell_search_documents WHERE vector @@ %s::tsquery",
+            (tsquery(query.required),),
+        )
+        assert found.scalar_one() == 0
+    with store.begin() as tx:
+        tx.search.delete_range(DOCUMENTS, None)
 
 
 @pytest.mark.integration

@@ -1,6 +1,6 @@
 """The hash chain over audit entries in SQL."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -123,11 +123,11 @@ class SqlAuditChainRepository:
         _SEAL.execute_many(self._db, [(each.audit_id, each.seal_seq, each.hash) for each in seals])
         self._db.execute(_NEW_HEAD, {"new_seal_seq": head.seal_seq, "new_hash": head.hash})
 
-    def list_sealed(self, *, after: int, limit: int) -> Sequence[SealedRecord]:
-        """Return sealed entries after a number, in the order of numbers."""
+    def iterate_sealed(self, *, after: int, limit: int) -> Iterator[SealedRecord]:
+        """Yield sealed entries after a number, in the order of numbers."""
         read_time = instant_reader(self._db.dialect)
-        rows = _SEALED.fetch_all(self._db, (after, limit))
-        return [_sealed(row, read_time) for row in rows]
+        for row in _SEALED.fetch_all(self._db, (after, limit)):
+            yield _sealed(row, read_time)
 
     def last_number(self) -> int:
         """Return the highest number of a sealed entry."""

@@ -350,7 +350,7 @@ class WorkItemLists:
         ids = found.newest(documents, query)
         count, newest = len(ids), ids[:MAX_MATCHES]
         if order.is_relevance:
-            page = documents.rank(newest)[offset : offset + limit]
+            page = documents.rank(newest, offset, limit)
             scores = dict(page)
             views = self._read([*scores], scores)
             if count > MAX_MATCHES and len(page) < limit:  # older matches are not ranked

@@ -1,10 +1,10 @@
 """
 The search index: encoded tokens, and what each database adds to them.
 
-SQLite has an FTS5 table over the documents, PostgreSQL a generated `tsvector`
-column with a GIN index, MySQL and MariaDB a FULLTEXT index. The vector also has a
-token that 100 ids share. SQLAlchemy and Alembic do not know the first two indexes,
-so they are not part of the metadata.
+SQLite has an FTS5 table over the documents, PostgreSQL a `tsvector` column with a
+GIN index, MySQL and MariaDB a FULLTEXT index. The vector also has tokens of pairs of
+adjacent words, and a token that 100 ids share. SQLAlchemy and Alembic do not know the
+first two indexes, so they are not part of the metadata.
 """
 
 from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
@@ -48,7 +48,7 @@ fts5_index = Table(
 
 vector_documents = search_documents.to_metadata(MetaData())
 """On PostgreSQL: the documents with their vectors."""
-vector_documents.append_column(Column("vector", TSVECTOR))
+vector_documents.append_column(Column("vector", TSVECTOR, nullable=False))
 
 
 def is_engine_object(name: str | None, kind: str) -> bool:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    desc,
     func,
     literal,
     literal_column,
@@ -95,15 +96,15 @@ class DocumentSearch:
         conditions = [*self._text_conditions(has_tokens=True), is_listed(search_documents.c.id)]
         return self._newest(found.where(*conditions), limit)
 
-    def rank(self, ids: Sequence[int]) -> list[tuple[int, float]]:
-        """Return ids with their scores, the best first, then the newest."""
+    def rank(self, ids: Sequence[int], offset: int, limit: int) -> list[tuple[int, float]]:
+        """Return a page of ids with their scores, the best first, then the newest."""
         if not self._query.required or not ids:
-            return [(each, 0.0) for each in ids]
+            return [(each, 0.0) for each in ids[offset : offset + limit]]
         documents = _documents(self._dialect)
         scores = select(documents.c.id, self._score().label("score"))
         scores = scores.where(_is_among(documents.c.id, ids, self._dialect))
-        found = [(row.id, float(row.score)) for row in self._db.execute(scores)]
-        return sorted(found, key=lambda each: (-each[1], -each[0]))
+        scores = scores.order_by(desc("score"), documents.c.id.desc()).offset(offset).limit(limit)
+        return [(row.id, float(row.score)) for row in self._db.execute(scores)]
 
     @property
     def _dialect(self) -> str:
@@ -116,29 +117,36 @@ class DocumentSearch:
 
     def _newest_by_ranges(self, is_listed: Condition, limit: int) -> list[int]:
         """
-        Return the ids of the newest documents, looked for in growing ranges of ids.
+        Return the ids of the newest documents, looked for in one range of ids after another.
 
         PostgreSQL's index has no order: it finds all matches, whose rows are read. The
-        index also has tokens of ids, so that it finds those of a range by itself.
+        index also has tokens of ids, so that it finds those of a range by itself, which
+        takes time for each id of the range: more than a quarter is not worth it.
         """
-        newest = self._db.execute(_NEWEST).scalar() or 0
-        words, size = tsquery(self._query.required), FIRST_RANGE
+        last = self._db.execute(_NEWEST).scalar() or 0
+        words, size, ids = tsquery(self._query.required), FIRST_RANGE, list[int]()
         matches = (
             select(vector_documents.c.id)
             .where(_has_vector(bindparam("words")), *self._text_conditions(has_tokens=True))
             .cte("matches")
             .prefix_with("MATERIALIZED")
         )
-        found = select(matches.c.id).order_by(matches.c.id.desc()).offset(0).subquery("found")
+        # not a condition of the matches, where a plan for any value would read the primary key
+        older = select(matches.c.id).where(matches.c.id <= bindparam("last"))
+        found = older.order_by(matches.c.id.desc()).offset(0).subquery("found")
         page = select(found.c.id).where(is_listed(found.c.id)).order_by(found.c.id.desc())
+        page = page.limit(bindparam("missing"))
         while True:
-            first = newest - size
-            text = f"{words} & ({tsquery_of_range(first, newest)})" if first > 0 else words
-            ids = [*self._db.execute(page.limit(limit), {"words": text}).scalars()]
-            if len(ids) == limit or first <= 0:
+            is_last, missing = size > last // 4, limit - len(ids)
+            text = words if is_last else f"{words} & ({tsquery_of_range(last - size, last)})"
+            values = {"words": text, "last": last, "missing": missing}
+            more = self._db.execute(page, values).scalars().all()
+            ids += more
+            if len(more) == missing or is_last:
                 return ids
-            growth = 1.3 * limit / len(ids) if ids else MAX_GROWTH
-            size = int(size * min(max(growth, 2), MAX_GROWTH))
+            growth = 1.3 * (limit - len(ids)) / len(more) if more else MAX_GROWTH
+            last -= size + 1
+            size = int(size * min(max(growth, 1), MAX_GROWTH))
 
     def _text_conditions(self, *, has_tokens: bool) -> Iterator[ColumnElement[bool]]:
         """Yield the conditions on a row, which may be known to have the required tokens."""
@@ -163,7 +171,8 @@ class DocumentSearch:
         required = self._query.required
         if self._dialect == "postgresql":
             ranks: ColumnElement[Any] = literal_column(f"'{_RANKS}'::float4[]")
-            return func.ts_rank(ranks, vector_documents.c.vector, cast(tsquery(required), TSQUERY))
+            words = cast(tsquery(required, with_pairs=False), TSQUERY)
+            return func.ts_rank(ranks, vector_documents.c.vector, words)
         scores = [_field_score(term) for term in required]
         if self._dialect != "sqlite":
             scores.append(_fulltext(required))

@@ -7,7 +7,8 @@ from attrs import frozen
 from sqlalchemy import ColumnElement, Connection, delete, insert, literal, select, true
 
 from workbell.adapters.sql.database.statements import chunks, upsert_all
-from workbell.adapters.sql.schema.search import fts5_index, search_documents
+from workbell.adapters.sql.schema.search import fts5_index, search_documents, vector_documents
+from workbell.adapters.sql.search.expressions import tsvector
 from workbell.adapters.sql.search.match import DocumentSearch
 from workbell.domain.search.document import FIELDS, IndexedDocument, SearchDocument
 from workbell.domain.search.query import MAX_MATCHES, SearchQuery
@@ -47,10 +48,14 @@ class SqlSearchRepository:
     def put_all(self, documents: Sequence[SearchDocument]) -> None:
         """Insert or replace documents, each at most once."""
         for part in chunks(documents):
-            rows = [_to_row(document) for document in part]
-            ids = [row["id"] for row in rows]
+            indexed = [IndexedDocument.of(document) for document in part]
+            ids = [document.id for document in indexed]
             self._remove_from_index(search_documents.c.id.in_(ids))
-            upsert_all(self._db, search_documents, rows)
+            if self._db.dialect.name == "postgresql":
+                rows = [{**_to_row(each), "vector": tsvector(each)} for each in indexed]
+                upsert_all(self._db, vector_documents, rows)
+            else:
+                upsert_all(self._db, search_documents, [*map(_to_row, indexed)])
             self._add_to_index(search_documents.c.id.in_(ids))
 
     def delete(self, document_id: int) -> None:
@@ -83,7 +88,7 @@ class SqlSearchRepository:
         else:
             every = select(documents_c.id).where(is_listed(documents_c.id))
             ids = search.newest_in_order(every, MAX_MATCHES)
-        return [SearchMatch(*each) for each in search.rank(ids)[:limit]]
+        return [SearchMatch(*each) for each in search.rank(ids, 0, limit)]
 
     def _delete_where(self, condition: ColumnElement[bool]) -> None:
         self._remove_from_index(condition)
@@ -98,6 +103,5 @@ class SqlSearchRepository:
             add(self._db, condition)
 
 
-def _to_row(document: SearchDocument) -> dict[str, Any]:
-    indexed = IndexedDocument.of(document)
-    return {"id": indexed.id, "project_id": indexed.project_id, **indexed.fields}
+def _to_row(document: IndexedDocument) -> dict[str, Any]:
+    return {"id": document.id, "project_id": document.project_id, **document.fields}
