@@ -91,17 +91,19 @@ class ReportGenerator:
 
     def _jobs(self, context: TaskContext, filters: JobFilter) -> Iterator[Job]:
         """Yield the jobs of the period, the newest first."""
-        scope, before = Scope(owner=context.owner), None
-        for start in range(0, MAX_JOBS, PAGE):
+        scope, count = Scope(owner=context.owner), 0
+        while count < MAX_JOBS:
             context.check()
             with self.store.view() as tx:
-                jobs = tx.jobs.find(scope, evolve(filters, before_id=before), limit=PAGE)
+                page = tx.jobs.list_page(scope, filters, limit=PAGE, is_counted=False)
             # parameters and results may be large, and are not reported
-            yield from (evolve(job, parameters={}, result=None) for job in jobs)
-            context.progress(start + len(jobs), note="jobs read")
-            if len(jobs) < PAGE:
+            yield from (evolve(job, parameters={}, result=None) for job in page.jobs)
+            count += len(page.jobs)
+            context.progress(count, note="jobs read")
+            before = page.jobs[-1].id if len(page.jobs) == PAGE else page.next_before
+            if before is None:
                 return
-            before = jobs[-1].id
+            filters = evolve(filters, before_id=before)
 
     def _schedules(self, context: TaskContext) -> Iterator[ScheduleView]:
         scope = Scope(owner=context.owner)

@@ -10,6 +10,7 @@ from attrs import define, evolve
 from workbell.adapters.memory.listing import contains_text, count_rows, in_range, sort_rows
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc, isolated_copy
+from workbell.domain import constraints
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import UserId
@@ -18,7 +19,12 @@ from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import ENDED, Schedule, ScheduleId, check_active_limit
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import RECENT_RUNS, Advance
-from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.schedules.views import (
+    ListedSchedule,
+    ScheduleFilter,
+    SchedulePage,
+    ScheduleView,
+)
 
 _ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
     **{name: attrgetter(name) for name in ("id", "created_at", "updated_at", "name", "is_active")},
@@ -69,7 +75,7 @@ class MemoryScheduleRepository:
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
         """Return a page of views of the schedules visible to the scope."""
-        found = sort_rows(list(self._matching(scope, filters)), ordering, _ORDERINGS)
+        found = sort_rows(self._listed(scope, filters, ordering)[0], ordering, _ORDERINGS)
         return [self._view(schedule) for schedule in found[offset : offset + limit]]
 
     def list_page(
@@ -80,14 +86,16 @@ class MemoryScheduleRepository:
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> tuple[Sequence[ListedSchedule], int]:
+    ) -> SchedulePage:
         """Return a page of list entries, and the result of `count`."""
         found = self.find(scope, filters, ordering=ordering, offset=offset, limit=limit)
-        return [ListedSchedule.from_view(view) for view in found], self.count(scope, filters)
+        rows, is_cut = self._listed(scope, filters, ordering)
+        listed = [ListedSchedule.from_view(view) for view in found]
+        return SchedulePage(listed, count_rows(rows), is_cut)
 
     def count(self, scope: Scope, filters: ScheduleFilter) -> int:
         """Return the number of matching schedules, at most `COUNT_CAP` + 1."""
-        return count_rows(self._matching(scope, filters))
+        return count_rows(self._listed(scope, filters, ("-created_at",))[0])
 
     def count_active(self, owner: UserId, *, limit: int) -> int:
         """Return the number of an owner's active schedules, at most `limit`."""
@@ -222,6 +230,18 @@ class MemoryScheduleRepository:
         if ids is not None:
             rows = (self._tables.schedules.get(each) for each in ids)
         return (row for row in rows if row and row.is_active and row.deleted_at is None)
+
+    def _listed(
+        self, scope: Scope, filters: ScheduleFilter, ordering: Sequence[str]
+    ) -> tuple[list[Schedule], bool]:
+        """Return the schedules of a list, and whether its window excludes older ones."""
+        found = list(self._matching(scope, filters))
+        if not filters.needs_window(ordering):
+            return found, False
+        visible = list(self._matching(scope, ScheduleFilter(owner=filters.owner)))
+        newest = sort_rows(visible, ("-created_at",), _ORDERINGS)[: constraints.SEARCH_WINDOW]
+        ids = {row.id for row in newest}
+        return [row for row in found if row.id in ids], len(visible) > len(newest)
 
     def _matching(self, scope: Scope, filters: ScheduleFilter) -> Iterator[Schedule]:
         names = {task.key: task.name for task in self._tables.definitions}

@@ -75,8 +75,12 @@ def schedules() -> None:
 def list_schedules(context: CliContext, limit: int, as_json: bool) -> None:
     """List schedules, newest first."""
     with context.application() as application:
-        page, _ = application.schedules.find(SYSTEM, ScheduleFilter(), ("-created_at",), 0, limit)
-    show([_schedule_row(each) for each in page], as_json=as_json, empty="There are no schedules.")
+        page = application.schedules.find(SYSTEM, ScheduleFilter(), ("-created_at",), 0, limit)
+    show(
+        [_schedule_row(each) for each in page.schedules],
+        as_json=as_json,
+        empty="There are no schedules.",
+    )
 
 
 def _schedule_row(listed: ListedSchedule) -> dict[str, Any]:

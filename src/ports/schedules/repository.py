@@ -11,7 +11,7 @@ from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.jobs.repository import JobsTx
-from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.schedules.views import ScheduleFilter, SchedulePage, ScheduleView
 from workbell.ports.store import StoreMetadata
 
 RECENT_RUNS = 100
@@ -75,7 +75,8 @@ class ScheduleRepository(Protocol):
         holds `id`, `created_at`, `updated_at`, `name`, `cron_expression`,
         `next_run_time` or `is_active`, with a leading minus for descending; ties are
         ordered by id, descending if the first name is. Schedules without a next run
-        come last in both directions.
+        come last in both directions. Lists that need a window contain only schedules
+        of it, see `ScheduleFilter.needs_window`.
         """
 
     def list_page(
@@ -86,7 +87,7 @@ class ScheduleRepository(Protocol):
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> tuple[Sequence[ListedSchedule], int]:
+    ) -> SchedulePage:
         """Return the rows of `find` as `ListedSchedule`, and their `count`."""
 
     def count(self, scope: Scope, filters: ScheduleFilter) -> int:

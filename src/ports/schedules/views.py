@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.identity.user import User, UserId
@@ -36,6 +36,18 @@ class ScheduleFilter:
     next_to: datetime | None = None
     ids: Sequence[int] | None = None
     search: str | None = None
+
+    def needs_window(self, ordering: Sequence[str]) -> bool:
+        """
+        Whether a list reads the newest `SEARCH_WINDOW` rows instead of following an index.
+
+        Owner and time of creation are served by an index in the order of creation;
+        the other conditions and orderings apply to the window. `ids` are read directly.
+        """
+        by_creation = tuple(ordering) in {("-created_at",), ("created_at",)}
+        times = {"created_from": None, "created_to": None}
+        is_plain = evolve(self, owner=None, **times) == ScheduleFilter()
+        return self.ids is None and not (by_creation and is_plain)
 
 
 @frozen(kw_only=True)
@@ -145,3 +157,16 @@ class ListedSchedule(NamedTuple):
             view.last_status,
             schedule.task,
         )
+
+
+class SchedulePage(NamedTuple):
+    """
+    A page of a list of schedules.
+
+    `count` is how many match, up to `COUNT_CAP` + 1. `is_cut` tells that only the newest
+    `SEARCH_WINDOW` schedules were searched, and there are older ones.
+    """
+
+    schedules: Sequence[ListedSchedule]
+    count: int
+    is_cut: bool = False

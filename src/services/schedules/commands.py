@@ -24,7 +24,7 @@ from workbell.domain.schedules.schedule import (
 from workbell.domain.schedules.ticks import SkipReason
 from workbell.domain.validation import check_request
 from workbell.ports.schedules.repository import SchedulesTx
-from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.schedules.views import ScheduleFilter, SchedulePage, ScheduleView
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -128,7 +128,7 @@ class ScheduleService:
         ordering: Sequence[str],
         offset: int,
         limit: int,
-    ) -> tuple[Sequence[ListedSchedule], int]:
+    ) -> SchedulePage:
         """Return a page of the actor's schedules, and the total number."""
         scope = get_scope(actor, Action.READ_SCHEDULES)
         with self.store.view() as tx:

@@ -186,7 +186,7 @@ def test_a_connection_without_a_begin_commits_when_its_caller_does(store: SqlSto
             tx.schedules.add(a_schedule(name="kept"))
         db.commit()
     with store.view() as tx:
-        (listed,), total = tx.schedules.list_page(ALL_OWNERS, ScheduleFilter())
+        (listed,), total, _ = tx.schedules.list_page(ALL_OWNERS, ScheduleFilter())
     assert (listed.name, total) == ("kept", 1)
 
 

@@ -21,8 +21,9 @@ from tests.contract.factories import (
     running,
     write,
 )
+from workbell.domain import constraints
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.identity.actor import ALL_OWNERS
+from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobState, Status
@@ -42,7 +43,7 @@ def found(store: AnyStore, filters: ScheduleFilter | None = None, **ask: Any) ->
         views = tx.schedules.find(ALL_OWNERS, filters, **ask)
         total = tx.schedules.count(ALL_OWNERS, filters)
         listed = [ListedSchedule.from_view(view) for view in views]
-        assert tx.schedules.list_page(ALL_OWNERS, filters, **ask) == (listed, total)
+        assert tx.schedules.list_page(ALL_OWNERS, filters, **ask) == (listed, total, False)
         if not ask:
             assert total == len(views)
         return [view.schedule.name for view in views]
@@ -213,3 +214,34 @@ def test_a_list_is_read_in_pages(store: AnyStore) -> None:
         assert tx.schedules.count(ALL_OWNERS, ScheduleFilter()) == 25
         views = tx.schedules.find(ALL_OWNERS, ScheduleFilter(), limit=2)
     assert ids([view.schedule for view in views]) == ids(kept)[:-3:-1]
+
+
+# windows
+
+
+def test_a_search_reads_the_newest_schedules_only(
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constraints, "SEARCH_WINDOW", 3)
+    for number in range(5):
+        plan(store, a_schedule(name=f"needle {number}", created_at=after(number)))
+    plan(store, a_schedule(name="other", owner=BOB, created_at=after(9)))
+    plan(store, a_schedule(name="gone", created_at=after(9), deleted_at=NOON))
+    mine = Scope(owner=ALICE)
+    search = ScheduleFilter(search="needle")
+    with store.view() as tx:
+        page = tx.schedules.list_page(mine, search)
+        assert ([each.name[-1] for each in page.schedules], page.count) == (["4", "3", "2"], 3)
+        assert page.is_cut
+        assert tx.schedules.count(ALL_OWNERS, search) == 2
+        assert [v.schedule.name[-1] for v in tx.schedules.find(mine, search)] == ["4", "3", "2"]
+        by_name = tx.schedules.list_page(mine, ScheduleFilter(), ordering=["name"], offset=9)
+        assert by_name == ([], 3, True)
+        for complete in (
+            tx.schedules.list_page(
+                mine, ScheduleFilter(created_from=after(1)), ordering=["created_at"]
+            ),
+            tx.schedules.list_page(ALL_OWNERS, ScheduleFilter(owner=ALICE, created_from=after(1))),
+        ):
+            assert (complete.count, complete.is_cut) == (4, False)
+        assert not tx.schedules.list_page(Scope(owner=BOB), search).is_cut

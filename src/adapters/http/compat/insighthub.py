@@ -288,7 +288,7 @@ def schedule_operations(canonical: ScheduleRoutes) -> Sequence[AnyOperation]:
             method="POST", path=f"{BASE}/search", name="insighthub_search_schedules",
             summary="List schedules; filters, ordering and page are in the body.",
             handler=own.search, read_only=True, request=ScheduleSearch,
-            responses={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **STYLE,
+            responses={200: ListOf(InsightHubScheduleBody, windowed=True)}, errors=(404,), **STYLE,
         ),
         *map(_with_errors, item_operations(schedules, *shared)),
         Operation(

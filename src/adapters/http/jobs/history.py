@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from workbell.adapters.http.web.operations import ApiRequest, ApiResponse
 from workbell.adapters.http.web.pagination import (
@@ -13,6 +13,7 @@ from workbell.adapters.http.web.pagination import (
     decode_cursor,
     make_slice,
     numbered_page,
+    with_window,
 )
 from workbell.domain import constraints
 from workbell.domain.errors import NotFound
@@ -57,6 +58,4 @@ def job_page(
             raise NotFound(f"Pages end at {constraints.COUNT_CAP:,} results; use `cursor` instead.")
         page = jobs.list_page(request.actor, JobFilter(**filters), order, part.offset, part.size)
         response = numbered_page(request, part, [*map(show, page.jobs)], page.count)
-    if page.next_before is None:
-        return response
-    return evolve(response, body={**response.body, "search_window": constraints.SEARCH_WINDOW})
+    return response if page.next_before is None else with_window(response)

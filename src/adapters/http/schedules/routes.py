@@ -33,7 +33,7 @@ from workbell.adapters.http.web.operations import (
     Operation,
     PartialOperation,
 )
-from workbell.adapters.http.web.pagination import make_slice, numbered_page
+from workbell.adapters.http.web.pagination import make_slice, numbered_page, with_window
 from workbell.adapters.http.web.request import etag_header
 from workbell.domain.constraints import Constraints, Instant
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
@@ -124,8 +124,10 @@ class ScheduleRoutes:
         """Return a page of the schedules that match the filters."""
         part = make_slice(request, page, page_size)
         matching = schedule_filter(request, filters, self.definitions, prefix)
-        listed, total = self.schedules.find(request.actor, matching, order, part.offset, part.size)
-        return numbered_page(request, part, [self.show_listed(each) for each in listed], total)
+        found = self.schedules.find(request.actor, matching, order, part.offset, part.size)
+        bodies = [self.show_listed(each) for each in found.schedules]
+        response = numbered_page(request, part, bodies, found.count)
+        return with_window(response) if found.is_cut else response
 
     def create(self, request: ApiRequest[NewSchedule]) -> ApiResponse:
         """Create a schedule that belongs to the caller."""
@@ -232,7 +234,7 @@ def collection_operations(
         Operation(
             method="GET", path=routes.base, name=f"{prefix}list_schedules",
             summary="List schedules.", handler=routes.list, query=ScheduleQuery,
-            responses={200: ListOf(body)}, errors=(404,), **style,
+            responses={200: ListOf(body, windowed=True)}, errors=(404,), **style,
         ),
         Operation(
             method="POST", path=routes.base, name=f"{prefix}create_schedule",

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from workbell.adapters.http.web.operations import ApiRequest, ApiResponse, Style
 from workbell.adapters.http.web.request import MAX_ID
@@ -160,6 +160,11 @@ def cursor_page(
     more = len(results) == size and last_id is not None
     next_ = _link(request, cursor=encode_cursor(last_id or 0)) if more else None
     return ApiResponse(body={"next": next_, "previous": None, "results": results})
+
+
+def with_window(response: ApiResponse) -> ApiResponse:
+    """Return the page of a search that was limited to the newest entries."""
+    return evolve(response, body={**response.body, "search_window": constraints.SEARCH_WINDOW})
 
 
 def history_page(

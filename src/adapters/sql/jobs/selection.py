@@ -56,7 +56,7 @@ _TEXTS = ("name", "task", "description")
 
 
 @frozen
-class _Branch:
+class IndexScan:
     """
     Jobs that one index returns in the order of ids.
 
@@ -69,13 +69,14 @@ class _Branch:
     pinned: ColumnElement[Any] | None = None
     value: int = 0
     conditions: Sequence[Condition] = ()
+    plain: str = ""
 
     def read(self, columns: Sequence[ColumnElement[Any]], dialect: str) -> Select[Any]:
         """Return the query of the rows without an order."""
         rows = select(*columns).where(*self.conditions)
         if self.index:
             rows = rows.with_hint(jobs, f"INDEXED BY {self.index}", "sqlite")
-            rows = force_index(rows, jobs, f"{self.index}_plain")
+            rows = force_index(rows, jobs, self.plain or f"{self.index}_plain")
         if self.pinned is None:
             return rows
         if dialect == "postgresql":
@@ -83,6 +84,19 @@ class _Branch:
         if dialect == "sqlite":  # `=` would replace the column in the index's condition
             return rows.where(self.pinned.is_(bindparam(None, self.value)))
         return rows.where(self.pinned == self.value)
+
+    def read_in_order(
+        self,
+        columns: Sequence[ColumnElement[Any]],
+        dialect: str,
+        *,
+        limit: int,
+        offset: int = 0,
+        descending: bool = True,
+    ) -> Select[Any]:
+        """Return the query of the first rows in the order of ids."""
+        rows = self.read(columns, dialect).order_by(*self.order(dialect, descending=descending))
+        return rows.limit(limit).offset(offset)
 
     def order(self, dialect: str, *, descending: bool) -> Sequence[ColumnElement[Any]]:
         """Return the terms of ORDER BY."""
@@ -92,8 +106,8 @@ class _Branch:
 
 
 _BY_INDEX = {
-    Status.PENDING: _Branch("workbell_jobs_pending_idx", conditions=(IS_PENDING,)),
-    Status.RETRYING: _Branch("workbell_jobs_retrying_idx", conditions=(IS_RETRYING,)),
+    Status.PENDING: IndexScan("workbell_jobs_pending_idx", conditions=(IS_PENDING,)),
+    Status.RETRYING: IndexScan("workbell_jobs_retrying_idx", conditions=(IS_RETRYING,)),
 }
 
 
@@ -112,7 +126,7 @@ class JobSelection:
     dialect: str
 
     @cached_property
-    def branches(self) -> Sequence[_Branch]:
+    def branches(self) -> Sequence[IndexScan]:
         """The branches, each with all conditions."""
         before = self.filters.before_id
         cursor = [] if before is None else [jobs_c.id < before]
@@ -127,23 +141,21 @@ class JobSelection:
         """Return the query of the first rows in the order of ids."""
         if len(self.branches) == 1:
             (branch,) = self.branches
-            order = branch.order(self.dialect, descending=descending)
-            rows = branch.read(columns, self.dialect)
-            return rows.order_by(*order).limit(limit).offset(offset)
+            return branch.read_in_order(
+                columns, self.dialect, limit=limit, offset=offset, descending=descending
+            )
         arms = [self._arm(each, columns, limit + offset, descending) for each in self.branches]
         merged = union_all(*arms).subquery("merged")
         last = merged.c.id.desc() if descending else merged.c.id
         return select(*merged.c).order_by(last).limit(limit).offset(offset)
 
     def _arm(
-        self, branch: _Branch, columns: Sequence[ColumnElement[Any]], limit: int, descending: bool
+        self, branch: IndexScan, columns: Sequence[ColumnElement[Any]], limit: int, descending: bool
     ) -> Select[Any]:
-        rows = branch.read(columns, self.dialect)
         if self.dialect == "sqlite":  # which merges the branches in the order of the whole
-            return rows
-        order = branch.order(self.dialect, descending=descending)
-        first = rows.order_by(*order).limit(limit).subquery()
-        return select(*first.c)
+            return branch.read(columns, self.dialect)
+        rows = branch.read_in_order(columns, self.dialect, limit=limit, descending=descending)
+        return select(*rows.subquery().c)
 
     def page(self, *, limit: int, offset: int, descending: bool) -> Select[Any]:
         """Return the query of a page of whole rows in the order of ids."""
@@ -171,7 +183,7 @@ class JobSelection:
         rows = self.read(*columns, limit=constraints.SEARCH_WINDOW).subquery("recent")
         return rows, [*self._conditions(rows.c)]
 
-    def _by_index(self) -> Iterator[_Branch]:
+    def _by_index(self) -> Iterator[IndexScan]:
         owners = {self.scope.owner, self.filters.owner} - {None}
         owner = next(iter(owners), None)
         if len(owners) > 1:
@@ -182,12 +194,12 @@ class JobSelection:
             for status in dict.fromkeys(map(Status, self.filters.statuses)):
                 yield from self._in_status(status, owner)
         elif owner is not None:
-            yield _Branch("workbell_jobs_owner_idx", jobs_c.owner, owner)
+            yield IndexScan("workbell_jobs_owner_idx", jobs_c.owner, owner)
         else:
-            yield _Branch("")
+            yield IndexScan("")
 
-    def _runs(self, schedule_id: int) -> Iterator[_Branch]:
-        started = _Branch("workbell_jobs_started_idx", jobs_c.schedule_id, schedule_id)
+    def _runs(self, schedule_id: int) -> Iterator[IndexScan]:
+        started = IndexScan("workbell_jobs_started_idx", jobs_c.schedule_id, schedule_id)
         if self.dialect == "mysql":
             yield started
             return
@@ -195,7 +207,7 @@ class JobSelection:
         unstarted = (IS_UNSTARTED_RUN,)
         yield evolve(started, index="workbell_jobs_unstarted_idx", conditions=unstarted)
 
-    def _in_status(self, status: Status, owner: int | None) -> Iterator[_Branch]:
+    def _in_status(self, status: Status, owner: int | None) -> Iterator[IndexScan]:
         if status is Status.RUNNING:
             yield _running(owner)
         elif status not in _ATTEMPTS:
@@ -205,12 +217,12 @@ class JobSelection:
                 yield self._in_state(state, owner, _ATTEMPTS[status])
         elif owner is not None:
             conditions = (IS_WAITING, _ATTEMPTS[status])
-            yield _Branch("workbell_jobs_waiting_idx", jobs_c.owner, owner, conditions)
+            yield IndexScan("workbell_jobs_waiting_idx", jobs_c.owner, owner, conditions)
         else:
             yield _BY_INDEX[status]
 
-    def _in_state(self, state: JobState, owner: int | None, condition: Condition) -> _Branch:
-        branch = _Branch("workbell_jobs_status_idx", jobs_c.state, int(state), (condition,))
+    def _in_state(self, state: JobState, owner: int | None, condition: Condition) -> IndexScan:
+        branch = IndexScan("workbell_jobs_status_idx", jobs_c.state, int(state), (condition,))
         if owner is None:
             return branch
         owned = (condition, equals_number(jobs_c.owner, owner))
@@ -251,11 +263,11 @@ class JobSelection:
                 yield is_in_status(rows, filters.statuses)
 
 
-def _running(owner: int | None) -> _Branch:
+def _running(owner: int | None) -> IndexScan:
     """Return the branch of running jobs: they are few, and sorted by id."""
     running = select(jobs_c.id).where(IS_RUNNING).order_by(jobs_c.lease_until, jobs_c.id)
     few = running.limit(count_limit()).subquery("few")
-    return _Branch("", conditions=[jobs_c.id.in_(select(few.c.id)), *equals(jobs_c.owner, owner)])
+    return IndexScan("", conditions=[jobs_c.id.in_(select(few.c.id)), *equals(jobs_c.owner, owner)])
 
 
 def is_in_status(rows: Any, statuses: Sequence[Status]) -> Condition:

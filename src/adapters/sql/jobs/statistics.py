@@ -2,12 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import Connection, case, func, select
 
 from workbell.adapters.sql.database.filters import count_limit, count_ordered, equals
 from workbell.adapters.sql.jobs.queues import OLDEST_READY, waiting_queues
-from workbell.adapters.sql.jobs.selection import JobSelection
+from workbell.adapters.sql.jobs.selection import IndexScan, JobSelection
 from workbell.adapters.sql.schema.indexes import (
     IS_ACTIVE,
     IS_EXPECTED,
@@ -27,10 +27,11 @@ jobs_c = jobs.c
 _RUNNING = count_ordered(
     select(jobs_c.id).where(IS_RUNNING).order_by(jobs_c.lease_until, jobs_c.id)
 )
-_WAITING = (
-    select(jobs_c.state, jobs_c.attempt, jobs_c.queued_at)
-    .where(IS_WAITING, IS_SHOWN)
-    .order_by(jobs_c.owner, jobs_c.id)
+_WAITING = IndexScan(
+    "workbell_jobs_waiting_idx",
+    jobs_c.owner,
+    conditions=(IS_WAITING, IS_SHOWN),
+    plain="workbell_jobs_owner_status_idx_plain",
 )
 
 
@@ -72,8 +73,11 @@ class SqlStatisticsRepository:
 
     def _of_owner(self, scope: Scope) -> tuple[dict[Status, int], datetime | None]:
         """Return the same of one owner, from the first waiting jobs."""
-        waiting = _WAITING.where(*equals(jobs_c.owner, scope.owner)).limit(count_limit())
-        rows = waiting.subquery("waiting")
+        assert scope.owner is not None
+        waiting = evolve(_WAITING, value=scope.owner)
+        columns, dialect = (jobs_c.state, jobs_c.attempt, jobs_c.queued_at), self._db.dialect.name
+        rows = waiting.read_in_order(columns, dialect, limit=count_limit(), descending=False)
+        rows = rows.subquery("waiting")
         attempted = func.count(case((rows.c.attempt > 0, 1)))
         ready = case((rows.c.state == int(JobState.READY), rows.c.queued_at))
         total, retrying, oldest = self._db.execute(

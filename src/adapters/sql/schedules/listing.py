@@ -1,6 +1,6 @@
 """Lists of schedules; each page is read by one query."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
+    Subquery,
     bindparam,
     literal_column,
     or_,
@@ -28,14 +29,18 @@ from workbell.adapters.sql.database.filters import (
     COUNT_LIMIT,
     contains_text,
     count_limit,
+    count_ordered,
     count_rows,
+    force_index,
     like_pattern,
 )
 from workbell.adapters.sql.database.statements import PreparedStatement, column_names, prepare
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.jobs.rows import STATES
 from workbell.adapters.sql.schedules.rows import schedule_from_row
+from workbell.adapters.sql.schema.indexes import IS_NOT_DELETED
 from workbell.adapters.sql.schema.tables import jobs, schedules, task_definitions, users
+from workbell.domain import constraints
 from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
@@ -43,7 +48,12 @@ from workbell.domain.identity.user import full_name
 from workbell.domain.jobs.job import public_status
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, ScheduleId
-from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.schedules.views import (
+    ListedSchedule,
+    ScheduleFilter,
+    SchedulePage,
+    ScheduleView,
+)
 
 Reader: TypeAlias = Callable[[Any], Any]
 LISTED = (
@@ -61,39 +71,50 @@ _GAPS = {str(policy): policy for policy in DstGap}
 _DST_OVERLAPS = {str(policy): policy for policy in DstOverlap}
 
 schedules_c = schedules.c
-_task_name = (
-    select(task_definitions.c.name)
-    .where(task_definitions.c.key == schedules_c.task)
-    .scalar_subquery()
-)
-_IS_THERE = schedules_c.deleted_at.is_(None)
-_CONDITIONS: Mapping[str, ColumnElement[bool]] = {
-    "scope": schedules_c.owner == bindparam("scope"),
-    "owner": schedules_c.owner == bindparam("owner"),
-    "name": schedules_c.name == bindparam("name"),
-    "active": schedules_c.next_at.is_not(None),
-    "inactive": schedules_c.next_at.is_(None),
-    "tasks": schedules_c.task.in_(bindparam("tasks", expanding=True)),
-    "cron_expressions": schedules_c.cron.in_(bindparam("cron_expressions", expanding=True)),
-    "ids": schedules_c.id.in_(bindparam("ids", expanding=True)),
-    "created_from": schedules_c.created_at >= bindparam("created_from"),
-    "created_to": schedules_c.created_at <= bindparam("created_to"),
-    "updated_from": schedules_c.updated_at >= bindparam("updated_from"),
-    "updated_to": schedules_c.updated_at <= bindparam("updated_to"),
-    "next_from": schedules_c.next_at >= bindparam("next_from"),
-    "next_to": schedules_c.next_at <= bindparam("next_to"),
-    "name_contains": contains_text(schedules_c.name, bindparam("name_contains")),
-    "cron_contains": contains_text(schedules_c.cron, bindparam("cron_contains")),
-    "search": or_(
-        *[
-            contains_text(each, bindparam("search"))
-            for each in (schedules_c.name, schedules_c.cron, _task_name)
-        ]
-    ),
-}
-"""Conditions by the names of filters, see `ScheduleFilter`."""
+_IS_THERE = IS_NOT_DELETED
+_WINDOW = ("id", "owner", "task", "name", "cron", "next_at", "created_at", "updated_at")
+"""The columns of a window: those of conditions and orderings."""
+
+
+def _conditions(columns: Any) -> Mapping[str, ColumnElement[bool]]:
+    """Return the conditions on some columns by the names of filters, see `ScheduleFilter`."""
+    task = task_definitions.c
+    task_name = select(task.name).where(task.key == columns.task).scalar_subquery()
+    return {
+        "scope": columns.owner == bindparam("scope"),
+        "owner": columns.owner == bindparam("owner"),
+        "name": columns.name == bindparam("name"),
+        "active": columns.next_at.is_not(None),
+        "inactive": columns.next_at.is_(None),
+        "tasks": columns.task.in_(bindparam("tasks", expanding=True)),
+        "cron_expressions": columns.cron.in_(bindparam("cron_expressions", expanding=True)),
+        "ids": columns.id.in_(bindparam("ids", expanding=True)),
+        "created_from": columns.created_at >= bindparam("created_from"),
+        "created_to": columns.created_at <= bindparam("created_to"),
+        "updated_from": columns.updated_at >= bindparam("updated_from"),
+        "updated_to": columns.updated_at <= bindparam("updated_to"),
+        "next_from": columns.next_at >= bindparam("next_from"),
+        "next_to": columns.next_at <= bindparam("next_to"),
+        "name_contains": contains_text(columns.name, bindparam("name_contains")),
+        "cron_contains": contains_text(columns.cron, bindparam("cron_contains")),
+        "search": or_(
+            *[
+                contains_text(each, bindparam("search"))
+                for each in (columns.name, columns.cron, task_name)
+            ]
+        ),
+    }
+
+
+_CONDITIONS = _conditions(schedules_c)
+_SELECTING = frozenset({"scope", "owner", "created_from", "created_to"})
+"""Filters that an index serves, in the order of creation."""
 _LISTS = frozenset({"tasks", "cron_expressions", "ids"})
 """Filters whose number of values is part of the statement."""
+_OWNERS = frozenset({"scope", "owner"})
+_BY_CREATION = (("-created_at",), ("created_at",))
+WINDOW = "window"
+"""The parameter with the size of a window."""
 _ORDERINGS = ("id", "created_at", "updated_at", "name", "cron", "next_at", "is_active")
 _COLUMNS = column_names(schedules)
 _FILTERS = tuple(each.name for each in fields(ScheduleFilter))
@@ -143,19 +164,33 @@ class ScheduleLists:
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> tuple[Sequence[ListedSchedule], int]:
+    ) -> SchedulePage:
         """Return a page of list entries, and the result of `count`."""
         values = _values(scope, filters)
         rows, read_time, read_json = self._rows(values, tuple(ordering), offset, limit, listed=True)
-        total = rows[0][-1] if rows else self._count(values) if offset else 0
-        return [_listed(row, read_time, read_json) for row in rows], total
+        total = rows[0][-1] if rows else self._count(values, tuple(ordering)) if offset else 0
+        return SchedulePage(
+            [_listed(row, read_time, read_json) for row in rows],
+            total,
+            filters.needs_window(ordering) and self._exceeds_window(values),
+        )
 
     def count(self, scope: Scope, filters: ScheduleFilter) -> int:
         """Return the number of matching schedules, at most `COUNT_CAP` + 1."""
-        return self._count(_values(scope, filters))
+        return self._count(_values(scope, filters), ("-created_at",))
 
-    def _count(self, values: Mapping[str, Any]) -> int:
-        return self._db.execute(_count_query(tuple(values)), values).scalar_one()
+    def _count(self, values: Mapping[str, Any], ordering: tuple[str, ...]) -> int:
+        query = _count_query(tuple(values), ordering)
+        return self._db.execute(query, {**values, WINDOW: constraints.SEARCH_WINDOW}).scalar_one()
+
+    def _exceeds_window(self, values: Mapping[str, Any]) -> bool:
+        """Whether there are older schedules than those of the window."""
+        names = tuple(name for name in values if name in _OWNERS)
+        selected = {name: values[name] for name in names}
+        row = self._db.execute(
+            _beyond_window(names), {**selected, WINDOW: constraints.SEARCH_WINDOW}
+        )
+        return row.first() is not None
 
     def _rows(
         self,
@@ -168,6 +203,8 @@ class ScheduleLists:
     ) -> tuple[Sequence[Sequence[Any]], Reader, Reader]:
         """Return the rows of a page, and the converters of their times and JSON."""
         capped = {COUNT_LIMIT: count_limit()} if listed else {}
+        if _needs_window(tuple(filters), ordering):
+            capped[WINDOW] = constraints.SEARCH_WINDOW
         names, values = tuple(filters), {**filters, **capped, "offset": offset, "limit": limit}
         if not _LISTS.isdisjoint(filters):
             result = self._db.execute(_query(names, ordering, listed), values).all()
@@ -234,31 +271,77 @@ def _query(
 ) -> Select[*tuple[Any, ...]]:
     """Return the query of a page; with `listed`, the columns of `_listed` and the count."""
     # Cached, because building the query takes longer than executing it.
-    total = _count_query(names).scalar_subquery() if listed else literal_column("0")
-    page = (
-        select(schedules)
-        .where(_IS_THERE, *[_CONDITIONS[name] for name in names])
-        .order_by(*_ordered(ordering, schedules_c))
-        .offset(bindparam("offset", type_=BigInteger))
-        .limit(bindparam("limit", type_=Integer))
-        .subquery("page")
-    )
+    total = _count_query(names, ordering).scalar_subquery() if listed else literal_column("0")
+    if _needs_window(names, ordering):
+        recent, conditions = _window(names)
+        found = select(recent.c.id).where(*conditions).order_by(*_ordered(ordering, recent.c))
+        picked = _page(found).subquery("picked")
+        page = select(schedules).join(picked, picked.c.id == schedules_c.id).subquery("page")
+    else:
+        rows = select(schedules).where(_IS_THERE, *[_CONDITIONS[name] for name in names])
+        page = _page(_follow_index(rows, names, ordering)).subquery("page")
     columns = [page.c[name] for name in LISTED] if listed else page.c
     query = _joined(page, columns, total.label("total"))
     return query.order_by(*_ordered(ordering, page.c))
+
+
+def _page(query: Select[Any]) -> Select[Any]:
+    offset = bindparam("offset", type_=BigInteger)
+    return query.offset(offset).limit(bindparam("limit", type_=Integer))
+
+
+def _needs_window(names: Collection[str], ordering: Sequence[str]) -> bool:
+    """Whether filters or ordering are those of `ScheduleFilter.needs_window`."""
+    is_followed = tuple(ordering) in _BY_CREATION and _SELECTING.issuperset(names)
+    return not is_followed and "ids" not in names
+
+
+def _window(names: Sequence[str]) -> tuple[Subquery, Sequence[ColumnElement[bool]]]:
+    """Return the newest schedules that the caller may see, and the conditions on them."""
+    owners = [name for name in names if name in _OWNERS]
+    rows = select(*[schedules_c[name] for name in _WINDOW])
+    rows = rows.where(_IS_THERE, *[_CONDITIONS[name] for name in owners])
+    recent = _follow_index(rows, owners, ("-created_at",)).limit(bindparam(WINDOW, type_=Integer))
+    window = recent.subquery("recent")
+    conditions = _conditions(window.c)
+    return window, [conditions[name] for name in names if name not in _OWNERS]
+
+
+def _follow_index(
+    rows: Select[Any], names: Collection[str], ordering: Sequence[str]
+) -> Select[Any]:
+    """Return the rows in an order; that of creation follows an index."""
+    ordered = rows.order_by(*_ordered(ordering, schedules_c))
+    if "ids" in names:
+        return ordered
+    index = "created" if _OWNERS.isdisjoint(names) else "owner"
+    return force_index(ordered, schedules, f"workbell_schedules_{index}_idx_plain")
+
+
+@lru_cache(maxsize=8)
+def _beyond_window(names: tuple[str, ...]) -> Select[Any]:
+    """Return the query of the newest schedule beyond the window."""
+    rows = select(schedules_c.id).where(_IS_THERE, *[_CONDITIONS[name] for name in names])
+    ordered = _follow_index(rows, names, ("-created_at",))
+    return ordered.limit(1).offset(bindparam(WINDOW, type_=Integer))
 
 
 @lru_cache(maxsize=256)
 def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], listed: bool) -> PreparedStatement:
     """Prepare the query of a page; no condition may be one of `_LISTS`."""
     capped = (COUNT_LIMIT,) if listed else ()
+    if _needs_window(names, ordering):
+        capped = (*capped, WINDOW)
     return prepare(_query(names, ordering, listed), *names, *capped, "offset", "limit")
 
 
 @lru_cache(maxsize=256)
-def _count_query(names: tuple[str, ...]) -> Select[int]:
-    conditions = [_CONDITIONS[name] for name in names]
-    return count_rows(schedules, _IS_THERE, *conditions)
+def _count_query(names: tuple[str, ...], ordering: tuple[str, ...]) -> Select[int]:
+    if _needs_window(names, ordering):
+        recent, conditions = _window(names)
+        return count_rows(recent, *conditions)
+    rows = select(schedules_c.id).where(_IS_THERE, *[_CONDITIONS[name] for name in names])
+    return count_ordered(_follow_index(rows, names, ("-created_at",)))
 
 
 def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[Any]]:

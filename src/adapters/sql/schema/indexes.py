@@ -151,6 +151,19 @@ partial_index(
     plain=(schedules.c.deleted_at, schedules.c.created_at, schedules.c.id),
 )
 partial_index(
+    "workbell_schedules_owner_idx",
+    IS_NOT_DELETED,
+    schedules.c.owner,
+    schedules.c.created_at,
+    schedules.c.id,
+    plain=(
+        schedules.c.owner,
+        schedules.c.deleted_at,
+        schedules.c.created_at,
+        schedules.c.id,
+    ),
+)
+partial_index(
     "workbell_schedules_overdue_idx",
     IS_OVERDUE,
     schedules.c.owner,

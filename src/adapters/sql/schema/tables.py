@@ -189,7 +189,6 @@ schedules = Table(
     *times("deleted_at", null=True),
     Column("paused_reason", Text, nullable=True),
     *json_values("parameters"),
-    Index("workbell_schedules_owner_idx", "owner", "created_at", "id"),
     **NUMBERED,
 )
 

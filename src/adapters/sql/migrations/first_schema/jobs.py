@@ -53,7 +53,6 @@ def tables() -> list[Spec]:
             *columns("alert_after_seconds int?, alert_at time?, overdue_since time?"),
             *columns("created_at time, updated_at time, deleted_at time?, paused_reason text?"),
             *columns("parameters json"),
-            sa.Index("workbell_schedules_owner_idx", "owner", "created_at", "id"),
             sqlite_autoincrement=True,
         ),
         table(
@@ -234,6 +233,13 @@ def create_indexes() -> None:
         "created_at, id",
         "deleted_at IS NULL",
         plain="deleted_at, created_at, id",
+    )
+    create_index(
+        "workbell_schedules_owner_idx",
+        "workbell_schedules",
+        "owner, created_at, id",
+        "deleted_at IS NULL",
+        plain="owner, deleted_at, created_at, id",
     )
     create_index(
         "workbell_schedules_overdue_idx",
