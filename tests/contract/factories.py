@@ -208,11 +208,16 @@ def move(store: AnyStore, job: Job | Claim | JobId, to: str, *, now: datetime = 
         return tx.jobs.replace(before, getattr(before, to)(now))
 
 
+def release_held(tx: Any, now: datetime, *, thorough: bool = True) -> int:
+    """Release held jobs, as a sweep does that reads all keys; return how many."""
+    return int(tx.jobs.release_held(tx.jobs.find_releasable(thorough=thorough), now))
+
+
 def switch(store: AnyStore, key: str, *, on: bool, now: datetime = NOON) -> int:
     """Activate or deactivate a task, as a service does; return how many rows moved."""
     with store.begin() as tx:
         tx.definitions.replace(evolve(tx.definitions.by_key(key), is_active=on))
-        return tx.jobs.release_task(key, now) if on else tx.jobs.hold_task(key)
+        return release_held(tx, now) if on else tx.jobs.hold_first([key], limit=500)
 
 
 def ids(rows: Sequence[Job] | Sequence[Claim] | Sequence[Schedule]) -> list[int]:

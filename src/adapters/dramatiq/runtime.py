@@ -34,7 +34,6 @@ PRUNE_SECONDS = 3600.0
 OVERDUE_SECONDS = 10.0
 SEAL_SECONDS = 10.0
 PARK_CHECK_SECONDS = 5.0
-THOROUGH_SECONDS = 60.0
 MIN_PAUSE_SECONDS = 0.005
 RETRY_SECONDS = 1.0
 MAX_SILENCE_SECONDS = 30.0
@@ -119,7 +118,6 @@ class Runtime:
     _pruned_at: float = -inf
     _alerts_at: float = -inf
     _park_from: float = -inf
-    _thorough_from: float = -inf
     _threads: list[PeriodicThread] = field(factory=list[PeriodicThread])
     _stuck: bool = False
     _stopping: bool = False
@@ -181,10 +179,7 @@ class Runtime:
     def sweep(self) -> float:
         """Sweep once and wake threads for ready work; return the pause in seconds."""
         started = monotonic()
-        thorough = started >= self._thorough_from
-        swept = self.execution.sweep(reaping=started >= self._reap_from, thorough=thorough)
-        if thorough:
-            self._thorough_from = started + THOROUGH_SECONDS
+        swept = self.execution.sweep(reaping=started >= self._reap_from)
         self.metrics.staged.inc(swept.staged)
         self.metrics.reaped.inc(swept.reaped)
         self.metrics.record_attempts([(claim.task, settled) for claim, settled in swept.lost])
@@ -198,7 +193,7 @@ class Runtime:
         self._park()
         self._send_overdue_alerts()
         self._prune()
-        return self._pause_until(self.execution.next_due())
+        return MIN_PAUSE_SECONDS if swept.has_more else self._pause_until(self.execution.next_due())
 
     def _tick(self) -> float:
         assert self.ticker is not None

@@ -78,6 +78,20 @@ class JobPage:
     next_before: JobId | None = None
 
 
+@frozen(kw_only=True)
+class Releasable:
+    """
+    Held jobs that may be released.
+
+    `keys` are concurrency keys below their limit, `tasks` runnable tasks with held
+    jobs that have no key. `last_key` is where to continue; empty at the end.
+    """
+
+    keys: Sequence[str]
+    tasks: Sequence[str]
+    last_key: str = ""
+
+
 class JobRepository(Protocol):
     """
     All jobs.
@@ -300,19 +314,34 @@ class JobRepository(Protocol):
         hooks need, or None if the job has ended, or has another token or attempt.
         """
 
-    def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
+    def find_releasable(
+        self, after: str = "", *, limit: int = 500, thorough: bool = True
+    ) -> Releasable:
+        """
+        Return what `release_held` would release, and lock nothing.
+
+        Reads the next `limit` keys with held jobs after the key `after`. A key whose
+        first held job is of an inactive or parked task is read further only if
+        `thorough`: it may have many of them.
+        """
+
+    def release_held(self, found: Releasable, now: datetime, *, limit: int = 500) -> int:
         """
         Move HELD jobs to READY where key and task allow it; return how many.
 
-        While a task is inactive or parked, jobs without a key are read only if
-        `thorough`: they may be many, and all of such tasks.
+        Keys that another transaction has locked are skipped. `limit` applies to the
+        jobs without a concurrency key.
+        """
+
+    def remove_unused_keys(self, after: str, *, limit: int = 500) -> tuple[int, str]:
+        """
+        Remove keys that no unfinished job has, of the next `limit` after a key.
+
+        Returns how many, and the last key read; it is empty after the last one.
         """
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the running queues that have READY jobs."""
-
-    def hold_task(self, key: str) -> int:
-        """Move the READY jobs of a task to HELD; return how many."""
 
     def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
         """
@@ -321,13 +350,16 @@ class JobRepository(Protocol):
         Only the first 5,000 jobs of each queue, in the order of claims, are read.
         """
 
-    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
+    def release_task(self, key: str, now: datetime, *, limit: int) -> int:
         """
-        Move HELD jobs of a task to READY where keys allow it; return how many.
+        Move HELD jobs of a task without a concurrency key to READY; return how many.
 
-        The definition of the task is not read. `limit` applies to the jobs
-        without a concurrency key.
+        The definition of the task is not read. `find_releasable` finds the jobs that
+        have a key.
         """
+
+    def count_held(self, key: str, *, limit: int) -> int:
+        """Return how many jobs `release_task` would move, counting up to `limit`."""
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""

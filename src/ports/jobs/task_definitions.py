@@ -25,6 +25,9 @@ class TaskDefinitionRepository(Protocol):
     def replace(self, definition: TaskDefinition) -> None:
         """Update a definition."""
 
+    def inactive(self) -> Sequence[str]:
+        """Return the keys of inactive tasks."""
+
     def parked(self) -> Mapping[str, datetime]:
         """Return the keys of parked tasks, each with the time since when."""
 

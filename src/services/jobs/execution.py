@@ -46,6 +46,7 @@ from workbell.ports.system import Clock, Randomness
 from workbell.services.faults import describe_fault
 from workbell.services.jobs.engine_rows import EngineRows
 from workbell.services.jobs.failures import MAX_ERROR, Failures, call_task
+from workbell.services.jobs.held_jobs import MOVE_LIMIT, HeldJobsWalk
 from workbell.services.jobs.owner_check import OwnerCheck, OwnerRefused
 from workbell.services.jobs.quarantine import JobQuarantine
 from workbell.services.jobs.settlement_hooks import SettlementHook
@@ -70,7 +71,8 @@ class SweepResult:
     """
     Counts of staged, reaped and released rows; queues with work.
 
-    `lost` has the claims that were reaped, with their settlements.
+    `lost` has the claims that were reaped, with their settlements. `has_more`
+    if the next sweep should follow at once.
     """
 
     staged: int
@@ -78,6 +80,7 @@ class SweepResult:
     released: int
     queues: Sequence[str]
     lost: Sequence[tuple[Claim, Settlement]] = ()
+    has_more: bool = False
 
 
 @frozen(kw_only=True)
@@ -99,6 +102,7 @@ class ExecutionService(Generic[TxT]):
     on_settled: Sequence[SettlementHook[TxT]] = ()
     failures: Failures = Factory(Failures)
     reporter: QuarantineReporter = NO_REPORTER
+    _walk: HeldJobsWalk = field(factory=HeldJobsWalk, init=False, eq=False, repr=False)
 
     @property
     def quarantine(self) -> JobQuarantine[TxT]:
@@ -218,11 +222,12 @@ class ExecutionService(Generic[TxT]):
         self.rows.record_progress(progress, lines)
 
     @retry_on_contention
-    def sweep(self, *, reaping: bool = True, thorough: bool = True) -> SweepResult:
+    def sweep(self, *, reaping: bool = True) -> SweepResult:
         """
-        Stage due jobs, reap lost ones, release keys and finish drains.
+        Stage due jobs, reap lost ones, release held ones and finish drains.
 
-        `thorough` is that of `release_concurrency_keys`.
+        Reads up to 500 concurrency keys with held jobs, from where the last sweep
+        of this process has stopped.
         """
         now = self.clock.now()
         staged, released = self.rows.stage(now), 0
@@ -232,16 +237,25 @@ class ExecutionService(Generic[TxT]):
             accepted = self.settle([settlement for _, settlement in lost])
             lost = [each for each in lost if each[0].id in accepted]
         with self.store.view() as tx:
-            held = tx.jobs.has_held()
+            held = self._walk.find_releasable(tx) if tx.jobs.has_held() else None
             draining = tx.queues.any_draining()
             queues = tx.jobs.waiting_queues()
-        if held or draining:
+            inactive = tx.definitions.inactive() if queues else ()
+        is_releasable = held is not None and (held.keys or held.tasks)
+        if is_releasable or draining:
             with self.store.begin() as tx:
-                released = tx.jobs.release_concurrency_keys(now, thorough=thorough)
+                if held is not None:
+                    released = tx.jobs.release_held(held, now)
                 tx.queues.finish_drains(now)
                 queues = tx.jobs.waiting_queues()
+        has_more = self._walk.hold_inactive(self.store, inactive) or released >= MOVE_LIMIT
         return SweepResult(
-            staged=staged, reaped=len(lost), released=released, queues=queues, lost=lost
+            staged=staged,
+            reaped=len(lost),
+            released=released,
+            queues=queues,
+            lost=lost,
+            has_more=has_more,
         )
 
     def run(self, claim: Claim, context: TaskContext) -> Settlement | None:

@@ -50,6 +50,7 @@ class RetentionService:
         ]
         counts = {"jobs": sum(map(self._run_step, jobs))}
         self._run_step(self._remove_stale_workers)
+        counts["concurrency_keys"] = self._run_step(self._remove_unused_keys)
         counts |= {kind: self._run_step(prune) for kind, prune in self.extra_prunes.items()}
         return {kind: count for kind, count in counts.items() if count}
 
@@ -66,6 +67,18 @@ class RetentionService:
         with self.store.begin() as tx:
             tx.workers.remove_stale(self.clock.now() - WORKER_SILENCE)
         return 0
+
+    def _remove_unused_keys(self) -> int:
+        removed, after = self._remove_some_keys("")
+        while after:
+            some, after = self._remove_some_keys(after)
+            removed += some
+        return removed
+
+    @retry_on_contention
+    def _remove_some_keys(self, after: str) -> tuple[int, str]:
+        with self.store.begin() as tx:
+            return tx.jobs.remove_unused_keys(after, limit=BATCH)
 
     def _prune_batches(self, state: JobState | None, age: timedelta) -> int:
         before = self.clock.now() - age

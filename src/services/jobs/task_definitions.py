@@ -20,6 +20,10 @@ from workbell.services.identity.actor_cache import TTL
 from workbell.services.jobs.parking import release_parked
 from workbell.services.transaction_retry import retry_on_contention
 
+SWITCH_LIMIT = 500
+"""Jobs that switching a task holds or releases at once."""
+MAX_HELD_COUNT = 10_000
+
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -60,6 +64,15 @@ class TaskDefinitionService:
         with self.store.view() as tx:
             return tx.definitions.parked()
 
+    def count_held(self, keys: Sequence[str]) -> Mapping[str, int]:
+        """
+        Return how many jobs of tasks are held because of the task, counting to 10,000.
+
+        For an active task these are the jobs that are still to be released.
+        """
+        with self.store.view() as tx:
+            return {key: tx.jobs.count_held(key, limit=MAX_HELD_COUNT) for key in keys}
+
     def get(self, task_id: TaskId) -> TaskDefinition:
         """Return the definition with an id; raises NotFound."""
         with self.store.view() as tx:
@@ -85,7 +98,12 @@ class TaskDefinitionService:
 
     @retry_on_contention
     def set_active(self, actor: Actor, task_id: TaskId, *, active: bool) -> TaskDefinition:
-        """Activate or deactivate a task; jobs of an inactive one are held."""
+        """
+        Activate or deactivate a task; no job of an inactive one starts.
+
+        Waiting jobs are held or released in batches of 500: the first ones here,
+        the others by the sweeper.
+        """
         check(actor, Action.SWITCH_TASKS, "Only superusers may activate or deactivate tasks.")
         now = self.clock.now()
         with self.store.begin() as tx:
@@ -94,10 +112,11 @@ class TaskDefinitionService:
             if after == before:
                 return before
             tx.definitions.replace(after)
+            # workers refuse the ready ones, and sweepers move the others
             if not active:
-                tx.jobs.hold_task(after.key)
+                tx.jobs.hold_first([after.key], limit=SWITCH_LIMIT)
             elif after.parked_at is None:
-                tx.jobs.release_task(after.key, now)
+                tx.jobs.release_task(after.key, now, limit=SWITCH_LIMIT)
             changes = {"is_active": [before.is_active, active]}
             tx.audit.add(AuditEntry.of(actor, "UPDATE", "task_definition", task_id, now, changes))
         self._cache.evict()

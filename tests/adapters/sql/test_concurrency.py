@@ -14,7 +14,16 @@ from typing import Any
 
 import pytest
 
-from tests.contract.factories import ALICE, NOON, ManualClock, a_job, a_schedule, a_user, keep
+from tests.contract.factories import (
+    ALICE,
+    NOON,
+    ManualClock,
+    a_job,
+    a_schedule,
+    a_user,
+    keep,
+    release_held,
+)
 from tests.contract.servers import SERVERS, Server, address, server
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.cron.rule import CronRule
@@ -115,7 +124,7 @@ def test_threads_settle_every_job_once(store: SqlStore) -> None:
     while left := [job for job in everything(store) if not job.state.ended]:
         assert {job.state for job in left} <= {JobState.READY, JobState.HELD}
         with store.begin() as tx:
-            tx.jobs.release_concurrency_keys(NOON)
+            release_held(tx, NOON)
         settled.update(drain(store, "last"))
     assert set(settled.values()) == {1}
     assert len(settled) == 400
@@ -161,7 +170,7 @@ def test_threads_that_settle_and_claim_settle_every_job_once(store: SqlStore) ->
     settled = Counter(chain(*at_once(8, lambda n: settled_and_claimed(store, f"w{n}"))))
     while any(not job.state.ended for job in everything(store)):
         with store.begin() as tx:
-            tx.jobs.release_concurrency_keys(NOON)
+            release_held(tx, NOON)
         settled.update(settled_and_claimed(store, "last"))
     assert set(settled.values()) == {1}
     assert len(settled) == 300
@@ -184,7 +193,7 @@ def test_sweepers_stage_and_release_each_row_once(store: SqlStore) -> None:
         with store.begin() as tx:
             moved = tx.jobs.stage(later, limit=40)
         with store.begin() as tx:
-            tx.jobs.release_concurrency_keys(later)
+            release_held(tx, later)
         return moved
 
     def sweep_all(_: int) -> int:
@@ -205,7 +214,7 @@ def test_a_job_that_runs_is_not_held_again(store: SqlStore) -> None:
         @retry_on_contention
         def once() -> None:
             with store.begin() as tx:
-                tx.jobs.release_concurrency_keys(NOON)
+                release_held(tx, NOON)
 
         for _ in range(30):
             once()

@@ -18,6 +18,7 @@ from tests.contract.factories import (
     claim,
     in_concurrency_key,
     keep,
+    release_held,
 )
 from workbell.adapters.sql.database.sqlite import SqliteConnections
 from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
@@ -102,6 +103,10 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "expired": (lambda tx: tx.jobs.expired(NOON), "workbell_jobs_lease_idx"),
     "next due": (lambda tx: tx.jobs.next_due(), "workbell_jobs_stage_idx"),
     "has held": (lambda tx: tx.jobs.has_held(), "workbell_jobs_held_idx"),
+    "held of a task": (
+        lambda tx: tx.jobs.count_held("a", limit=9),
+        "workbell_jobs_held_task_idx (task=?)",
+    ),
     "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, limit=9), "workbell_jobs_waiting_idx"),
     "unfinished": (lambda tx: tx.jobs.unfinished([1]), "workbell_jobs_unfinished_idx"),
     "prune": (
@@ -219,10 +224,23 @@ def test_adding_many_probes_each_share_once(store: SqlStore) -> None:
 
 def test_a_concurrency_key_is_counted_and_released_by_its_indexes(store: SqlStore) -> None:
     plans = plans_of(store, lambda tx: tx.jobs.add([in_concurrency_key(limit=9)], NOON))
-    assert any("INDEX workbell_jobs_busy_idx (concurrency_key=?)" in plan for plan in plans), plans
-    plans = plans_of(store, lambda tx: tx.jobs.release_concurrency_keys(NOON))
+    busy = "COVERING INDEX workbell_jobs_busy_idx (concurrency_key=? AND state"
+    assert any(busy in plan for plan in plans), plans
+    plans = plans_of(store, lambda tx: release_held(tx, NOON))
     assert any("INDEX workbell_jobs_held_idx (concurrency_key=?)" in plan for plan in plans), plans
+    assert any(busy in plan for plan in plans), plans
     assert not any("TEMP B-TREE" in plan for plan in plans), plans
+
+
+def test_a_walk_over_held_jobs_jumps_from_key_to_key(
+    store: SqlStore,
+) -> None:
+    plans = plans_of(store, lambda tx: tx.jobs.find_releasable(thorough=False))
+    assert any("INDEX workbell_jobs_held_idx (concurrency_key>?)" in plan for plan in plans), plans
+    assert any("INDEX workbell_jobs_held_task_idx (task=?)" in plan for plan in plans), plans
+    assert not any("SCAN workbell_jobs" in plan for plan in plans), plans
+    plans = plans_of(store, lambda tx: tx.jobs.remove_unused_keys(""))
+    assert "INDEX workbell_jobs_busy_idx (concurrency_key=? AND state" in plans[0], plans
 
 
 def test_waiting_queues_jump_from_one_to_the_next(store: SqlStore) -> None:

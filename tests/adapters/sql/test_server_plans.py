@@ -190,6 +190,17 @@ def test_running_jobs_are_counted_by_an_index(store: SqlStore, database: Server)
     assert not SCANS.search(plan), plan
 
 
+def test_a_sweep_reads_held_jobs_and_busy_keys_by_indexes(
+    store: SqlStore, database: Server
+) -> None:
+    found = plans_of(store, lambda tx: tx.jobs.find_releasable(thorough=False), database.kind)
+    plans = "".join(found)
+    assert "workbell_jobs_held_idx" in plans, plans
+    assert "workbell_jobs_busy_idx" in plans, plans
+    scans = LARGE_SCANS if database.kind == "postgresql" else SCANS
+    assert not scans.search(plans), plans
+
+
 def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -> None:
     plan = plans_of(store, lambda tx: tx.jobs.add([a_job()], NOON), database.kind)[0]
     assert "workbell_jobs_claim_idx" in plan, plan

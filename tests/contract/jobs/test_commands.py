@@ -25,6 +25,7 @@ from tests.contract.factories import (
     ids,
     keep,
     move,
+    release_held,
     running,
     see,
     stand,
@@ -54,7 +55,7 @@ def test_a_waiting_job_is_cancelled(store: AnyStore) -> None:
     assert claim(store) == []
     assert sweep(store, after(1)) == 0
     with store.begin() as tx:
-        assert tx.jobs.release_concurrency_keys(after(1)) == 0
+        assert release_held(tx, after(1)) == 0
 
 
 @pytest.mark.parametrize("state", ENDED)
@@ -224,7 +225,7 @@ def test_deactivating_holds_ready_rows_and_activating_readies_them(store: AnySto
     assert stand(store, busy.id, ready, later, other) == [RUNNING, HELD, SCHEDULED, READY]
     assert ids(claim(store)) == [other.id]
     with store.begin() as tx:
-        assert tx.jobs.release_concurrency_keys(NOON) == 0
+        assert release_held(tx, NOON) == 0
     assert switch(store, "echo", on=True) == 1
     assert ids(claim(store)) == [ready.id]
 

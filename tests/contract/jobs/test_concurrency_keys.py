@@ -24,6 +24,7 @@ from tests.contract.factories import (
     keep,
     move,
     reap_all,
+    release_held,
     see,
     stand,
     sweep,
@@ -79,7 +80,7 @@ def test_a_claimed_job_still_occupies_its_concurrency_key(store: AnyStore) -> No
     _, held = keep(store, in_concurrency_key(), in_concurrency_key())
     claim(store)
     with store.begin() as tx:
-        assert tx.jobs.release_concurrency_keys(NOON) == 0
+        assert release_held(tx, NOON) == 0
     assert stand(store, held) == [HELD]
 
 
@@ -218,8 +219,8 @@ def test_the_limit_is_that_of_the_last_job_added(store: AnyStore) -> None:
     jobs = keep(store, in_concurrency_key(1), in_concurrency_key(1), in_concurrency_key(1))
     keep(store, in_concurrency_key(3, due_at=after(60)))
     with store.begin() as tx:
-        assert tx.jobs.release_concurrency_keys(NOON) == 2
-        assert tx.jobs.release_concurrency_keys(NOON) == 0
+        assert release_held(tx, NOON) == 2
+        assert release_held(tx, NOON) == 0
     assert stand(store, *jobs) == [READY] * 3
 
 
@@ -267,10 +268,10 @@ def test_held_jobs_left_by_a_crash_are_released(store: AnyStore) -> None:
         definition = tx.definitions.add(a_definition(is_active=False))
     jobs = keep(store, in_concurrency_key(), in_concurrency_key(), a_job())
     with store.begin() as tx:
-        assert tx.jobs.release_concurrency_keys(NOON) == 0
+        assert release_held(tx, NOON) == 0
         tx.definitions.replace(evolve(definition, is_active=True))
-        assert tx.jobs.release_concurrency_keys(after(1)) == 2
-        assert tx.jobs.release_concurrency_keys(after(1)) == 0
+        assert release_held(tx, after(1)) == 2
+        assert release_held(tx, after(1)) == 0
     assert stand(store, *jobs) == [READY, HELD, READY]
 
 

@@ -24,6 +24,7 @@ from tests.contract.factories import (
     ended,
     keep,
     reap_all,
+    release_held,
     sweep,
     switch,
     write,
@@ -267,7 +268,7 @@ class JobLife(RuleBasedStateMachine):
     def release(self, draw: Draw) -> None:
         def free(store: AnyStore) -> int:
             with store.begin() as tx:
-                return tx.jobs.release_concurrency_keys(self.now)
+                return release_held(tx, self.now)
 
         assert self.play(free) == 0, "a transaction left a row behind that might be ready"
 

@@ -21,6 +21,7 @@ from tests.contract.factories import (
     ended,
     in_concurrency_key,
     keep,
+    release_held,
     running,
     see,
     stand,
@@ -51,7 +52,7 @@ def hold(store: AnyStore, *tasks: str, limit: int = 500) -> int:
         return tx.jobs.hold_first(tasks, limit=limit)
 
 
-def release(store: AnyStore, limit: int | None = None) -> int:
+def release(store: AnyStore, limit: int = 500) -> int:
     with store.begin() as tx:
         return tx.jobs.release_task("new", after(9), limit=limit)
 
@@ -85,26 +86,21 @@ def test_jobs_of_a_parked_task_are_held_on_every_way_to_ready(parked: AnyStore) 
     assert sweep(parked, after(1)) == 1
     assert stand(parked, *due) == [HELD]
     with parked.begin() as tx:
-        assert tx.jobs.release_concurrency_keys(after(2)) == 0
+        assert release_held(tx, after(2)) == 0
     assert stand(parked, *single, *several) == [HELD] * 4 + [READY]
 
 
-def test_only_a_thorough_release_reads_jobs_without_a_key_while_a_task_is_parked(
-    parked: AnyStore,
-) -> None:
+def test_a_job_held_after_the_release_of_its_task_is_released(parked: AnyStore) -> None:
     """A job may be held by a transaction that has not seen the release of its task."""
     late, keyed = keep(parked, a_job(), in_concurrency_key(task="new"))
     with parked.begin() as tx:
-        assert tx.jobs.hold_task("echo") == 1
+        assert tx.jobs.hold_first(["echo"], limit=500) == 1
     with parked.begin() as tx:
-        assert tx.jobs.release_concurrency_keys(after(1), thorough=False) == 0
-    with parked.begin() as tx:
-        assert tx.jobs.release_concurrency_keys(after(2)) == 1
+        assert release_held(tx, after(1), thorough=False) == 1
     assert stand(parked, late, keyed) == [READY, HELD]
     with parked.begin() as tx:
-        tx.jobs.hold_task("echo")
         tx.definitions.set_parked("new", None)
-        assert tx.jobs.release_concurrency_keys(after(3), thorough=False) == 2
+        assert release_held(tx, after(3), thorough=False) == 1
     assert stand(parked, late, keyed) == [READY, READY]
 
 

@@ -27,7 +27,7 @@ from workbell.domain.jobs.job import (
     Progress,
     select_claimable,
 )
-from workbell.ports.jobs.repository import JobRef
+from workbell.ports.jobs.repository import JobRef, Releasable
 
 _CLAIM_FIELDS = tuple(
     each.name for each in fields(Claim) if each.name not in {"tick", "parameters", "unreadable"}
@@ -262,22 +262,45 @@ class MemoryEngine:
             schedule_id=job.schedule_id,
         )
 
-    def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
-        """Make held jobs READY if their key is below its limit and their task active."""
-        keys = self._keys_with_held_jobs()
-        if not thorough and not all(each.is_runnable for each in self._rows.tables.definitions):
-            keys = [key for key in keys if key is not None]
-        return self._rows.release(keys, now)
+    def find_releasable(
+        self, after: str = "", *, limit: int = 500, thorough: bool = True
+    ) -> Releasable:
+        """Walk the keys with held jobs from a cursor."""
+        held = [key for _, key in self._rows.tables.job_index.keys("held")]
+        walked = sorted(key for key in held if key > after)[:limit]
+        tasks = sorted({job.task for job in self._rows.by_index("held", "")})
+        return Releasable(
+            keys=[key for key in walked if self._may_release(key, thorough)],
+            tasks=[task for task in tasks if self._rows.is_active(task)],
+            last_key=walked[-1] if len(walked) == limit else "",
+        )
+
+    def release_held(self, found: Releasable, now: datetime, *, limit: int = 500) -> int:
+        """Make held jobs of keys and tasks READY; return how many."""
+        released = 0
+        for task in found.tasks:
+            released += self.release_task(task, now, limit=limit - released)
+        return released + self._rows.release(found.keys, now)
+
+    def remove_unused_keys(self, after: str, *, limit: int = 500) -> tuple[int, str]:
+        """Remove keys without unfinished jobs; return how many, and the last key read."""
+        keys = self._rows.tables.concurrency_keys
+        read = sorted(key for key in keys.rows if key > after)[:limit]
+        used = {job.concurrency_key for job in self._rows.tables.jobs if job.state not in ENDED}
+        unused = [key for key in read if key not in used]
+        for key in unused:
+            keys.delete(key)
+        return len(unused), read[-1] if len(read) == limit else ""
+
+    def _may_release(self, key: str, thorough: bool) -> bool:
+        jobs = [*islice(self._rows.by_index("held", key), None if thorough else 1)]
+        is_free = (self._rows.free_slots(key) or 0) > 0
+        return is_free and any(self._rows.is_active(job.task) for job in jobs)
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the running queues that have ready jobs."""
         queues = [queue for _, queue in self._rows.tables.job_index.keys("ready")]
         return [queue for queue in queues if self._is_running(queue)]
-
-    def hold_task(self, key: str) -> int:
-        """Move a task's READY jobs to HELD; return how many."""
-        ready = (job for job in self._rows.tables.jobs if job.state is JobState.READY)
-        return self._hold([job for job in ready if job.task == key])
 
     def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
         """Move READY jobs among the first of each queue to HELD; return how many."""
@@ -294,9 +317,17 @@ class MemoryEngine:
         self._rows.release(freed, self._rows.clock.now())
         return len(rows)
 
-    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
-        """Move a task's HELD jobs to READY up to the limits of their keys."""
-        return self._rows.release(self._keys_with_held_jobs(), now, task=key, limit=limit)
+    def release_task(self, key: str, now: datetime, *, limit: int) -> int:
+        """Move HELD jobs of a task that have no concurrency key to READY."""
+        return len(self._rows.make_ready(self._held_of_task(key)[: max(limit, 0)], now))
+
+    def count_held(self, key: str, *, limit: int) -> int:
+        """Return the number of HELD jobs of a task that have no key, at most `limit`."""
+        return min(len(self._held_of_task(key)), limit)
+
+    def _held_of_task(self, key: str) -> list[Job]:
+        held = [job for job in self._rows.by_index("held", "") if job.task == key]
+        return sorted(held, key=lambda job: job.id)
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of jobs that still run under the given tokens."""
@@ -311,7 +342,7 @@ class MemoryEngine:
 
     def has_held(self) -> bool:
         """Whether any job is HELD."""
-        return bool(self._keys_with_held_jobs())
+        return bool(self._rows.tables.job_index.keys("held"))
 
     def prune(self, states: Sequence[JobState], before: datetime, *, limit: int) -> Sequence[str]:
         """Delete ended jobs without a schedule; return the keys of their files."""
@@ -334,7 +365,8 @@ class MemoryEngine:
 
     def _ready(self, queue: str, limit: int, limits: ClaimLimits) -> list[Job]:
         jobs = self._rows.tables.jobs.rows
-        tasks, keys = set(limits.excluded_tasks), set(limits.saturated_keys)
+        inactive = {each.key for each in self._rows.tables.definitions if not each.is_active}
+        tasks, keys = inactive | set(limits.excluded_tasks), set(limits.saturated_keys)
         rows: list[Job] = []
         for *_, job_id in self._rows.tables.job_index.of("ready", queue):
             if len(rows) >= limit:
@@ -351,9 +383,6 @@ class MemoryEngine:
 
     def _is_running(self, queue: str) -> bool:
         return self._rows.tables.queues.get(queue) in {None, "running"}
-
-    def _keys_with_held_jobs(self) -> list[str | None]:
-        return [key or None for _, key in self._rows.tables.job_index.keys("held")]
 
     def _add_attempt(self, settlement: Settlement) -> None:
         """Append the attempt that a settlement finishes."""

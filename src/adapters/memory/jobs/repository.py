@@ -107,6 +107,9 @@ class MemoryJobRepository(MemoryEngine):
             moved = evolve(moved, lease_until=None)
         moved = in_utc(moved)
         self._rows.put(moved)
+        key, keys = stored.concurrency_key, self._rows.tables.concurrency_keys
+        if key is not None and keys.get(key) is None:  # ended jobs leave no key
+            keys.put(key, stored.concurrency_limit)
         if moved.state is JobState.RUNNING and moved.cancel_requested and moved.worker:
             self._rows.stopped.add((moved.worker, moved.id))
         stays = stored.state is JobState.READY and moved.state is JobState.READY

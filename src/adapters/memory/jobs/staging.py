@@ -88,24 +88,12 @@ class MemoryJobTable:
         self.make_ready(ready, now)
         self.release(concurrency_keys, now)
 
-    def release(
-        self,
-        concurrency_keys: Iterable[str | None],
-        now: datetime,
-        *,
-        task: str | None = None,
-        limit: int | None = None,
-    ) -> int:
+    def release(self, concurrency_keys: Iterable[str | None], now: datetime) -> int:
         """Make the next held jobs of keys READY up to the limits; return how many."""
         released: list[Job] = []
-        for concurrency_key in sorted(concurrency_keys, key=lambda key: key or ""):
-            held = (
-                job
-                for job in self.by_index("held", concurrency_key or "")
-                if (self.is_active(job.task) if task is None else job.task == task)
-            )
-            free_slots = self.free_slots(concurrency_key)
-            released += islice(held, limit if free_slots is None else max(free_slots, 0))
+        for key in sorted(key for key in concurrency_keys if key is not None):
+            held = (job for job in self.by_index("held", key) if self.is_active(job.task))
+            released += islice(held, max(self.free_slots(key) or 0, 0))
         return len(self.make_ready(released, now))
 
     def _tags(

@@ -51,6 +51,10 @@ class MemoryTaskDefinitionRepository:
         stored = evolve(definition, schema=isolated_copy(dict(definition.schema)))
         self._tables.definitions.put(definition.id, stored)
 
+    def inactive(self) -> Sequence[str]:
+        """Return the keys of inactive tasks."""
+        return sorted(each.key for each in self._tables.definitions if not each.is_active)
+
     def parked(self) -> Mapping[str, datetime]:
         """Return the keys of parked tasks, each with the time since when."""
         return {each.key: each.parked_at for each in self._tables.definitions if each.parked_at}

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Select, bindparam, func, literal_column, select, update
+from sqlalchemy import Select, bindparam, func, literal_column, select, true, update
 
 from workbell.adapters.sql.database.column_types import instant_writer, json_text
 from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare
@@ -19,7 +19,7 @@ from workbell.adapters.sql.jobs.rows import (
     progress_value,
 )
 from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING, IS_SCHEDULED
-from workbell.adapters.sql.schema.tables import jobs, queues
+from workbell.adapters.sql.schema.tables import jobs, queues, task_definitions
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits, select_within_limits
@@ -27,12 +27,20 @@ from workbell.domain.jobs.job import ClaimMode, JobId, JobState, Progress, selec
 
 jobs_c = jobs.c
 _ids = jobs_c.id.in_(bindparam("ids", expanding=True))
+# a subquery with one value, because PostgreSQL would turn NOT EXISTS into a join
+_task_is_active = func.coalesce(
+    select(task_definitions.c.is_active)
+    .where(task_definitions.c.key == jobs_c.task)
+    .scalar_subquery(),
+    true(),
+)
 CLAIMED = (
     select(*CLAIM_COLUMNS)
     .where(
         IS_READY,
         jobs_c.queue == bindparam("queue"),
         jobs_c.cancel_requested.is_(False),
+        _task_is_active,
         ~select(queues.c.name)
         .where(queues.c.name == bindparam("queue"), queues.c.state != "running")
         .exists(),

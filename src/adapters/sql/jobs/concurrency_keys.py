@@ -10,7 +10,6 @@ from sqlalchemy import (
     bindparam,
     func,
     literal_column,
-    not_,
     select,
     update,
 )
@@ -24,9 +23,14 @@ from workbell.adapters.sql.database.statements import (
     insert_if_absent,
     prepare,
 )
-from workbell.adapters.sql.jobs.fair_queueing import IS_HELD_BACK, FairTagAllocator
-from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
-from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, task_definitions
+from workbell.adapters.sql.jobs.fair_queueing import (
+    HELD_OF_KEY,
+    READY_COLUMNS,
+    FairTagAllocator,
+    held_back_tasks,
+)
+from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD_BY_KEY
+from workbell.adapters.sql.schema.tables import concurrency_keys, jobs
 from workbell.domain.jobs.job import JobState
 
 jobs_c = jobs.c
@@ -45,9 +49,6 @@ _lock = select(concurrency_keys.c.key).order_by(concurrency_keys.c.key)
 _LOCK = PreparedListStatement(
     lambda keys: _lock.where(concurrency_keys.c.key.in_(keys)).with_for_update()
 )
-_LOCK_FREE = PreparedListStatement(
-    lambda keys: _lock.where(concurrency_keys.c.key.in_(keys)).with_for_update(skip_locked=True)
-)
 _INSERT = PreparedStatement(
     lambda dialect: insert_if_absent(concurrency_keys, dialect), ("key", "concurrency_limit")
 )
@@ -58,13 +59,6 @@ _LIMIT = prepare(
     "new_limit",
     "concurrency_key",
 )
-held_back_tasks = prepare(select(task_definitions.c.key).where(IS_HELD_BACK))
-_held_back = (
-    select(task_definitions.c.id)
-    .where(task_definitions.c.key == jobs_c.task, IS_HELD_BACK)
-    .exists()
-)
-READY_COLUMNS = (jobs_c.id, jobs_c.queue, jobs_c.priority, jobs_c.fair_key, jobs_c.weight)
 STAGE_COLUMNS = (*READY_COLUMNS, jobs_c.concurrency_key, jobs_c.task)
 _ROWS = select(*STAGE_COLUMNS).where(jobs_c.id.in_(bindparam("ids", expanding=True)))
 _HOLD = prepare(
@@ -73,33 +67,16 @@ _HOLD = prepare(
     .values(state=literal_column(str(int(JobState.HELD)))),
     "job_id",
 )
-HELD_CONCURRENCY_KEYS = (
-    select(jobs_c.concurrency_key)
-    .distinct()
-    .where(IS_HELD, jobs_c.concurrency_key.is_not(None))
-    .order_by(jobs_c.concurrency_key)
-)
 _HELD_CONCURRENCY_KEYS_AMONG = PreparedListStatement(
-    lambda keys: HELD_CONCURRENCY_KEYS.where(jobs_c.concurrency_key.in_(keys))
+    lambda keys: (
+        select(jobs_c.concurrency_key)
+        .distinct()
+        .where(IS_HELD_BY_KEY, jobs_c.concurrency_key.in_(keys))
+        .order_by(jobs_c.concurrency_key)
+    )
 )
-# Ordering by the key, too, lets PostgreSQL read jobs without one in the order of the index.
-_held = (
-    select(*READY_COLUMNS)
-    .where(IS_HELD)
-    .order_by(jobs_c.concurrency_key, jobs_c.priority.desc(), jobs_c.due_at, jobs_c.id)
-)
-_HELD = _held.where(not_(_held_back))
-_OF_KEY = jobs_c.concurrency_key == bindparam("concurrency_key")
-_IS_OF_TASK = jobs_c.task == bindparam("task")
-NEXT_HELD = _HELD.where(_OF_KEY).limit(bindparam("limit")).with_for_update()
+NEXT_HELD = HELD_OF_KEY.with_for_update()
 _NEXT_HELD = prepare(NEXT_HELD, "concurrency_key", "limit")
-_NEXT_HELD_OF_TASK = prepare(
-    _held.where(_OF_KEY, _IS_OF_TASK).limit(bindparam("limit")).with_for_update(),
-    *("concurrency_key", "limit", "task"),
-)
-_IS_FREE = jobs_c.concurrency_key.is_(None)
-HELD_FREELY = _HELD.where(_IS_FREE).with_for_update(skip_locked=True)
-_HELD_FREELY_OF_TASK = _held.where(_IS_FREE, _IS_OF_TASK).with_for_update(skip_locked=True)
 _MAKE_READY = prepare(
     update(jobs)
     .where(jobs_c.id == bindparam("job_id"))
@@ -110,17 +87,24 @@ _MAKE_READY = prepare(
 )
 
 
-def lock(db: Connection, keys: Collection[str]) -> None:
-    """Lock concurrency keys, in sorted order."""
-    _LOCK.fetch_all(db, sorted(keys))
+def lock(db: Connection, keys: Collection[str]) -> Collection[str]:
+    """Lock concurrency keys, in sorted order; return those that exist."""
+    return {key for (key,) in _LOCK.fetch_all(db, sorted(keys))}
+
+
+def insert_and_lock(db: Connection, limits: Mapping[str, int]) -> None:
+    """Lock concurrency keys; insert those that do not exist, with their limits."""
+    missing = set(limits)
+    while missing:  # a key may be removed between the two statements
+        _INSERT.execute_many(db, [(key, limits[key]) for key in sorted(missing)])
+        missing -= set(lock(db, limits))
 
 
 def lock_and_set_limits(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
     """Insert and lock concurrency keys, set their limits, return each key's free slots."""
     if not limits:
         return {}
-    _INSERT.execute_many(db, [(key, limits[key]) for key in sorted(limits)])
-    lock(db, limits)
+    insert_and_lock(db, limits)
     found = occupancy(db, limits)
     changed = [(limits[key], key) for key, (limit, _) in found.items() if limit != limits[key]]
     _LIMIT.execute_many(db, changed)
@@ -133,65 +117,18 @@ def occupancy(db: Connection, keys: Collection[str]) -> dict[str, tuple[int, int
     return {key: (limit, busy) for key, limit, busy in rows}
 
 
-def release(
-    db: Connection,
-    keys: Collection[str],
-    now: datetime,
-    woken: set[str],
-    *,
-    task: str | None = None,
-) -> int:
+def release(db: Connection, keys: Collection[str], now: datetime, woken: set[str]) -> int:
     """
     Make held jobs of locked keys READY up to the limits; return how many.
 
-    Jobs of inactive tasks stay held. With `task` only that task's jobs are released.
+    Jobs of inactive tasks stay held.
     """
-    return make_ready(db, _next_held(db, keys, task), now, woken)
-
-
-def release_all(
-    db: Connection,
-    now: datetime,
-    woken: set[str],
-    *,
-    task: str | None = None,
-    limit: int | None = None,
-    skips_free: bool = False,
-) -> int:
-    """
-    Make all held jobs READY up to the limits, those without a key first.
-
-    Keys and rows that another transaction has locked are skipped. With `task` its
-    jobs are released whether it is active or not, and up to `limit` without a key.
-    `skips_free` leaves out the jobs without a key.
-    """
-    keys = _lock_free(
-        db, [key for key in db.execute(HELD_CONCURRENCY_KEYS).scalars() if key is not None]
-    )
-    rows: list[Sequence[Any]] = []
-    if not skips_free:
-        query = (HELD_FREELY if task is None else _HELD_FREELY_OF_TASK).limit(limit)
-        rows += db.execute(query, {} if task is None else {"task": task})
-    return make_ready(db, rows + _next_held(db, keys, task), now, woken)
-
-
-def _lock_free(db: Connection, keys: Sequence[str]) -> Sequence[str]:
-    """Lock the keys that no other transaction has locked; return them."""
-    return [key for (key,) in _LOCK_FREE.fetch_all(db, keys)]
-
-
-def _next_held(db: Connection, keys: Collection[str], task: str | None) -> list[Sequence[Any]]:
-    """Lock and return the held rows that fit the limits of their keys."""
     held = [key for (key,) in _HELD_CONCURRENCY_KEYS_AMONG.fetch_all(db, sorted(keys))]
     rows: list[Sequence[Any]] = []
     for key, (limit, busy) in sorted(occupancy(db, held).items()):
-        if busy >= limit:
-            continue
-        if task is None:
+        if busy < limit:
             rows += _NEXT_HELD.fetch_all(db, (key, limit - busy))
-        else:
-            rows += _NEXT_HELD_OF_TASK.fetch_all(db, (key, limit - busy, task))
-    return rows
+    return make_ready(db, rows, now, woken)
 
 
 def make_ready(

@@ -17,19 +17,31 @@ from workbell.adapters.sql.database.statements import prepare
 from workbell.adapters.sql.schema.tables import jobs, task_definitions
 from workbell.domain.jobs.job import Job, JobState, fair_tag
 
-IS_HELD_BACK = or_(
-    task_definitions.c.is_active.is_(False), task_definitions.c.parked_at.is_not(None)
-)
-"""Jobs of the task are held: it is inactive, or no worker knows it."""
-
 jobs_c = jobs.c
 _ONE: ColumnElement[int] = literal_column("1")
 _IS_READY = jobs_c.state == literal_column(str(int(JobState.READY)))
 """A literal, because a bind parameter never matches a partial index."""
+_IS_HELD = jobs_c.state == literal_column(str(int(JobState.HELD)))
 IS_HELD_BACK = or_(
     task_definitions.c.is_active.is_(False), task_definitions.c.parked_at.is_not(None)
 )
 """Jobs of the task are held: it is inactive, or no worker knows it."""
+held_back_tasks = prepare(select(task_definitions.c.key).where(IS_HELD_BACK))
+READY_COLUMNS = (jobs_c.id, jobs_c.queue, jobs_c.priority, jobs_c.fair_key, jobs_c.weight)
+HELD_OF_KEY = (
+    select(*READY_COLUMNS)
+    .where(
+        _IS_HELD,
+        jobs_c.concurrency_key.is_not(None),
+        jobs_c.concurrency_key == bindparam("concurrency_key"),
+        ~select(task_definitions.c.id)
+        .where(task_definitions.c.key == jobs_c.task, IS_HELD_BACK)
+        .exists(),
+    )
+    .order_by(jobs_c.concurrency_key, jobs_c.priority.desc(), jobs_c.due_at, jobs_c.id)
+    .limit(bindparam("limit"))
+)
+"""The next held jobs of a key whose tasks are not held back."""
 
 
 def lowest_tag(queue: Any, priority: Any) -> ScalarSelect[Any]:

@@ -20,7 +20,8 @@ from workbell.adapters.sql.jobs.rows import (
 )
 from workbell.adapters.sql.jobs.selection import JobSelection
 from workbell.adapters.sql.schema.indexes import (
-    IS_HELD,
+    IS_HELD_BY_KEY,
+    IS_HELD_WITHOUT_KEY,
     IS_READY,
     IS_RUNNING,
     IS_SCHEDULED,
@@ -64,7 +65,8 @@ NEXT_QUEUE = (
 )
 _STOPPED_QUEUES = select(queues.c.name).where(queues.c.state != "running")
 NEXT_DUE = select(jobs_c.due_at).where(IS_SCHEDULED).order_by(jobs_c.due_at, jobs_c.id).limit(1)
-HAS_HELD: Select[Any] = select(literal_column("1")).where(IS_HELD).limit(1)
+_any_job: Select[Any] = select(literal_column("1")).limit(1)
+HAS_HELD = (_any_job.where(IS_HELD_BY_KEY), _any_job.where(IS_HELD_WITHOUT_KEY))
 
 
 VISIBLE = JOB.where(jobs_c.id == bindparam("job_id"), jobs_c.hidden.is_(False))
@@ -216,8 +218,8 @@ class JobLists(JobStaging):
         return due_at
 
     def has_held(self) -> bool:
-        """Whether any job is HELD; reads one index entry."""
-        return self._db.execute(HAS_HELD).first() is not None
+        """Whether any job is HELD; reads at most one entry of two indexes."""
+        return any(self._db.execute(query).first() is not None for query in HAS_HELD)
 
     def get(self, scope: Scope, job_id: JobId) -> Job:
         """Return a job visible to the scope."""

@@ -11,7 +11,8 @@ from workbell.adapters.sql.database.statements import AnyRow, chunks
 from workbell.adapters.sql.database.strategy import InitialState
 from workbell.adapters.sql.jobs import concurrency_keys, quarantine
 from workbell.adapters.sql.jobs.claims import JobClaims
-from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, tag_single
+from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, held_back_tasks, tag_single
+from workbell.adapters.sql.jobs.held_jobs import HELD_OF_TASK, HeldJobs, lock_free
 from workbell.adapters.sql.jobs.listing import VISIBLE, JobLists
 from workbell.adapters.sql.jobs.retention import JobRetention
 from workbell.adapters.sql.jobs.rows import job_from_row, progress_value
@@ -26,6 +27,7 @@ from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import FIRST_ROWS, Job, JobId, JobState, initial_state
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
+from workbell.ports.jobs.repository import Releasable
 
 jobs_c = table.c
 _ids = jobs_c.id.in_(bindparam("ids", expanding=True))
@@ -60,9 +62,6 @@ _UNCLAIM = (
     )
 )
 _HOLD_TASK = update(table).where(_ids, IS_READY).values(state=int(JobState.HELD))
-_READY_OF_TASK = select(jobs_c.id, jobs_c.concurrency_key).where(
-    IS_READY, jobs_c.task == bindparam("task")
-)
 _first = (
     select(jobs_c.id, jobs_c.concurrency_key, jobs_c.task)
     .where(IS_READY, jobs_c.queue == bindparam("queue"))
@@ -95,7 +94,7 @@ _CANCEL_WAITING = (
 
 
 @frozen
-class SqlJobRepository(JobClaims, JobLists, JobRetention):
+class SqlJobRepository(JobClaims, JobLists, HeldJobs, JobRetention):
     """Jobs of the current transaction."""
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
@@ -149,7 +148,8 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         if before.state is JobState.RUNNING and after.state is not JobState.RUNNING:
             values["lease_until"] = None
         keys = concurrency_keys.get_keys([before])
-        concurrency_keys.lock(self._db, keys)  # the caller may have read the job without a lock
+        # the caller may have read the job without a lock, and ended jobs leave no key
+        concurrency_keys.insert_and_lock(self._db, dict.fromkeys(keys, before.concurrency_limit))
         guard = (
             jobs_c.id == before.id,
             jobs_c.state == int(before.state),
@@ -281,15 +281,6 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         concurrency_keys.release(self._db, keys, now, self._woken)
         return settlement
 
-    def release_concurrency_keys(self, now: datetime, *, thorough: bool = True) -> int:
-        """Make held jobs READY if their key is below its limit and their task active."""
-        skips_free = not thorough and bool(self._held_back_tasks())
-        return concurrency_keys.release_all(self._db, now, self._woken, skips_free=skips_free)
-
-    def hold_task(self, key: str) -> int:
-        """Move a task's READY jobs to HELD; return how many."""
-        return self._hold(self._db.execute(_READY_OF_TASK, {"task": key}).all())
-
     def hold_first(self, tasks: Sequence[str], *, limit: int) -> int:
         """Move READY jobs among the first of each queue to HELD; return how many."""
         held = 0
@@ -308,12 +299,21 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             concurrency_keys.release(self._db, freed, self.now(), self._woken)
         return held
 
-    def release_task(self, key: str, now: datetime, *, limit: int | None = None) -> int:
-        """Move a task's HELD jobs to READY up to the limits of their keys."""
-        return concurrency_keys.release_all(self._db, now, self._woken, task=key, limit=limit)
+    def release_held(self, found: Releasable, now: datetime, *, limit: int = 500) -> int:
+        """Make held jobs of keys and tasks READY; return how many."""
+        released = 0
+        for task in found.tasks:
+            released += self.release_task(task, now, limit=limit - released)
+        keys = lock_free(self._db, found.keys)
+        return released + concurrency_keys.release(self._db, keys, now, self._woken)
+
+    def release_task(self, key: str, now: datetime, *, limit: int) -> int:
+        """Move HELD jobs of a task that have no concurrency key to READY."""
+        rows = HELD_OF_TASK.fetch_all(self._db, (key, limit)) if limit > 0 else ()
+        return concurrency_keys.make_ready(self._db, rows, now, self._woken)
 
     def _held_back_tasks(self) -> frozenset[str]:
-        return frozenset(key for (key,) in concurrency_keys.held_back_tasks.fetch_all(self._db))
+        return frozenset(key for (key,) in held_back_tasks.fetch_all(self._db))
 
     def _initial_states(self, jobs: Sequence[Job], now: datetime) -> list[InitialState]:
         if _is_single(jobs):

@@ -62,6 +62,7 @@ _CLAIMED = """
 candidates AS MATERIALIZED (
     SELECT id, priority, fair_tag, mode{columns} FROM workbell_jobs
     WHERE state = 2 AND queue = :queue AND NOT cancel_requested{conditions}
+        AND coalesce((SELECT is_active FROM workbell_task_definitions WHERE key = task), true)
         AND NOT EXISTS (
             SELECT 1 FROM workbell_queues AS q WHERE name = :queue AND q.state <> 'running'
         )

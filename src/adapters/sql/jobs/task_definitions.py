@@ -16,6 +16,7 @@ tasks_c = task_definitions.c
 _ALL = select(task_definitions).order_by(tasks_c.id)
 _BY_ID = select(task_definitions).where(tasks_c.id == bindparam("task_id"))
 _BY_KEY = select(task_definitions).where(tasks_c.key == bindparam("task"))
+_INACTIVE = select(tasks_c.key).where(tasks_c.is_active.is_(False)).order_by(tasks_c.key)
 _PARKED = select(tasks_c.key, tasks_c.parked_at).where(tasks_c.parked_at.is_not(None))
 _set_parked = (
     update(task_definitions)
@@ -62,6 +63,10 @@ class SqlTaskDefinitionRepository:
         change = update(task_definitions).where(tasks_c.id == definition.id)
         if self._db.execute(change.values(_values(definition))).rowcount == 0:
             raise NotFound(f"There is no task {definition.id}.")
+
+    def inactive(self) -> Sequence[str]:
+        """Return the keys of inactive tasks."""
+        return list(self._db.execute(_INACTIVE).scalars())
 
     def parked(self) -> Mapping[str, datetime]:
         """Return the keys of parked tasks, each with the time since when."""

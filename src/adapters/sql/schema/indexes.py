@@ -24,8 +24,12 @@ IS_SCHEDULED = _is(JobState.SCHEDULED)
 IS_HELD = _is(JobState.HELD)
 IS_READY = _is(JobState.READY)
 IS_RUNNING = _is(JobState.RUNNING)
+IS_HELD_BY_KEY = and_(IS_HELD, jobs.c.concurrency_key.is_not(None))
+IS_HELD_WITHOUT_KEY = and_(IS_HELD, jobs.c.concurrency_key.is_(None))
+USES_KEY = and_(jobs.c.concurrency_key.is_not(None), jobs.c.state < number(JobState.SUCCEEDED))
+"""The job is unfinished and has a concurrency key."""
 IS_BUSY = and_(
-    jobs.c.concurrency_key.is_not(None),
+    USES_KEY,  # written out: SQLite does not infer it from the states
     jobs.c.state.in_((number(JobState.READY), number(JobState.RUNNING))),
 )
 IS_WAITING = jobs.c.state < number(JobState.RUNNING)
@@ -86,15 +90,17 @@ _due(
     jobs_c.fair_tag,
 )
 _due("workbell_jobs_stage_idx", IS_SCHEDULED, jobs_c.due_at, jobs_c.id)
+partial_index("workbell_jobs_busy_idx", USES_KEY, jobs_c.concurrency_key, jobs_c.state)
 partial_index(
-    "workbell_jobs_busy_idx",
-    IS_BUSY,
-    jobs_c.concurrency_key,
-    plain=(jobs_c.concurrency_key, jobs_c.state),
+    "workbell_jobs_held_task_idx",
+    IS_HELD_WITHOUT_KEY,
+    jobs_c.task,
+    jobs_c.id,
+    plain=(jobs_c.state, jobs_c.concurrency_key, jobs_c.task, jobs_c.id),
 )
 _due(
     "workbell_jobs_held_idx",
-    IS_HELD,
+    IS_HELD_BY_KEY,
     jobs_c.concurrency_key,
     jobs_c.priority.desc(),
     jobs_c.due_at,

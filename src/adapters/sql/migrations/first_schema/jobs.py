@@ -96,9 +96,8 @@ def create_indexes() -> None:
     create_index(
         "workbell_jobs_busy_idx",
         "workbell_jobs",
-        "concurrency_key",
-        "concurrency_key IS NOT NULL AND state IN (2, 3)",
-        plain="concurrency_key, state",
+        "concurrency_key, state",
+        "concurrency_key IS NOT NULL AND state < 4",
     )
     create_index(
         "workbell_jobs_claim_idx",
@@ -123,8 +122,15 @@ def create_indexes() -> None:
         "workbell_jobs_held_idx",
         "workbell_jobs",
         "concurrency_key, priority DESC, due_at, id",
-        "state = 1",
+        "state = 1 AND concurrency_key IS NOT NULL",
         plain="state, concurrency_key, priority DESC, due_at, id",
+    )
+    create_index(
+        "workbell_jobs_held_task_idx",
+        "workbell_jobs",
+        "task, id",
+        "state = 1 AND concurrency_key IS NULL",
+        plain="state, concurrency_key, task, id",
     )
     create_index(
         "workbell_jobs_idempotency_key_key",
