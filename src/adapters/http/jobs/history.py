@@ -57,5 +57,6 @@ def job_page(
         if part.offset >= constraints.COUNT_CAP:
             raise NotFound(f"Pages end at {constraints.COUNT_CAP:,} results; use `cursor` instead.")
         page = jobs.list_page(request.actor, JobFilter(**filters), order, part.offset, part.size)
-        response = numbered_page(request, part, [*map(show, page.jobs)], page.count)
+        bodies = [*map(show, page.jobs)]
+        response = numbered_page(request, part, bodies, page.count, ends_at_cap=True)
     return response if page.next_before is None else with_window(response)

@@ -91,10 +91,18 @@ class CursorQuery(PageQuery):
 
 
 def numbered_page(
-    request: ApiRequest, part: Slice, results: Sequence[Any], total: int, cap: int | None = None
+    request: ApiRequest,
+    part: Slice,
+    results: Sequence[Any],
+    total: int,
+    cap: int | None = None,
+    *,
+    ends_at_cap: bool = False,
 ) -> ApiResponse:
     """
     Return a page of a list; `count` is capped, at COUNT_CAP by default.
+
+    With `ends_at_cap`, no link leads to a page that begins beyond the cap.
 
     Raises:
         NotFound: The page is beyond the last one.
@@ -104,6 +112,7 @@ def numbered_page(
     cap = constraints.COUNT_CAP if cap is None else cap
     capped = total > cap
     more = len(results) == part.size if capped else part.offset + len(results) < total
+    more = more and not (ends_at_cap and part.offset + part.size >= cap)
     next_ = _link(request, page=part.page + 1) if more else None
     previous = _link(request, page=part.page - 1) if part.page > 1 else None
     return _list_response(results, total, next_, previous, cap)

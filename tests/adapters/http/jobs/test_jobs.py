@@ -9,6 +9,7 @@ from attrs import fields
 from tests.adapters.http.conftest import NOON, ApiFixture
 from tests.response_validation import response_validator
 from workbell.adapters.http.jobs.views import AttemptBody, WorkerBody
+from workbell.domain import constraints
 from workbell.domain.jobs.attempt import Attempt
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import TaskId
@@ -232,6 +233,33 @@ def test_an_invalid_filter_is_named(api: ApiFixture, query: str) -> None:
     assert refused.status_code == 400
     at_fault = [path.partition(".")[0] for path in refused.json["field_errors"]]
     assert at_fault == [query.partition("=")[0]]
+
+
+def test_a_search_says_that_it_reads_the_newest_jobs_only(
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("needle", "needle", "hay", "hay", "hay", "hay", "needle"):
+        api.post(BASE, json={"name": name})
+    monkeypatch.setattr(constraints, "SEARCH_WINDOW", 3)
+    found = api.get("/api/v1/jobs", query_string="search=needle").json
+    assert (found["count"], found["search_window"], found["next"]) == (1, 3, None)
+    sorted_ = api.get("/api/v1/jobs", query_string="ordering=name").json
+    assert (sorted_["count"], sorted_["search_window"]) == (3, 3)
+    for query in ("", "status=pending", "cursor=", "status=failed&cursor="):
+        assert "search_window" not in api.get("/api/v1/jobs", query_string=query).json
+
+
+def test_pages_by_cursor_search_all_jobs_window_by_window(
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("needle", "needle", "hay", "hay", "hay", "hay", "needle"):
+        api.post(BASE, json={"name": name})
+    monkeypatch.setattr(constraints, "SEARCH_WINDOW", 3)
+    pages = [api.get("/api/v1/jobs", query_string="search=needle&cursor=").json]
+    while pages[-1]["next"]:
+        pages.append(api.get(pages[-1]["next"].removeprefix("http://localhost")).json)
+    assert [job["id"] for page in pages for job in page["results"]] == [7, 2, 1]
+    assert [page.get("search_window") for page in pages] == [3, 3, None]
 
 
 def test_superusers_pause_drain_and_resume_queues(api: ApiFixture) -> None:
