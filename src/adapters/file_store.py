@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -65,6 +66,20 @@ class LocalFileStore:
                 self._temp_path(key).unlink(missing_ok=True)
             except OSError as error:
                 raise _write_error() from error
+
+    def prune_temporary(self, before: datetime) -> int:
+        """Delete files that a crash left incomplete before a time; return how many."""
+        deleted = 0
+        try:
+            for path in self.folder.glob("*.tmp"):
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink(missing_ok=True)
+                    deleted += 1
+        except FileNotFoundError:
+            return deleted
+        except OSError as error:
+            raise _write_error() from error
+        return deleted
 
     def _path(self, key: str) -> Path:
         return self.folder / key[-2:] / key

@@ -107,6 +107,17 @@ class AuditChainRepository(Protocol):
     ) -> Sequence[Checkpoint]:
         """Return checkpoints, newest first, optionally only those before a number."""
 
+    def pruned(self) -> Checkpoint | None:
+        """Return the signed end of the deleted entries; None if none were deleted."""
+
+    def prune(self, pruned: Checkpoint, *, after: int) -> int:
+        """
+        Delete sealed entries after a number up to a signed end, which is stored.
+
+        Also deletes their personal data and the checkpoints before the end. Returns the
+        number of entries. The chain must be locked.
+        """
+
 
 class AuditTx(Protocol):
     """A transaction that records what it does in the audit log."""

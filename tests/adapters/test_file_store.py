@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -136,3 +137,15 @@ def test_a_file_that_cannot_be_synced_is_not_saved(
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(Unavailable):
         save(files, b"x")
+
+
+def test_files_that_a_crash_left_incomplete_are_deleted(tmp_path: Path) -> None:
+    store = LocalFileStore(tmp_path / "artifacts", SequentialIds())
+    assert store.prune_temporary(datetime.now(UTC)) == 0
+    store.save(key := store.new_key(), b"complete")
+    partial = tmp_path / "artifacts" / "abc.tmp"
+    partial.write_bytes(b"incomplete")
+    assert store.prune_temporary(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert store.prune_temporary(datetime.now(UTC) + timedelta(days=1)) == 1
+    assert not partial.exists()
+    assert b"".join(store.read(key)) == b"complete"

@@ -1,6 +1,7 @@
 """Sealing, verification and erasure of the audit log, on every store."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Thread
 from typing import Any
 
@@ -21,10 +22,12 @@ from workbell.domain.audit.chain import ChainHead
 from workbell.domain.audit.checkpoint import Checkpoint, CheckpointSigner
 from workbell.domain.audit.entry import AuditEntry
 from workbell.domain.audit.query import AuditFilter, AuditScope
-from workbell.domain.errors import NotAllowed, NotFound
+from workbell.domain.errors import Conflict, NotAllowed, NotFound
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.user import UserId
 from workbell.services.audit.log import AuditLog
+from workbell.services.audit.retention import BATCH as RETENTION_BATCH
+from workbell.services.audit.retention import AuditRetention
 from workbell.services.audit.sealing import BATCH, AuditSealer
 from workbell.services.audit.verification import AuditReport, AuditVerifier
 
@@ -180,6 +183,75 @@ def test_the_newest_entries_can_be_verified_alone(log: ChainFixture) -> None:
     tamper(log, 2, action="X")
     assert log.verify(newest=4).is_intact
     assert not log.verify().is_intact
+
+
+def prune(log: ChainFixture, days: float = 1) -> int:
+    return AuditRetention(
+        store=log.store, clock=log.clock, signer=log.signer, max_age=timedelta(days=days)
+    ).prune()
+
+
+def test_old_entries_are_deleted_and_the_rest_still_verifies(log: ChainFixture) -> None:
+    log.add_sealed(3)
+    log.clock.at = after(86_400)
+    log.add(2)
+    log.clock.at = after(86_500)
+    assert log.seal() == 2
+    assert prune(log) == 3
+    assert prune(log) == 0
+    report = log.verify()
+    assert (report.fault, report.verified, report.first_seal_seq) == (None, 2, 4)
+    with log.store.view() as tx:
+        assert len(tx.audit.latest()) == 2
+    log.add(1)
+    log.clock.at = after(86_600)
+    assert log.seal() == 1
+    assert log.verify(newest=1).first_seal_seq == 6
+    log.clock.at = after(3 * 86_400)
+    assert prune(log) == 3
+    report = log.verify()
+    assert (report.fault, report.verified, report.first_seal_seq) == (None, 0, 7)
+
+
+def test_more_old_entries_than_a_batch_are_deleted(log: ChainFixture) -> None:
+    log.add_sealed(RETENTION_BATCH + 5)
+    log.clock.at = after(86_500)
+    assert prune(log) == RETENTION_BATCH + 5
+    assert log.verify().is_intact
+
+
+def test_unsealed_and_young_entries_are_not_deleted(log: ChainFixture) -> None:
+    log.add(2)
+    log.clock.at = after(86_500)
+    assert prune(log) == 0
+    log.seal()
+    assert prune(log, days=2) == 0
+    log.signer = CheckpointSigner.of([])
+    assert prune(log) == 0
+
+
+def test_changed_entries_are_not_deleted(log: ChainFixture) -> None:
+    """Deleting them would hide the change."""
+    log.add_sealed(3)
+    tamper(log, 2, action="X")
+    log.clock.at = after(86_500)
+    with pytest.raises(Conflict, match="number 2"):
+        prune(log)
+    assert log.fault()[0] == 2
+
+
+def test_entries_deleted_by_hand_after_a_deletion_by_age_are_found(log: ChainFixture) -> None:
+    log.add_sealed(5)
+    with log.store.begin() as tx:
+        (first,) = tx.audit_chain.iterate_sealed(after=0, limit=1)
+        head = ChainHead(1, first.hash)
+        tx.audit_chain.prune(log.signer.sign_pruned(head, log.clock.at), after=0)
+    assert log.verify().is_intact
+    with log.store.begin() as tx:  # a checkpoint is no proof of a deletion by age
+        (second,) = tx.audit_chain.iterate_sealed(after=1, limit=1)
+        checkpoint = log.signer.sign(ChainHead(2, second.hash), log.clock.at)
+        tx.audit_chain.prune(checkpoint, after=1)
+    assert log.fault() == (2, "the signature of the deleted entries is invalid")
 
 
 def execute(log: ChainFixture, statement: Executable) -> None:

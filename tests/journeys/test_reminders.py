@@ -81,9 +81,9 @@ def test_a_goal_is_reminded_of_once_until_its_owner_unsubscribes(tmp_path: Path)
         assert reminders(tmp_path)[-1]["To"] == "ann@example.org"
         assert len(reminders(tmp_path)) == 4
 
-        found, count = application.schedules.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
-        daily, own, summaries = found
-        assert (count, summaries.name) == (3, "Daily summaries")
+        found = application.schedules.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
+        daily, own, summaries = found.schedules
+        assert (found.total, summaries.name) == (3, "Daily summaries")
         assert (daily.cron_line, daily.zone, own.cron_line) == (
             "0 0 * * *",
             "Asia/Kolkata",

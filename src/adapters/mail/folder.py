@@ -1,6 +1,7 @@
 """A mailer that writes to a folder, for hosts without a mail server."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -13,6 +14,7 @@ from workbell.ports.mail import Email
 from workbell.ports.system import Clock, Ids
 
 _log = get_logger(__name__)
+MAX_PRUNED = 10_000
 
 
 @frozen(kw_only=True)
@@ -48,6 +50,20 @@ class FolderMailer:
             text = f"\nTo: {message.to}\nSubject: {message.subject}\n\n{message.text}\n"
             self.echo.write(text)
             self.echo.flush()
+
+    def prune(self, before: datetime) -> int:
+        """Delete emails written before a time, at most 10,000; return how many."""
+        end = f"{before:%Y%m%dT%H%M%S.%f}Z"
+        try:
+            names = [entry.name for entry in os.scandir(self.folder) if entry.name < end]
+            old = [name for name in names if name.endswith((".eml", ".tmp"))][:MAX_PRUNED]
+            for name in old:
+                (self.folder / name).unlink(missing_ok=True)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise Unavailable("The mail folder cannot be pruned.", retry_after=30.0) from error
+        return len(old)
 
     def _write(self, path: Path, content: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

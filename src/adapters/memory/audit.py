@@ -143,7 +143,9 @@ class MemoryAuditChainRepository:
     def iterate_sealed(self, *, after: int, limit: int) -> Sequence[SealedRecord]:
         """Return sealed entries after a number, in the order of numbers."""
         numbers = self._tables.audit_numbers.rows
-        ids = islice(numbers.items(), after, after + limit)
+        pruned = self.pruned()
+        start = max(0, after - (0 if pruned is None else pruned.seal_seq))
+        ids = islice(numbers.items(), start, start + limit)
         return [self._sealed(self._tables.audit.rows[audit_id], n) for n, audit_id in ids]
 
     def last_number(self) -> int:
@@ -153,7 +155,7 @@ class MemoryAuditChainRepository:
     def find_hash(self, seal_seq: int) -> str | None:
         """Return the stored hash of a sealed entry, or None."""
         sealed = self.iterate_sealed(after=seal_seq - 1, limit=1)
-        return sealed[0].hash if sealed else None
+        return sealed[0].hash if sealed and sealed[0].seal_seq == seal_seq else None
 
     def add_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Insert a checkpoint, unless its number has one."""
@@ -166,6 +168,23 @@ class MemoryAuditChainRepository:
         """Return checkpoints, newest first."""
         newest = sorted(self._tables.audit_checkpoints, key=lambda each: -each.seal_seq)
         return list(islice((c for c in newest if before is None or c.seal_seq < before), limit))
+
+    def pruned(self) -> Checkpoint | None:
+        """Return the signed end of the deleted entries, or None."""
+        return self._tables.audit_pruned.get("end")
+
+    def prune(self, pruned: Checkpoint, *, after: int) -> int:
+        """Delete entries up to a signed end, and store it; return how many."""
+        numbers = self._tables.audit_numbers
+        old = [(n, at) for n, at in numbers.rows.items() if after < n <= pruned.seal_seq]
+        for number, audit_id in old:
+            self._tables.audit.delete(audit_id)
+            numbers.delete(number)
+        for checkpoint in list(self._tables.audit_checkpoints):
+            if checkpoint.seal_seq < pruned.seal_seq:
+                self._tables.audit_checkpoints.delete(checkpoint.seal_seq)
+        self._tables.audit_pruned.put("end", pruned)
+        return len(old)
 
     @staticmethod
     def _sealed(row: AuditRow, number: int) -> SealedRecord:

@@ -168,6 +168,18 @@ class MemoryScheduleRepository:
         """Return the ids of active schedules above an id, in order."""
         return [schedule.id for schedule in self.active_after(after, limit=limit)]
 
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Delete schedules that were deleted before a time; return how many."""
+        running = {job.schedule_id for job in self._tables.jobs if job.state < JobState.SUCCEEDED}
+        deleted = [
+            each.id
+            for each in self._tables.schedules
+            if each.deleted_at is not None and each.deleted_at < before and each.id not in running
+        ]
+        for schedule_id in deleted[:limit]:
+            self._tables.schedules.delete(schedule_id)
+        return len(deleted[:limit])
+
     def list_due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[ScheduleId]:
         """Return the ids of the schedules whose alert check is due."""
         return [schedule.id for schedule in self.due_alerts(now, limit=limit)]

@@ -198,6 +198,7 @@ class Tables:
     audit_numbers: Table[int, int] = Factory(Table[int, int])
     audit_chain: Table[str, ChainHead] = Factory(Table[str, ChainHead])
     audit_checkpoints: Table[int, Checkpoint] = Factory(Table[int, Checkpoint])
+    audit_pruned: Table[str, Checkpoint] = Factory(Table[str, Checkpoint])
     definitions: Table[TaskId, TaskDefinition] = Factory(Table[TaskId, TaskDefinition])
     schedules: Table[ScheduleId, Schedule] = Factory(Table[ScheduleId, Schedule])
     metadata: Table[str, str] = Factory(Table[str, str])

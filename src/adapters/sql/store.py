@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakSet
 
 from attrs import Factory, define, field, frozen
-from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy import URL, Connection, Engine, Select, literal_column, make_url, select
 
 from workbell.adapters.fork_detection import end_if_forked, fork_count
 from workbell.adapters.observability.tracing import span
@@ -67,6 +67,7 @@ from workbell.adapters.sql.projects.work_items import WorkItemWrites
 from workbell.adapters.sql.rate_limits import SqlQuotaRepository
 from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
 from workbell.adapters.sql.schema import upgrade as revisions
+from workbell.adapters.sql.schema.tables import metadata as all_tables
 from workbell.adapters.sql.schema.upgrade import SchemaMigration
 from workbell.adapters.sql.search.repository import SqlSearchRepository
 from workbell.adapters.sql.strategies import STRATEGIES
@@ -260,6 +261,12 @@ class SqlStore:
         """Return the schema revision of the tables; "" without tables."""
         with translate_errors(), self._connections.reading() as connection:
             return revisions.current(connection) or ""
+
+    def has_more_rows(self, table: str, count: int) -> bool:
+        """Whether a table has more rows than a number; reads as many of its rows."""
+        query: Select[Any] = select(literal_column("1")).select_from(all_tables.tables[table])
+        with translate_errors(), self._connections.reading() as connection:
+            return connection.execute(query.offset(count).limit(1)).first() is not None
 
     def check_schema(self) -> None:
         """Raise Unavailable unless the schema has this program's newest revision."""

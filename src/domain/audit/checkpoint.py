@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from workbell.domain.audit.chain import ChainHead
 from workbell.domain.audit.entry import canonical_json
 
 _VERSION = b"workbell audit checkpoint v1"
+_PRUNED = b"workbell audit pruned prefix v1\n"
+"""Distinguishes the signature of a deleted prefix from that of a checkpoint."""
 
 
 @frozen(kw_only=True)
@@ -78,6 +80,21 @@ class CheckpointSigner:
             return None
         return hmac.compare_digest(_sign(key, checkpoint), checkpoint.signature)
 
+    def sign_pruned(self, head: ChainHead, at: datetime) -> Checkpoint:
+        """Sign that the entries up to a head were verified and deleted."""
+        key_id, key = next(iter(self._keys.items()))
+        unsigned = Checkpoint(
+            seal_seq=head.seal_seq, hash=head.hash, at=at, key_id=key_id, signature=""
+        )
+        return evolve(unsigned, signature=_sign(key, unsigned, _PRUNED))
 
-def _sign(key: bytes, checkpoint: Checkpoint) -> str:
-    return hmac.digest(key, checkpoint.signed_content(), "sha256").hex()
+    def is_valid_pruned(self, pruned: Checkpoint) -> bool | None:
+        """Whether a signature of `sign_pruned` is valid; None if its key is not configured."""
+        key = self._keys.get(pruned.key_id)
+        if key is None:
+            return None
+        return hmac.compare_digest(_sign(key, pruned, _PRUNED), pruned.signature)
+
+
+def _sign(key: bytes, checkpoint: Checkpoint, context: bytes = b"") -> str:
+    return hmac.digest(key, context + checkpoint.signed_content(), "sha256").hex()

@@ -1,6 +1,7 @@
 """Services of the audit log."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from attrs import frozen
 
@@ -11,6 +12,7 @@ from workbell.entrypoints.bootstrap.backends import Backends
 from workbell.ports.projects.repository import ProjectsTx
 from workbell.ports.quarantine import QuarantineReporter
 from workbell.services.audit.log import AuditLog
+from workbell.services.audit.retention import AuditRetention
 from workbell.services.audit.sealing import AuditSealer
 from workbell.services.audit.verification import AuditVerifier
 
@@ -25,6 +27,7 @@ class AuditServices:
     log: AuditLog
     sealer: AuditSealer
     verifier: AuditVerifier
+    retention: AuditRetention
 
 
 def administered_projects(tx: ProjectsTx, user_id: UserId) -> Sequence[int]:
@@ -38,9 +41,16 @@ def make_audit(
     """Return the services; the first of `keys` signs checkpoints."""
     store, clock = backends.store, backends.clock
     signer = CheckpointSigner.of(keys)
+    days = backends.settings.retention_audit_days
     file = FileCheckpointLog(backends.folder / CHECKPOINT_FILE)
     return AuditServices(
         log=AuditLog(store=store, clock=clock, administered_projects=administered_projects),
         sealer=AuditSealer(store=store, clock=clock, signer=signer, log=file, reporter=reporter),
         verifier=AuditVerifier(store=store, signer=signer, log=file),
+        retention=AuditRetention(
+            store=store,
+            clock=clock,
+            signer=signer,
+            max_age=None if days is None else timedelta(days=days),
+        ),
     )

@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TextIO
 
 from attrs import evolve
@@ -17,6 +18,7 @@ from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.mail.background import BackgroundMailer
+from workbell.adapters.mail.folder import FolderMailer
 from workbell.adapters.observability.quarantine import QuarantineLog
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, min_duration
@@ -25,7 +27,7 @@ from workbell.domain.identity.second_factor import FactorKeys
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Isolation, Task, Tasks
 from workbell.entrypoints.bootstrap.application import FIELDS, Application
-from workbell.entrypoints.bootstrap.audit import make_audit
+from workbell.entrypoints.bootstrap.audit import AuditServices, make_audit
 from workbell.entrypoints.bootstrap.backends import Backends, open_backends
 from workbell.entrypoints.bootstrap.children import make_children
 from workbell.entrypoints.bootstrap.delivery import DeliveryServices, make_delivery
@@ -58,6 +60,7 @@ from workbell.services.jobs.retention import RetentionService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.commands import ScheduleService
 from workbell.services.schedules.parameter_check import ParameterCheck
+from workbell.services.schedules.retention import ScheduleRetention
 from workbell.services.schedules.run_outcomes import RunOutcomes
 from workbell.services.schedules.ticker import Ticker
 
@@ -104,18 +107,15 @@ def _make_application(
     notices = make_notifications(backends, keys)
     identity = _make_registration(backends)
     login = _make_login(backends, identity, keys)
-    users = UserAdministration(
-        codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
-    )
+    users = _make_users(identity, login)
     quarantine = QuarantineLog(backends.metrics)
     delivery = make_delivery(backends, keys, identity, users, FIELDS)
     projects = make_projects(store, clock, notices.notifier, FIELDS, quarantine)
+    audit = make_audit(backends, keys, quarantine)
     internal = (*notices.tasks(), *delivery.tasks.tasks(), *projects.tasks.tasks())
     children = make_children(backends)
     registry = _make_tasks(backends, children, internal, tasks)
-    definitions = TaskDefinitionService(
-        store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
-    )
+    definitions = _make_definitions(backends, registry)
     sessions = SessionService(store=store, clock=clock, actor_cache=login.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -147,12 +147,14 @@ def _make_application(
         notices=notices,
         ticker=_make_ticker(backends, registry, quarantine),
         execution=_make_execution(backends, definitions, delivery, children, quarantine, keys),
-        retention=_make_retention(backends, sessions, delivery, notices, projects, quarantine),
+        retention=_make_retention(
+            backends, sessions, delivery, notices, projects, audit, quarantine
+        ),
         identity=identity,
         login=login,
         users=evolve(users, on_change=follow_users(definitions)),
         sessions=sessions,
-        audit=make_audit(backends, keys, quarantine),
+        audit=audit,
         delivery=delivery,
         projects=projects,
         queues=settings.queues or queues,
@@ -257,15 +259,33 @@ def _make_execution(
     )
 
 
+def _make_users(identity: RegistrationService, login: LoginService) -> UserAdministration:
+    return UserAdministration(
+        codes=identity.codes, mailer=identity.mailer, actor_cache=login.actor_cache
+    )
+
+
+def _make_definitions(backends: Backends, registry: Tasks) -> TaskDefinitionService:
+    return TaskDefinitionService(
+        store=backends.store, clock=backends.clock, tasks=registry, serializer=JsonSerializer()
+    )
+
+
 def _make_retention(
     backends: Backends,
     sessions: SessionService,
     delivery: DeliveryServices,
     notices: NotificationServices,
     projects: ProjectServices,
+    audit: AuditServices,
     quarantine: QuarantineLog,
 ) -> RetentionService:
     settings = backends.settings
+    schedules = ScheduleRetention(
+        store=backends.store,
+        clock=backends.clock,
+        max_age=timedelta(days=settings.retention_schedule_days),
+    )
     failed = timedelta(days=settings.retention_failed_days)
     return RetentionService(
         store=backends.store,
@@ -284,9 +304,24 @@ def _make_retention(
             "events_and_deliveries": delivery.retention.prune,
             "notices": notices.inbox.prune,
             "work_items": projects.retention.prune,
+            "schedules": schedules.prune,
+            "audit_entries": audit.retention.prune,
+            "emails": partial(_prune_emails, backends),
+            "incomplete_files": partial(_prune_incomplete_files, backends),
         },
         reporter=quarantine,
     )
+
+
+def _prune_emails(backends: Backends) -> int:
+    if not isinstance(backends.mailer, FolderMailer):
+        return 0
+    age = timedelta(days=backends.settings.retention_mail_days)
+    return backends.mailer.prune(backends.clock.now() - age)
+
+
+def _prune_incomplete_files(backends: Backends) -> int:
+    return backends.files.prune_temporary(backends.clock.now() - timedelta(days=1))
 
 
 def _make_registration(backends: Backends) -> RegistrationService:

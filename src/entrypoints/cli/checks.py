@@ -86,6 +86,19 @@ def _check_servers(settings: Settings) -> Iterator[Finding]:
             yield Finding("REDIS_URL", detail)
 
 
+def _check_sizes(application: "Application") -> Iterator[Finding]:
+    from workbell.adapters.sql.store import SqlStore
+    from workbell.entrypoints.cli import sizes
+
+    if isinstance(application.store, SqlStore):
+        for table, detail in sizes.find_large_tables(application.store):
+            yield Finding(table, detail)
+    mail = application.folder / "mail"
+    if sizes.has_many_files(mail):
+        detail = f"{mail} has more than {sizes.MANY_FILES:,} emails; shorten RETENTION_MAIL_DAYS."
+        yield Finding("DATA_DIR", detail)
+
+
 def _check_database(application: "Application") -> Iterator[Finding]:
     try:
         application.store.ping()
@@ -96,6 +109,7 @@ def _check_database(application: "Application") -> Iterator[Finding]:
     if not revision:
         yield Finding("DATABASE_URL", "There are no tables yet; run `workbell migrate`.")
         return
+    yield from _check_sizes(application)
     for key, since in application.definitions.parked().items():
         yield Finding(
             key, f"No worker knows this task: its jobs are held since {since:%Y-%m-%d %H:%M} UTC."

@@ -361,6 +361,15 @@ class Settings:
     retention_schedule_days: int = int_option(
         30, "Days after which jobs of schedules are deleted, with any outcome.", *_DAYS
     )
+    retention_audit_days: int | None = int_option(
+        None,
+        "Days after which sealed audit entries are deleted; the rest can still be verified. "
+        "Default: never.",
+        *_DAYS,
+    )
+    retention_mail_days: int = int_option(
+        30, "Days after which emails in DATA_DIR/mail are deleted.", *_DAYS
+    )
     retention_events_days: int = int_option(
         90,
         "Days after which the data of events, and ended deliveries, are deleted; the ids of events "

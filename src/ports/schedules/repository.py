@@ -147,6 +147,13 @@ class ScheduleRepository(Protocol):
     def list_active(self, after: ScheduleId, *, limit: int = 500) -> Sequence[ScheduleId]:
         """Return the ids of `active_after`; nothing else of the rows is decoded."""
 
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """
+        Delete up to `limit` schedules that were deleted before a time; count them.
+
+        Schedules with unfinished runs are left.
+        """
+
     def list_due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[ScheduleId]:
         """Return the ids of `due_alerts`; nothing else of the rows is decoded."""
 

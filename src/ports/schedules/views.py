@@ -163,10 +163,10 @@ class SchedulePage(NamedTuple):
     """
     A page of a list of schedules.
 
-    `count` is how many match, up to `COUNT_CAP` + 1. `is_cut` tells that only the newest
+    `total` is how many match, up to `COUNT_CAP` + 1. `is_cut` tells that only the newest
     `SEARCH_WINDOW` schedules were searched, and there are older ones.
     """
 
     schedules: Sequence[ListedSchedule]
-    count: int
+    total: int
     is_cut: bool = False

@@ -30,7 +30,8 @@ class AuditReport:
 
     Attributes:
         verified: Number of entries that match the chain.
-        first_seal_seq: Number of the first verified entry; earlier ones were skipped.
+        first_seal_seq: Number of the first verified entry; earlier ones were skipped, or
+            deleted by their age.
         unsealed: Entries that no seal protects yet.
         erased: Entries whose personal data was erased.
         checkpoints: Checkpoints with a valid signature.
@@ -65,14 +66,15 @@ class _Checkpoints:
         """Add a checkpoint; is_valid is None if its key is not configured."""
         number = checkpoint.seal_seq
         if is_valid is False:
-            self._report(number, "the signature of a checkpoint is invalid")
+            self.report(number, "the signature of a checkpoint is invalid")
             return
         if self.hashes.setdefault(number, checkpoint.hash) != checkpoint.hash:
-            self._report(number, "two checkpoints have different hashes")
+            self.report(number, "two checkpoints have different hashes")
         self.valid += is_valid is True
         self.unverifiable += is_valid is None
 
-    def _report(self, number: int, reason: str) -> None:
+    def report(self, number: int, reason: str) -> None:
+        """Set the fault, if it is the first one."""
         if self.fault is None:
             self.fault = ChainFault(seal_seq=number, audit_id=None, reason=reason)
 
@@ -101,27 +103,57 @@ class AuditVerifier:
         """
         check(actor, Action.VERIFY_AUDIT, SUPERUSERS_ONLY)
         outside = [*self.log.read(), *exported]
-        with self.store.view() as tx:
-            # The head is read last: it is never older than a checkpoint or an entry.
-            checkpoints = self._checkpoints(chain(_stored(tx), outside))
-            last = tx.audit_chain.last_number()
-            head = tx.audit_chain.head()
-            start = 0 if newest is None else max(0, head.seal_seq - newest)
-            begin = GENESIS if start == 0 else tx.audit_chain.find_hash(start) or GENESIS
-            expected = {n: each for n, each in checkpoints.hashes.items() if n > start}
-            verifier = ChainVerifier(ChainHead(start, begin), expected)
-            last = max(last, head.seal_seq)
-            fault = _check_until(tx, verifier, last, on_progress) or verifier.finish(head)
-            fault = fault or checkpoints.fault
-            return AuditReport(
-                verified=verifier.verified,
-                first_seal_seq=start + 1,
-                unsealed=tx.audit_chain.count_unsealed(),
-                erased=verifier.erased,
-                checkpoints=checkpoints.valid,
-                unverifiable_checkpoints=checkpoints.unverifiable,
-                fault=fault,
-            )
+        while True:
+            with self.store.view() as tx:
+                pruned = tx.audit_chain.pruned()
+                report = self._verify(tx, pruned, outside, newest, on_progress)
+            if report.is_intact:
+                return report
+            with self.store.view() as tx:
+                if tx.audit_chain.pruned() == pruned:
+                    return report
+            # old entries were deleted while they were read: verify the rest
+
+    def _verify(
+        self,
+        tx: AuditTx,
+        pruned: Checkpoint | None,
+        outside: Iterable[Checkpoint],
+        newest: int | None,
+        on_progress: Callable[[int, int], object],
+    ) -> AuditReport:
+        # The head is read last: it is never older than a checkpoint or an entry.
+        checkpoints = self._checkpoints(chain(_stored(tx), outside))
+        begin = self._begin(pruned, checkpoints)
+        last = tx.audit_chain.last_number()
+        head = tx.audit_chain.head()
+        if newest is not None and (start := head.seal_seq - newest) > begin.seal_seq:
+            begin = ChainHead(start, tx.audit_chain.find_hash(start) or GENESIS)
+        start = begin.seal_seq
+        expected = {n: each for n, each in checkpoints.hashes.items() if n > start}
+        verifier = ChainVerifier(begin, expected)
+        last = max(last, head.seal_seq)
+        fault = _check_until(tx, verifier, last, on_progress) or verifier.finish(head)
+        fault = fault or checkpoints.fault
+        return AuditReport(
+            verified=verifier.verified,
+            first_seal_seq=start + 1,
+            unsealed=tx.audit_chain.count_unsealed(),
+            erased=verifier.erased,
+            checkpoints=checkpoints.valid,
+            unverifiable_checkpoints=checkpoints.unverifiable,
+            fault=fault,
+        )
+
+    def _begin(self, pruned: Checkpoint | None, checkpoints: _Checkpoints) -> ChainHead:
+        """Return where the stored entries begin; report a false signature of it."""
+        if pruned is None:
+            return ChainHead()
+        if not self.signer.is_valid_pruned(pruned):
+            checkpoints.report(pruned.seal_seq, "the signature of the deleted entries is invalid")
+        elif checkpoints.hashes.get(pruned.seal_seq, pruned.hash) != pruned.hash:
+            checkpoints.report(pruned.seal_seq, "the deleted entries differ from a checkpoint")
+        return ChainHead(pruned.seal_seq, pruned.hash)
 
     def _checkpoints(self, stored: Iterable[Checkpoint]) -> _Checkpoints:
         found = _Checkpoints()

@@ -18,17 +18,17 @@ MAX_OWNERS = 10_000
 @define(eq=False)
 class WaitingCapacity:
     """
-    Checks that an owner has room for more waiting jobs.
+    Checks that an owner may have more waiting jobs.
 
-    Counting reads up to `limit` rows. Half of the room that a count finds may be used
-    within one second without another count, which leaves the other half to other
-    services and processes. If little room is left, every check counts.
+    Counting reads up to `limit` rows. Half of the jobs that a count leaves may be added
+    within one second without another count; the other half is for other services and
+    processes. Close to the limit every check counts.
     """
 
     _store: Store[JobsTx]
     _clock: Clock
     _limit: int
-    _room: dict[UserId, tuple[datetime, int]] = field(factory=dict, init=False)
+    _unused: dict[UserId, tuple[datetime, int]] = field(factory=dict, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
     def check(self, owner: UserId, adding: int) -> None:
@@ -46,18 +46,18 @@ class WaitingCapacity:
         self._set(owner, now, (self._limit - waiting - adding) // 2)
 
     def _use(self, owner: UserId, adding: int) -> bool:
-        """Use the room that the last count found; return whether there was enough."""
+        """Use what the last count left; return whether it was enough."""
         with self._lock:
-            counted_at, room = self._room.get(owner, (None, 0))
-            if counted_at is None or room < adding:
+            counted_at, unused = self._unused.get(owner, (None, 0))
+            if counted_at is None or unused < adding:
                 return False
             if not timedelta(0) <= self._clock.now() - counted_at < VALIDITY:
                 return False
-            self._room[owner] = counted_at, room - adding
+            self._unused[owner] = counted_at, unused - adding
             return True
 
-    def _set(self, owner: UserId, now: datetime, room: int) -> None:
+    def _set(self, owner: UserId, now: datetime, unused: int) -> None:
         with self._lock:
-            if len(self._room) >= MAX_OWNERS:
-                self._room.clear()
-            self._room[owner] = now, room
+            if len(self._unused) >= MAX_OWNERS:
+                self._unused.clear()
+            self._unused[owner] = now, unused

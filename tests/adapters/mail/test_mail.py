@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from io import StringIO
@@ -377,3 +377,14 @@ def test_smtps_encrypts_from_the_start(
     port = listening(ssl_context=serving(certificate), server_hostname="localhost")
     smtp_mailer(f"smtps://localhost:{port}", tls=trusting(certificate)).send(EMAIL)
     assert len(receiver.envelopes) == 1
+
+
+def test_old_emails_in_the_folder_are_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "mail"
+    mailer = FolderMailer(folder=folder, sender=SENDER, clock=Clock(), ids=SequentialIds())
+    assert mailer.prune(NOON) == 0
+    mailer.send(EMAIL)
+    (folder / "notes.txt").touch()
+    assert mailer.prune(NOON) == 0
+    assert mailer.prune(NOON + timedelta(seconds=1)) == 1
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]

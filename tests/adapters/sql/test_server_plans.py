@@ -158,6 +158,10 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
         lambda tx: tx.schedules.last_success(ScheduleId(1), EARLY),
         "workbell_jobs_started_idx",
     ),
+    "deleted schedules": (
+        lambda tx: tx.schedules.purge(EARLY, limit=9),
+        "workbell_schedules_deleted_idx",
+    ),
     "next schedule": (lambda tx: tx.schedules.next_due(), "workbell_schedules_due_idx"),
     "active": (
         lambda tx: tx.schedules.count_active(ALICE, limit=9),

@@ -1,5 +1,6 @@
 """Searches of jobs read the newest rows only; statuses, schedules and owners have indexes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def test_a_search_of_no_more_jobs_than_the_window_is_complete(store: AnyStore) -
 def test_the_windows_of_a_search_cover_all_jobs(store: AnyStore) -> None:
     names = ["needle", "hay", "hay", "hay", "needle", "hay", "hay", "needle"]
     jobs = keep(store, *[a_job(name=name) for name in names])
-    found: list[JobId] = []
+    found: list[int] = []
     before: JobId | None = None
     for _ in range(3):
         part = page(store, JobFilter(search="needle", before_id=before), is_counted=False)
@@ -119,17 +120,18 @@ def test_lists_by_status_are_complete(store: AnyStore) -> None:
     lost = [job.id for job in works]
     for scope in (ALL_OWNERS, OWN, Scope(owner=BOB)):
         found = page(store, JobFilter(statuses=[Status.RUNNING]), scope)
-        expected = [] if scope.owner == BOB else lost[::-1]
+        expected: list[JobId] = [] if scope.owner == BOB else lost[::-1]
         assert (ids(found.jobs), found.count, found.next_before) == (expected, len(expected), None)
     write(store, *[ended(job, Outcome.FAILED, permanent=True) for job in works])
     done = ids(keep(store, *[a_job(state=JobState.SUCCEEDED, ended_at=NOON)] * 4))
     waiting = ids(keep(store, *[a_job(due_at=after(99)), a_job()] * 2))
-    for status, expected in [
+    by_status: list[tuple[Status, Sequence[int]]] = [
         (Status.FAILED, lost),
         (Status.SUCCEEDED, done),
         (Status.PENDING, waiting),
         (Status.RETRYING, []),
-    ]:
+    ]
+    for status, expected in by_status:
         found = page(store, JobFilter(statuses=[status]))
         assert (ids(found.jobs), found.count, found.next_before) == (
             expected[::-1],
@@ -180,7 +182,8 @@ def test_counts_of_statistics_stop_at_the_cap(
     for scope in (ALL_OWNERS, OWN):
         with store.view() as tx:
             stats = tx.statistics.jobs(scope, NOON)
-            (queue,) = tx.queues.all()
         assert dict(stats.by_status) == {"failed": 2, "pending": 2}
         assert (stats.failed_last_hour, stats.count_capped) == (3, True)
+    with store.view() as tx:
+        (queue,) = tx.queues.all()
     assert (queue.name, queue.ready) == ("mail", 2)

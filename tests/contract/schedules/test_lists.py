@@ -231,7 +231,7 @@ def test_a_search_reads_the_newest_schedules_only(
     search = ScheduleFilter(search="needle")
     with store.view() as tx:
         page = tx.schedules.list_page(mine, search)
-        assert ([each.name[-1] for each in page.schedules], page.count) == (["4", "3", "2"], 3)
+        assert ([each.name[-1] for each in page.schedules], page.total) == (["4", "3", "2"], 3)
         assert page.is_cut
         assert tx.schedules.count(ALL_OWNERS, search) == 2
         assert [v.schedule.name[-1] for v in tx.schedules.find(mine, search)] == ["4", "3", "2"]
@@ -243,5 +243,5 @@ def test_a_search_reads_the_newest_schedules_only(
             ),
             tx.schedules.list_page(ALL_OWNERS, ScheduleFilter(owner=ALICE, created_from=after(1))),
         ):
-            assert (complete.count, complete.is_cut) == (4, False)
+            assert (complete.total, complete.is_cut) == (4, False)
         assert not tx.schedules.list_page(Scope(owner=BOB), search).is_cut

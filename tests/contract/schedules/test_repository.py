@@ -12,6 +12,7 @@ from tests.contract.factories import (
     BOB,
     NOON,
     AnyStore,
+    a_job,
     a_schedule,
     after,
 )
@@ -362,3 +363,17 @@ def test_active_schedules_are_read_in_batches(store: AnyStore) -> None:
         assert list(tx.schedules.active_after(ScheduleId(0))) == kept
         assert list(tx.schedules.active_after(kept[1].id, limit=2)) == kept[2:4]
         assert list(tx.schedules.active_after(kept[-1].id)) == []
+
+
+def test_deleted_schedules_without_unfinished_runs_are_purged(store: AnyStore) -> None:
+    with store.begin() as tx:
+        old, late, busy, kept = (tx.schedules.add(a_schedule()) for _ in range(4))
+        for schedule, at in ((old, 1), (late, 5), (busy, 1)):
+            tx.schedules.replace(evolve(schedule, deleted_at=after(at), next_at=None))
+        tx.jobs.add([a_job(schedule_id=busy.id)], NOON)
+    with store.begin() as tx:
+        assert tx.schedules.purge(after(1), limit=9) == 0
+        assert tx.schedules.purge(after(5), limit=9) == 1
+        assert tx.schedules.purge(after(6), limit=9) == 1
+        assert tx.schedules.get(ALL_OWNERS, kept.id) == kept
+        assert tx.schedules.purge(after(6), limit=9) == 0

@@ -22,8 +22,8 @@ KEY = "0123456789abcdef" * 2
 def rules(application: Application) -> list[tuple[str, str]]:
     """Return cron line and time zone of the built-in schedules."""
     application.ensure_reminder_schedules()
-    found, _ = application.schedules.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
-    return [(each.cron_line, each.zone) for each in found]
+    found = application.schedules.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
+    return [(each.cron_line, each.zone) for each in found.schedules]
 
 
 def test_reminders_follow_the_settings(tmp_path: Path) -> None:

@@ -452,10 +452,10 @@ class CountingStore:
 
 
 def test_waiting_jobs_are_not_counted_for_every_request() -> None:
-    """Half of the room may be used within a second; near the limit every request counts."""
+    """Half of the rest may be used within a second; near the limit every request counts."""
     store, clock = CountingStore(waiting=90), ManualClock()
     capacity = WaitingCapacity(cast("Any", store), clock, 100)
-    for _ in range(5):  # the first one counts and leaves room for 4
+    for _ in range(5):  # the first one counts and leaves 4 more
         capacity.check(ALICE, 1)
     assert store.counts == 1
     capacity.check(ALICE, 1)

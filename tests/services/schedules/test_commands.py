@@ -18,7 +18,7 @@ from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobOrigin, JobState, MissedTicks
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import OverlapPolicy, ScheduleId
-from workbell.ports.schedules.views import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter, SchedulePage
 from workbell.services.schedules.requests import NewSchedule
 from workbell.services.schedules.runs import cancel_runs
 
@@ -76,7 +76,7 @@ def test_a_wrong_field_is_named(
     with pytest.raises(Invalid) as refusal:
         engine.schedule(alice, **{"cron": "* * * * *"} | _renamed(fields))
     assert list(refusal.value.field_errors) == [path]
-    assert engine.schedules.find(alice, ScheduleFilter(), (), 0, 20) == ([], 0)
+    assert engine.schedules.find(alice, ScheduleFilter(), (), 0, 20) == SchedulePage([], 0)
 
 
 def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
@@ -104,9 +104,9 @@ def test_users_see_their_own_and_superusers_all(
 ) -> None:
     bob = engine.add_user("bob")
     his, hers = engine.schedule(bob), engine.schedule(alice)
-    found, total = engine.schedules.find(alice, ScheduleFilter(), ("-created_at",), 0, 20)
-    assert ([each.id for each in found], total) == ([hers.id], 1)
-    assert engine.schedules.find(root, ScheduleFilter(), ("id",), 1, 1)[1] == 2
+    found = engine.schedules.find(alice, ScheduleFilter(), ("-created_at",), 0, 20)
+    assert ([each.id for each in found.schedules], found.total) == ([hers.id], 1)
+    assert engine.schedules.find(root, ScheduleFilter(), ("id",), 1, 1).total == 2
     assert engine.schedules.get(root, his.id).owner_username == "bob"
     for command in (
         engine.schedules.get,

@@ -126,7 +126,7 @@ class ScheduleRoutes:
         matching = schedule_filter(request, filters, self.definitions, prefix)
         found = self.schedules.find(request.actor, matching, order, part.offset, part.size)
         bodies = [self.show_listed(each) for each in found.schedules]
-        response = numbered_page(request, part, bodies, found.count)
+        response = numbered_page(request, part, bodies, found.total)
         return with_window(response) if found.is_cut else response
 
     def create(self, request: ApiRequest[NewSchedule]) -> ApiResponse:

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from attrs import asdict, fields, frozen
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from workbell.adapters.sql.database.column_types import instant_reader, json_value
 from workbell.adapters.sql.database.statements import (
     AnyRow,
+    chunks,
     insert_if_absent,
     prepare,
     row_to_dict,
@@ -21,6 +22,7 @@ from workbell.adapters.sql.schema.audit import (
     audit_chain,
     audit_checkpoints,
     audit_private,
+    audit_pruned,
 )
 from workbell.domain.audit.chain import AuditRecord, ChainHead, Seal, SealedRecord
 from workbell.domain.audit.checkpoint import Checkpoint
@@ -72,6 +74,15 @@ _SEALED = prepare(
 )
 _HASH = select(audit_c.hash).where(IS_SEALED, audit_c.seal_seq == bindparam("number"))
 _LAST = select(func.max(audit_c.seal_seq)).where(IS_SEALED)
+_PRUNED_END = select(audit_pruned)
+_PRUNED_IDS = select(audit_c.id).where(
+    IS_SEALED, audit_c.seal_seq > bindparam("after"), audit_c.seal_seq <= bindparam("last")
+)
+_DELETE = delete(audit).where(audit_c.id.in_(bindparam("ids", expanding=True)))
+_DELETE_PRIVATE = delete(audit_private).where(
+    private_c.audit_id.in_(bindparam("ids", expanding=True))
+)
+_DELETE_CHECKPOINTS = delete(audit_checkpoints).where(checkpoints_c.seal_seq < bindparam("last"))
 _CHECKPOINTS = select(audit_checkpoints).order_by(checkpoints_c.seal_seq.desc())
 
 
@@ -150,6 +161,23 @@ class SqlAuditChainRepository:
         if before is not None:
             query = query.where(checkpoints_c.seal_seq < before)
         return [_checkpoint(row) for row in self._db.execute(query)]
+
+    def pruned(self) -> Checkpoint | None:
+        """Return the signed end of the deleted entries, or None."""
+        row = self._db.execute(_PRUNED_END).one_or_none()
+        return None if row is None else _checkpoint(row)
+
+    def prune(self, pruned: Checkpoint, *, after: int) -> int:
+        """Delete entries up to a signed end, and store it; return how many."""
+        last = {"after": after, "last": pruned.seal_seq}
+        ids = self._db.execute(_PRUNED_IDS, last).scalars().all()
+        for part in chunks(ids):
+            self._db.execute(_DELETE_PRIVATE, {"ids": part})
+            self._db.execute(_DELETE, {"ids": part})
+        self._db.execute(_DELETE_CHECKPOINTS, {"last": pruned.seal_seq})
+        self._db.execute(delete(audit_pruned))
+        self._db.execute(insert(audit_pruned).values(**asdict(pruned)))
+        return len(ids)
 
 
 def _sealed(row: Sequence[Any], read_time: Any) -> SealedRecord:

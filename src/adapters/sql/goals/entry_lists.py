@@ -53,7 +53,7 @@ def entry_after_window(owner: UserId, filters: EntryFilter) -> Select[int]:
 def _window(owner: UserId, filters: EntryFilter) -> Select[Any]:
     """Return the query for the newest entries, with what is filtered and sorted."""
     columns: list[ColumnElement[Any]] = [entries_c[name] for name in _COLUMNS.values()]
-    if filters.search is not None:  # compared here, so that no window contains the texts
+    if filters.search is not None:  # compared here: the window contains no texts
         columns.append(contains_text(entries_c.note, filters.search).label("is_found"))
     query = select(*columns).where(*_scope(owner, filters)).order_by(*_newest(filters))
     return query.limit(constraints.SEARCH_WINDOW)

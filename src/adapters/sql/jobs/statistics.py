@@ -76,8 +76,8 @@ class SqlStatisticsRepository:
         assert scope.owner is not None
         waiting = evolve(_WAITING, value=scope.owner)
         columns, dialect = (jobs_c.state, jobs_c.attempt, jobs_c.queued_at), self._db.dialect.name
-        rows = waiting.read_in_order(columns, dialect, limit=count_limit(), descending=False)
-        rows = rows.subquery("waiting")
+        first = waiting.read_in_order(columns, dialect, limit=count_limit(), descending=False)
+        rows = first.subquery("waiting")
         attempted = func.count(case((rows.c.attempt > 0, 1)))
         ready = case((rows.c.state == int(JobState.READY), rows.c.queued_at))
         total, retrying, oldest = self._db.execute(

@@ -9,6 +9,8 @@ from attrs import evolve, frozen
 from sqlalchemy import (
     and_,
     bindparam,
+    delete,
+    exists,
     func,
     literal_column,
     or_,
@@ -23,7 +25,12 @@ from workbell.adapters.sql.schedules.insert import count_active
 from workbell.adapters.sql.schedules.listing import ScheduleLists
 from workbell.adapters.sql.schedules.quarantine import DUE_ALERTS, ScheduleFaults
 from workbell.adapters.sql.schedules.rows import rule_from_row, schedule_from_row, schedule_values
-from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_STARTED_RUN
+from workbell.adapters.sql.schema.indexes import (
+    IS_ACTIVE,
+    IS_DELETED,
+    IS_STARTED_RUN,
+    IS_UNFINISHED_RUN,
+)
 from workbell.adapters.sql.schema.tables import jobs, schedules, users
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
@@ -67,6 +74,16 @@ DUE = prepare(
     "limit",
 )
 _ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
+_DELETED = (
+    select(schedules_c.id)
+    .where(
+        IS_DELETED,
+        schedules_c.deleted_at < bindparam("before"),
+        ~exists().where(IS_UNFINISHED_RUN, jobs.c.schedule_id == schedules_c.id),
+    )
+    .order_by(schedules_c.deleted_at)
+    .limit(bindparam("max_rows"))
+)
 _COUNT_ACTIVE = prepare(count_active("owner", "limit"), "owner", "limit")
 NEXT_DUE = (
     select(schedules_c.next_at)
@@ -221,6 +238,13 @@ class SqlScheduleRepository(ScheduleLists, ScheduleFaults):
         """Set the failure streaks of schedules to 0."""
         for part in chunks(sorted(ids)):
             self._db.execute(_CLEAR_STREAKS, {"ids": part})
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Delete schedules that were deleted before a time; return how many."""
+        ids = self._db.execute(_DELETED, {"before": before, "max_rows": limit}).scalars().all()
+        if ids:
+            self._db.execute(delete(schedules).where(schedules_c.id.in_(ids)))
+        return len(ids)
 
     def due_alerts(
         self, now: datetime, *, limit: int = 100, only: ScheduleId | None = None

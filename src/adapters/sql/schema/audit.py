@@ -55,16 +55,23 @@ audit_chain = Table(
     **KEYED,
 )
 
-audit_checkpoints = Table(
-    "workbell_audit_checkpoints",
-    metadata,
-    Column("seal_seq", Id, primary_key=True, autoincrement=False),
-    *texts("hash", length=64),
-    *times("at"),
-    *texts("key_id", length=16),
-    *texts("signature", length=64),
-    **KEYED,
-)
+
+def _checkpoints(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("seal_seq", Id, primary_key=True, autoincrement=False),
+        *texts("hash", length=64),
+        *times("at"),
+        *texts("key_id", length=16),
+        *texts("signature", length=64),
+        **KEYED,
+    )
+
+
+audit_checkpoints = _checkpoints("workbell_audit_checkpoints")
+# At most one row: the signed end of the entries that were deleted.
+audit_pruned = _checkpoints("workbell_audit_pruned")
 
 IS_SEALED = audit.c.seal_seq.is_not(None)
 IS_UNSEALED = audit.c.seal_seq.is_(None)

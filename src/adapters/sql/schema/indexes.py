@@ -48,6 +48,7 @@ IS_ENDED_JOB = and_(jobs.c.schedule_id.is_(None), jobs.c.state > number(JobState
 IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > number(JobState.RUNNING))
 IS_EXPECTED = schedules.c.alert_at.is_not(None)
 IS_OVERDUE = schedules.c.overdue_since.is_not(None)
+IS_DELETED = schedules.c.deleted_at.is_not(None)
 IS_NOT_DELETED = schedules.c.deleted_at.is_(None)
 IS_ACTIVE = and_(schedules.c.next_at.is_not(None), IS_NOT_DELETED)
 
@@ -179,7 +180,13 @@ partial_index(
     "workbell_schedules_active_idx",
     IS_ACTIVE,
     schedules.c.owner,
-    plain=(schedules.c.owner, schedules.c.deleted_at, schedules.c.next_at),
+    plain=(schedules.c.owner, schedules.c.deleted_at),  # `next_at` changes with every run
+)
+partial_index(
+    "workbell_schedules_deleted_idx",
+    IS_DELETED,
+    schedules.c.deleted_at,
+    plain=(schedules.c.deleted_at, schedules.c.owner),  # MariaDB would lock rows by (.., id)
 )
 partial_index("workbell_schedules_alert_idx", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)
 partial_index(

@@ -36,6 +36,11 @@ def tables() -> list[Spec]:
             sqlite_with_rowid=False,
         ),
         table(
+            "workbell_audit_pruned",
+            *columns("seal_seq id!, hash str:64, at time, key_id str:16, signature str:64"),
+            sqlite_with_rowid=False,
+        ),
+        table(
             "workbell_audit_private",
             *columns("audit_id id!, salt str:32, address str:64, user_agent str:256"),
             *columns("changes json?"),

@@ -259,10 +259,17 @@ def create_indexes() -> None:
         "workbell_schedules",
         "owner",
         "next_at IS NOT NULL AND deleted_at IS NULL",
-        plain="owner, deleted_at, next_at",
+        plain="owner, deleted_at",
     )
     create_index(
         "workbell_schedules_alert_idx", "workbell_schedules", "alert_at, id", "alert_at IS NOT NULL"
+    )
+    create_index(
+        "workbell_schedules_deleted_idx",
+        "workbell_schedules",
+        "deleted_at",
+        "deleted_at IS NOT NULL",
+        plain="deleted_at, owner",
     )
     create_index(
         "workbell_schedules_due_idx",
