@@ -131,11 +131,11 @@ def test_lists_by_status_are_complete(store: AnyStore) -> None:
         (Status.PENDING, waiting),
         (Status.RETRYING, []),
     ]
-    for status, expected in by_status:
+    for status, wanted in by_status:
         found = page(store, JobFilter(statuses=[status]))
         assert (ids(found.jobs), found.count, found.next_before) == (
-            expected[::-1],
-            len(expected),
+            wanted[::-1],
+            len(wanted),
             None,
         )
         assert page(store, JobFilter(statuses=[status]), OWN) == found
