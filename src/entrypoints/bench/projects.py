@@ -40,6 +40,8 @@ BIG_BOARD = BoardId(1)
 MANAGER, MEMBER = UserId(2), UserId(3)
 """Members of the big project and three others, and of a small project."""
 FILL, ROUNDS = 5_000, 10
+DELETED = 50
+"""One in this many tasks is deleted, which has a rank and cannot be moved."""
 MOVES, SHOWN = 500, 5
 """How many tasks move, and how many of the slowest lists have rows of their own."""
 YEAR = timedelta(days=365)
@@ -138,7 +140,7 @@ def _read(application: Application, task_list: TaskList) -> None:
 def _measure_moves(application: Application, figures: FigureRows) -> None:
     """Move tasks to random places of the big board."""
     with application.store.view() as tx:
-        ids = tx.work_items.ids_by_rank(BIG_BOARD)
+        ids = [each for each in tx.work_items.ids_by_rank(BIG_BOARD) if each % DELETED]
         actor = Actor.of(tx.users.get(MANAGER))
     random, service, times = Random(1), application.projects.work_items, []  # noqa: S311
     used = time.process_time()
@@ -257,7 +259,7 @@ def _tasks(count: int, now: datetime) -> Iterator[Row]:
             "version": 1, "created_at": created,
             "updated_at": created + (now - created) * random.random() ** 3,
             "completed_at": now if is_done else None,
-            "deleted_at": now if n % 50 == 0 else None,
+            "deleted_at": now if n % DELETED == 0 else None,
             "labels": _names(n), "description": "A sentence that describes the task. " * 10,
         }  # fmt: skip
 
