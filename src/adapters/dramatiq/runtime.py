@@ -24,6 +24,7 @@ from workbell.services.jobs.execution import ExecutionService
 from workbell.services.jobs.parking import ParkingService
 from workbell.services.jobs.retention import RetentionService
 from workbell.services.projects.sla.ticker import SlaTicker
+from workbell.services.schedules.cancellations import CancellationService
 from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.ticker import BATCH as TICK_BATCH
 from workbell.services.schedules.ticker import Ticker
@@ -107,6 +108,7 @@ class Runtime:
     retention: RetentionService | None = None
     overdue_alerts: OverdueAlerts | None = None
     parking: ParkingService | None = None
+    cancellations: CancellationService | None = None
     max_written_off: int = 8
     anchor: Callable[[], float | None] = lambda: 0.0
     clock_guard: ClockGuard | None = None
@@ -190,10 +192,11 @@ class Runtime:
                 self.wakeups.wake_local(queue)
             elif self.waker is not None:
                 self.waker.wake(queue)
+        has_more = self._continue_cancellations() or swept.has_more
         self._park()
         self._send_overdue_alerts()
         self._prune()
-        return MIN_PAUSE_SECONDS if swept.has_more else self._pause_until(self.execution.next_due())
+        return MIN_PAUSE_SECONDS if has_more else self._pause_until(self.execution.next_due())
 
     def _tick(self) -> float:
         assert self.ticker is not None
@@ -276,6 +279,9 @@ class Runtime:
         self._reap_from = monotonic() + self.lease.total_seconds()
         if self.clock_guard is not None and abs(moved) > MAX_LEAP.total_seconds():
             self.clock_guard.clock_moved()
+
+    def _continue_cancellations(self) -> bool:
+        return self.cancellations is not None and self.cancellations.sweep()
 
     def _park(self) -> None:
         """Park and release tasks: once a second while any is parked, else every 5 s."""

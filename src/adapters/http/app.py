@@ -31,6 +31,7 @@ from workbell.adapters.http.jobs import admin_routes
 from workbell.adapters.http.jobs import routes as jobs
 from workbell.adapters.http.notifications import routes as notifications
 from workbell.adapters.http.projects.api import ProjectsApi
+from workbell.adapters.http.schedules import cancellations
 from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import docs_pages as docs
 from workbell.adapters.http.web.browser_sessions import BrowserSessions
@@ -158,6 +159,9 @@ def make_operations(deps: AppDependencies) -> tuple[AnyOperation, ...]:
         *jobs.operations(job_routes),
         *admin_routes.operations(
             admin_routes.JobAdminRoutes(jobs=deps.jobs, definitions=deps.definitions)
+        ),
+        *cancellations.operations(
+            cancellations.CancellationRoutes(cancellations=deps.schedules.cancellations)
         ),
         *goals.operations(goal_routes),
         *progress.operations(progress_routes),

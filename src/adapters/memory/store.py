@@ -29,6 +29,7 @@ from workbell.adapters.memory.identity.one_time_codes import MemoryOneTimeCodeRe
 from workbell.adapters.memory.identity.second_factors import MemorySecondFactorRepository
 from workbell.adapters.memory.identity.sessions import MemorySessionRepository
 from workbell.adapters.memory.identity.users import MemoryUserRepository
+from workbell.adapters.memory.jobs.cancellations import MemoryCancellationRepository
 from workbell.adapters.memory.jobs.logs import MemoryJobLogRepository
 from workbell.adapters.memory.jobs.queues import (
     MemoryQueueRepository,
@@ -127,9 +128,15 @@ class MemoryTx:
     @property
     def jobs(self) -> MemoryJobRepository:
         """The jobs; what to notify after the commit is added to `woken` and `stopped`."""
-        return MemoryJobRepository(
-            MemoryJobTable(self.tables, self.clock, self.woken, self.stopped)
-        )
+        return MemoryJobRepository(self._job_table())
+
+    @property
+    def cancellations(self) -> MemoryCancellationRepository:
+        """The unfinished cancellations of many jobs."""
+        return MemoryCancellationRepository(self._job_table())
+
+    def _job_table(self) -> MemoryJobTable:
+        return MemoryJobTable(self.tables, self.clock, self.woken, self.stopped)
 
 
 @define(eq=False)

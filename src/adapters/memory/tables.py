@@ -23,6 +23,7 @@ from workbell.domain.identity.second_factor import SecondFactor
 from workbell.domain.identity.session import Session
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
+from workbell.domain.jobs.cancellation import Cancellation
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.domain.notifications.notice import Notification, NotificationId
@@ -207,6 +208,7 @@ class Tables:
     attempts: Table[JobId, tuple[Attempt, ...]] = Factory(Table[JobId, tuple[Attempt, ...]])
     logs: Table[JobId, tuple[LogLine, ...]] = Factory(Table[JobId, tuple[LogLine, ...]])
     artifacts: Table[JobId, tuple[Artifact, ...]] = Factory(Table[JobId, tuple[Artifact, ...]])
+    cancellations: Table[int, Cancellation] = Factory(Table[int, Cancellation])
     concurrency_keys: Table[str, int] = Factory(Table[str, int])
     queues: Table[str, str] = Factory(Table[str, str])
     workers: Table[str, WorkerInfo] = Factory(Table[str, WorkerInfo])

@@ -38,6 +38,7 @@ from workbell.adapters.sql.identity.one_time_codes import SqlOneTimeCodeReposito
 from workbell.adapters.sql.identity.second_factors import SqlSecondFactorRepository
 from workbell.adapters.sql.identity.sessions import SqlSessionRepository
 from workbell.adapters.sql.identity.users import SqlUserRepository
+from workbell.adapters.sql.jobs.cancellations import SqlCancellationRepository
 from workbell.adapters.sql.jobs.logs import SqlJobLogRepository
 from workbell.adapters.sql.jobs.queues import (
     SqlQueueRepository,
@@ -125,6 +126,9 @@ class SqlTx:
     )
     audit: SqlAuditRepository = _repository(lambda tx: SqlAuditRepository(tx.db, tx.strategy))
     audit_chain: SqlAuditChainRepository = _repository(lambda tx: SqlAuditChainRepository(tx.db))
+    cancellations: SqlCancellationRepository = _repository(
+        lambda tx: SqlCancellationRepository(tx.db, tx.woken)
+    )
     definitions: SqlTaskDefinitionRepository = _repository(
         lambda tx: SqlTaskDefinitionRepository(tx.db)
     )

@@ -170,6 +170,7 @@ class Application(Backends):
                 lease=timedelta(seconds=self.settings.lease_seconds),
                 park_after=timedelta(seconds=self.settings.park_seconds),
             ),
+            cancellations=self.schedules.cancellations,
             log_attempts=log_attempts,
             overdue_alerts=OverdueAlerts(
                 store=self.store, clock=self.clock, reporter=self.execution.reporter

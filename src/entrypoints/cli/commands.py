@@ -38,6 +38,8 @@ def tasks() -> None:
 def list_tasks(context: CliContext, as_json: bool) -> None:
     """List tasks and their parameters."""
     with context.application() as application:
+        definitions = application.definitions.all()
+        held = application.definitions.count_held([d.key for d in definitions])
         rows = [
             {
                 "id": d.id,
@@ -45,9 +47,10 @@ def list_tasks(context: CliContext, as_json: bool) -> None:
                 "name": d.name,
                 "active": d.is_active,
                 "parked_since": d.parked_at,
+                "held_jobs": held[d.key],
                 "takes": d.flat_schema(),
             }
-            for d in application.definitions.all()
+            for d in definitions
         ]
     show(rows, as_json=as_json)
 
@@ -273,6 +276,27 @@ def cancel(context: CliContext, job_id: int) -> None:
         job = application.jobs.cancel(SYSTEM, JobId(job_id))
     outcome = "was cancelled" if job.state.ended else "is running; its cancellation was requested"
     click.echo(f"Job {job_id} {outcome}.")
+
+
+@jobs.command("cancellations")
+@json_option
+@click.pass_obj
+def list_cancellations(context: CliContext, as_json: bool) -> None:
+    """List cancellations of many jobs that are in progress."""
+    with context.application() as application:
+        found = application.schedules.cancellations.progress(SYSTEM)
+    rows = [
+        {
+            "owner": each.cancellation.owner,
+            "schedule": each.cancellation.schedule_id,
+            "reason": each.cancellation.reason,
+            "started": each.cancellation.started_at,
+            "cancelled": each.cancellation.cancelled,
+            "left": each.left,
+        }
+        for each in found
+    ]
+    show(rows, as_json=as_json, empty="No cancellations are in progress.")
 
 
 @jobs.command("retry")

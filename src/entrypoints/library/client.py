@@ -134,6 +134,8 @@ class Client:
             while True:
                 fired = self.application.ticker.tick()
                 swept = self.application.execution.sweep()
+                while self.application.schedules.cancellations.sweep():
+                    pass
                 before = self._inline.claimed
                 for queue in swept.queues:
                     self._inline.drain(queue)

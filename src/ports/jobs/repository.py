@@ -1,6 +1,6 @@
 """Repositories of jobs, their logs and artifacts; the transaction."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -15,6 +15,7 @@ from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
 from workbell.ports.audit import AuditTx
 from workbell.ports.identity.users import UserRepository
+from workbell.ports.jobs.cancellations import CancellationRepository
 from workbell.ports.jobs.queues import QueueRepository, StatisticsRepository, WorkerRepository
 from workbell.ports.jobs.task_definitions import TaskDefinitionRepository
 
@@ -182,17 +183,6 @@ class JobRepository(Protocol):
 
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
         """Return how many jobs of an owner are waiting, counting up to `limit`."""
-
-    def cancel_waiting(
-        self,
-        owner: UserId,
-        now: datetime,
-        reason: str,
-        *,
-        excluded_tasks: Collection[str] = (),
-        limit: int = 500,
-    ) -> int:
-        """Cancel waiting jobs of an owner, lowest ids first; return how many."""
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
         """Return waiting and running jobs by schedule, oldest first."""
@@ -419,6 +409,10 @@ class JobsTx(AuditTx, Protocol):
     @property
     def jobs(self) -> JobRepository:
         """The jobs."""
+
+    @property
+    def cancellations(self) -> CancellationRepository:
+        """The unfinished cancellations of many jobs."""
 
     @property
     def logs(self) -> JobLogRepository:

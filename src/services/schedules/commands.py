@@ -38,6 +38,7 @@ from workbell.services.audit.entries import (
 from workbell.services.jobs.capacity import WaitingCapacity
 from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.schedules.cancellations import CancellationService
 from workbell.services.schedules.requests import COPIED_FIELDS, BackfillRange, NewSchedule
 from workbell.services.schedules.runs import (
     cancel_pending,
@@ -83,6 +84,11 @@ class ScheduleService:
         ),
         init=False,
     )
+
+    @property
+    def cancellations(self) -> CancellationService:
+        """The cancellations of waiting runs that are in progress."""
+        return CancellationService(store=self.store, clock=self.clock, tasks=self.tasks)
 
     @retry_on_contention
     def create(

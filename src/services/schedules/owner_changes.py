@@ -11,10 +11,10 @@ from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import SkipReason
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-from workbell.services.schedules.runs import record_skipped_ticks
+from workbell.services.schedules.cancellations import stop_owner
+from workbell.services.schedules.runs import pause_without_runs
 
 BATCH = 500
-INACTIVE = "owner inactive"
 NOT_PERMITTED = "owner no longer permitted"
 
 
@@ -23,8 +23,8 @@ class OwnerChanges:
     """
     Follows changes of users by superusers.
 
-    Deactivation pauses all schedules of the user and cancels their waiting jobs,
-    in batches of 500. With fewer rights, only the schedules are paused whose task
+    Deactivation pauses all schedules of the user and cancels their waiting jobs;
+    the sweeper continues where there are many, and no job starts until then. With fewer rights, only the schedules are paused whose task
     refuses the user from now on; their jobs are refused when they are claimed.
     Reactivation and new rights resume nothing.
     """
@@ -34,28 +34,15 @@ class OwnerChanges:
     def apply(self, tx: SchedulesTx, before: User, after: User, now: datetime) -> None:
         """Stop what the change forbids; the user's row is locked."""
         if before.is_active and not after.is_active:
-            self._pause_all(tx, after, now)
-            self._cancel_waiting(tx, after, now)
+            stop_owner(tx, after.id, now, self.definitions.tasks)
         elif after.is_active and before.token_version != after.token_version:
             self._pause_forbidden(tx, after, now)
-
-    def _pause_all(self, tx: SchedulesTx, owner: User, now: datetime) -> None:
-        for schedule in _active(tx, owner):
-            _pause(tx, schedule.id, now, SkipReason.OWNER_INACTIVE, INACTIVE)
-
-    def _cancel_waiting(self, tx: SchedulesTx, owner: User, now: datetime) -> None:
-        internal = [task.key for task in self.definitions.tasks.all() if task.is_internal]
-        cancelled = BATCH
-        while cancelled == BATCH:
-            cancelled = tx.jobs.cancel_waiting(
-                owner.id, now, INACTIVE, excluded_tasks=internal, limit=BATCH
-            )
 
     def _pause_forbidden(self, tx: SchedulesTx, owner: User, now: datetime) -> None:
         actor = Actor.of(owner)
         forbidden = [s.id for s in _active(tx, owner) if not self._permits(actor, s)]
         for schedule_id in forbidden:
-            _pause(tx, schedule_id, now, SkipReason.OWNER_NOT_PERMITTED, NOT_PERMITTED)
+            _pause(tx, schedule_id, now)
 
     def _permits(self, actor: Actor, schedule: Schedule) -> bool:
         """Whether a schedule's task permits its owner; other problems fail the run."""
@@ -81,14 +68,11 @@ def _active(tx: SchedulesTx, owner: User) -> list[Schedule]:
     return found
 
 
-def _pause(
-    tx: SchedulesTx, schedule_id: ScheduleId, now: datetime, skip: SkipReason, reason: str
-) -> None:
-    """Lock and pause a schedule; record its due ticks as skipped."""
+def _pause(tx: SchedulesTx, schedule_id: ScheduleId, now: datetime) -> None:
+    """Lock and pause a schedule whose task its owner may no longer run."""
     try:
         schedule = tx.schedules.get_for_update(ALL_OWNERS, schedule_id)
     except NotFound:  # deleted since it was read
         return
     if schedule.is_active:
-        advanced = record_skipped_ticks(tx, schedule, now, skip)
-        tx.schedules.replace(advanced.pause(reason).touched(now))
+        pause_without_runs(tx, schedule, now, SkipReason.OWNER_NOT_PERMITTED, NOT_PERMITTED)

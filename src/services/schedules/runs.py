@@ -9,10 +9,14 @@ from workbell.domain.constraints import FIRST_DAY
 from workbell.domain.cron.time_zones import EPOCH
 from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.actor import ALL_OWNERS
+from workbell.domain.jobs.cancellation import Cancellation
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.schedules.schedule import MAX_BACKFILL, Schedule
 from workbell.domain.schedules.ticks import SkipReason, skip_due_ticks
 from workbell.ports.schedules.repository import SchedulesTx
+
+RUNS_AT_ONCE = 500
+"""Runs that a command cancels in its own transaction."""
 
 
 def cancel_runs(
@@ -31,9 +35,22 @@ def cancel_runs(
 def cancel_pending(
     tx: SchedulesTx, schedule: Schedule, now: datetime, reason: SkipReason
 ) -> Schedule:
-    """Cancel waiting runs and record due ticks as skipped."""
-    unfinished = tx.jobs.unfinished([schedule.id]).get(schedule.id, ())
-    cancel_runs(tx, unfinished, now, f"schedule {reason}")
+    """
+    Cancel waiting runs and record due ticks as skipped.
+
+    The first 500 runs are cancelled at once, the others by the sweeper; until
+    then they are not claimed.
+    """
+    wanted = Cancellation(
+        owner=schedule.owner,
+        schedule_id=schedule.id,
+        last_job_id=tx.cancellations.last_job_id(schedule.owner, schedule.id),
+        reason=f"schedule {reason}",
+        started_at=now,
+    )
+    read = tx.cancellations.cancel_jobs(wanted, now, limit=RUNS_AT_ONCE)
+    if read >= RUNS_AT_ONCE:
+        tx.cancellations.add(evolve(wanted, cancelled=read))
     return record_skipped_ticks(tx, schedule, now, reason)
 
 
@@ -56,6 +73,14 @@ def pause(
     paused = cancel_pending(tx, schedule, now, SkipReason.PAUSED).pause(reason).touched(now)
     tx.schedules.replace(paused)
     return paused
+
+
+def pause_without_runs(
+    tx: SchedulesTx, schedule: Schedule, now: datetime, skip: SkipReason, reason: str
+) -> None:
+    """Pause a locked schedule and record its due ticks; waiting runs stay."""
+    advanced = record_skipped_ticks(tx, schedule, now, skip)
+    tx.schedules.replace(advanced.pause(reason).touched(now))
 
 
 def ticks_of_range(

@@ -24,8 +24,10 @@ from workbell.adapters.sql.database.sqlite import SqliteConnections
 from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
 from workbell.domain.goals.goal import GoalId
 from workbell.domain.identity.actor import ALL_OWNERS, Scope
+from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.cancellation import Cancellation
 from workbell.domain.jobs.claim_limits import ClaimLimits
-from workbell.domain.jobs.job import JobState
+from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.notifications.notice import NotificationId
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.goals.repository import EntryFilter
@@ -95,6 +97,16 @@ def claiming_within_limits(tx: SqlTx) -> object:
     )
 
 
+def cancelling(schedule_id: int | None = None) -> Cancellation:
+    return Cancellation(
+        owner=UserId(77),
+        schedule_id=schedule_id,
+        last_job_id=JobId(9_999_999),
+        reason="paused",
+        started_at=NOON,
+    )
+
+
 QUESTIONS: dict[str, tuple[Ask, str]] = {
     "stage": (lambda tx: tx.jobs.stage(NOON), "workbell_jobs_stage_idx"),
     "claim": (claiming, "workbell_jobs_claim_idx"),
@@ -109,6 +121,14 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     ),
     "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, limit=9), "workbell_jobs_waiting_idx"),
     "unfinished": (lambda tx: tx.jobs.unfinished([1]), "workbell_jobs_unfinished_idx"),
+    "jobs of an owner to cancel": (
+        lambda tx: tx.cancellations.cancel_jobs(cancelling(), NOON),
+        "workbell_jobs_waiting_idx (owner=?)",
+    ),
+    "runs of a schedule to cancel": (
+        lambda tx: tx.cancellations.cancel_jobs(cancelling(schedule_id=77), NOON),
+        "workbell_jobs_unfinished_idx (schedule_id=? AND id<?)",
+    ),
     "prune": (
         lambda tx: tx.jobs.prune([JobState.FAILED], NOON, limit=5),
         "workbell_jobs_ended_idx ",

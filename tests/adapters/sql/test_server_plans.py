@@ -16,7 +16,9 @@ from workbell.adapters.sql.jobs.claims import RUNNING_BY_KEY
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, Outcome, TaskResult, settle
+from workbell.domain.jobs.cancellation import Cancellation
 from workbell.domain.jobs.claim_limits import ClaimLimits
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 from workbell.domain.jobs.task import Task
@@ -126,9 +128,21 @@ SCANS = re.compile(r'"Seq Scan"|"table_name": "workbell_(jobs|schedules)",\s+"ac
 LARGE_SCANS = re.compile(
     r'"Seq Scan"[^{}]*"Relation Name": "workbell_(jobs|schedules|concurrency_keys)"'
 )
-OF_FEW = {"unfinished", "of an owner"}
+OF_FEW = {"unfinished", "of an owner", "runs of a schedule to cancel"}
 """For about 20 rows a server may prefer sorting."""
 EARLY = NOON - timedelta(hours=11)
+
+
+def cancelling(schedule_id: int | None = None) -> Cancellation:
+    return Cancellation(
+        owner=UserId(77),
+        schedule_id=schedule_id,
+        last_job_id=JobId(9_999_999),
+        reason="paused",
+        started_at=NOON,
+    )
+
+
 QUESTIONS: dict[str, tuple[Ask, str]] = {
     "stage": (lambda tx: tx.jobs.stage(EARLY, limit=10), "workbell_jobs_stage_idx"),
     "claim": (claiming, "workbell_jobs_claim_idx"),
@@ -137,6 +151,14 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "next due": (lambda tx: tx.jobs.next_due(), "workbell_jobs_stage_idx"),
     "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, limit=9), "workbell_jobs_waiting_idx"),
     "unfinished": (lambda tx: tx.jobs.unfinished([2]), "workbell_jobs_unfinished_idx"),
+    "jobs of an owner to cancel": (
+        lambda tx: tx.cancellations.cancel_jobs(cancelling(), NOON),
+        "workbell_jobs_waiting_idx",
+    ),
+    "runs of a schedule to cancel": (
+        lambda tx: tx.cancellations.cancel_jobs(cancelling(schedule_id=77), NOON),
+        "workbell_jobs_unfinished_idx",
+    ),
     "prune": (
         lambda tx: tx.jobs.prune([JobState.FAILED], EARLY, limit=5),
         "workbell_jobs_ended_idx",

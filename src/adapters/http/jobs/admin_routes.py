@@ -22,7 +22,7 @@ from workbell.adapters.http.web.operations import (
     Operation,
 )
 from workbell.adapters.http.web.pagination import PageQuery, single_page
-from workbell.domain.jobs.task import TaskId
+from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 
@@ -52,18 +52,24 @@ class JobAdminRoutes:
 
     def list_definitions(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the task definitions."""
-        bodies = [definition_body(task) for task in self.definitions.all()]
+        found = self.definitions.all()
+        held = self.definitions.count_held([task.key for task in found])
+        bodies = [definition_body(task, held[task.key]) for task in found]
         return single_page(request, bodies)
 
     def definition(self, request: ApiRequest) -> ApiResponse:
         """Return one task definition."""
-        return ApiResponse(body=definition_body(self.definitions.get(_task_id(request))))
+        return self._respond(self.definitions.get(_task_id(request)))
 
     def switch(self, request: ApiRequest[TaskSwitchBody]) -> ApiResponse:
         """Activate or deactivate a task."""
         task_id, active = _task_id(request), request.body.is_active
         changed = self.definitions.set_active(request.actor, task_id, active=active)
-        return ApiResponse(body=definition_body(changed))
+        return self._respond(changed)
+
+    def _respond(self, task: TaskDefinition) -> ApiResponse:
+        held = self.definitions.count_held([task.key])
+        return ApiResponse(body=definition_body(task, held[task.key]))
 
     def list_queues(self, request: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the queues."""

@@ -130,6 +130,8 @@ class DefinitionBody:
     A task that can be scheduled, with the JSON Schema of its parameters.
 
     `parked_since` is set while workers run and none knows the task: its jobs are held.
+    `held_jobs` counts the jobs that are held because of it, or are still to be released
+    after it was activated, up to 10,000.
     """
 
     id: int
@@ -141,6 +143,7 @@ class DefinitionBody:
     input_fields: Sequence[str]
     is_active: bool
     parked_since: datetime | None
+    held_jobs: int
     created_at: datetime
 
 
@@ -240,13 +243,14 @@ def result_body(job: Job) -> ResultBody:
     )
 
 
-def definition_body(definition: TaskDefinition) -> DefinitionBody:
+def definition_body(definition: TaskDefinition, held_jobs: int = 0) -> DefinitionBody:
     """Return the body of a task definition."""
     flat = definition.flat_schema()
     return copy_fields(
         DefinitionBody,
         definition,
         parked_since=definition.parked_at,
+        held_jobs=held_jobs,
         input_schema=flat,
         input_fields=list(flat),
     )

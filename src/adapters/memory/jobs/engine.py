@@ -372,9 +372,18 @@ class MemoryEngine:
             if len(rows) >= limit:
                 break
             job = jobs[job_id]
+            if self._is_being_cancelled(job):
+                continue
             if not job.cancel_requested and job.task not in tasks and job.fairness_key not in keys:
                 rows.append(job)
         return rows
+
+    def _is_being_cancelled(self, job: Job) -> bool:
+        """Whether the job is a run that an unfinished cancellation covers."""
+        return job.schedule_id is not None and any(
+            each.schedule_id == job.schedule_id and each.last_job_id >= job.id
+            for each in self._rows.tables.cancellations
+        )
 
     def _count_running(self) -> Counter[str]:
         jobs = self._rows.tables.jobs.rows

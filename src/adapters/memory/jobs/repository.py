@@ -1,7 +1,7 @@
 """The job repository in memory: insert, queries and commands."""
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -162,23 +162,6 @@ class MemoryJobRepository(MemoryEngine):
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
         """Return the number of an owner's waiting jobs, at most `limit`."""
         return min(len(self._rows.tables.job_index.of("waiting", owner)), limit)
-
-    def cancel_waiting(
-        self,
-        owner: UserId,
-        now: datetime,
-        reason: str,
-        *,
-        excluded_tasks: Collection[str] = (),
-        limit: int = 500,
-    ) -> int:
-        """Cancel waiting jobs of an owner, lowest ids first; return how many."""
-        waiting = sorted(self._rows.by_index("waiting", owner), key=lambda job: job.id)
-        cancelled = [job for job in waiting if job.task not in excluded_tasks][:limit]
-        for job in cancelled:
-            self._rows.put(job.cancel(now, reason))
-        self._rows.release({job.concurrency_key for job in cancelled} - {None}, now)
-        return len(cancelled)
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
         """Return the waiting and running jobs of each schedule, oldest first."""

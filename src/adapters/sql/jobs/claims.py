@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Select, bindparam, func, literal_column, select, true, update
+from sqlalchemy import Select, bindparam, func, literal_column, or_, select, true, update
 
 from workbell.adapters.sql.database.column_types import instant_writer, json_text
 from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare
@@ -19,7 +19,7 @@ from workbell.adapters.sql.jobs.rows import (
     progress_value,
 )
 from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING, IS_SCHEDULED
-from workbell.adapters.sql.schema.tables import jobs, queues, task_definitions
+from workbell.adapters.sql.schema.tables import cancellations, jobs, queues, task_definitions
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits, select_within_limits
@@ -34,6 +34,15 @@ _task_is_active = func.coalesce(
     .scalar_subquery(),
     true(),
 )
+# one OR, for the same reason
+_is_not_cancelled = or_(
+    jobs_c.schedule_id.is_(None),
+    ~select(cancellations.c.id)
+    .where(
+        cancellations.c.schedule_id == jobs_c.schedule_id, cancellations.c.last_job_id >= jobs_c.id
+    )
+    .exists(),
+)
 CLAIMED = (
     select(*CLAIM_COLUMNS)
     .where(
@@ -41,6 +50,7 @@ CLAIMED = (
         jobs_c.queue == bindparam("queue"),
         jobs_c.cancel_requested.is_(False),
         _task_is_active,
+        _is_not_cancelled,
         ~select(queues.c.name)
         .where(queues.c.name == bindparam("queue"), queues.c.state != "running")
         .exists(),

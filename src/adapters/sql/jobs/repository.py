@@ -1,6 +1,6 @@
 """The job repository in SQL: insert, commands, staging and settlement."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +16,11 @@ from workbell.adapters.sql.jobs.held_jobs import HELD_OF_TASK, HeldJobs, lock_fr
 from workbell.adapters.sql.jobs.listing import VISIBLE, JobLists
 from workbell.adapters.sql.jobs.retention import JobRetention
 from workbell.adapters.sql.jobs.rows import job_from_row, progress_value
-from workbell.adapters.sql.schema.indexes import IS_READY, IS_SCHEDULED, IS_WAITING
+from workbell.adapters.sql.schema.indexes import IS_READY, IS_SCHEDULED
 from workbell.adapters.sql.schema.tables import attempts
 from workbell.adapters.sql.schema.tables import jobs as table
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
-from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.claim_limits import UNLIMITED, ClaimLimits
 from workbell.domain.jobs.job import FIRST_ROWS, Job, JobId, JobState, initial_state
@@ -73,23 +72,6 @@ FIRST_OF_TASKS = (
     select(_first.c.id, _first.c.concurrency_key)
     .where(_first.c.task.in_(bindparam("tasks", expanding=True)))
     .limit(bindparam("limit"))
-)
-_WAITING_OF_OWNER = (
-    select(jobs_c.id, jobs_c.concurrency_key)
-    .where(
-        IS_WAITING,
-        jobs_c.owner == bindparam("owner"),
-        jobs_c.task.not_in(bindparam("excluded", expanding=True)),
-    )
-    .order_by(jobs_c.id)
-    .limit(bindparam("limit"))
-)
-_CANCEL_WAITING = (
-    update(table)
-    .where(_ids, IS_WAITING)
-    .values(
-        state=int(JobState.CANCELLED), reason=bindparam("new_reason"), ended_at=bindparam("now")
-    )
 )
 
 
@@ -239,28 +221,6 @@ class SqlJobRepository(JobClaims, JobLists, HeldJobs, JobRetention):
         freed = concurrency_keys.get_keys(cancelled)
         concurrency_keys.release(self._db, freed, now, self._woken)
         return {JobId(row.id) for row in rows}
-
-    def cancel_waiting(
-        self,
-        owner: UserId,
-        now: datetime,
-        reason: str,
-        *,
-        excluded_tasks: Collection[str] = (),
-        limit: int = 500,
-    ) -> int:
-        """Cancel waiting jobs of an owner, lowest ids first; return how many."""
-        values = {"owner": owner, "excluded": list(excluded_tasks), "limit": limit}
-        rows = self._db.execute(_WAITING_OF_OWNER, values).all()
-        freed = concurrency_keys.get_keys(rows)
-        concurrency_keys.lock(self._db, freed)
-        cancelled = 0
-        changes = {"new_reason": reason, "now": now}
-        for ids in chunks([row.id for row in rows]):
-            cancelled += self._db.execute(_CANCEL_WAITING, {"ids": ids, **changes}).rowcount
-        if freed:
-            concurrency_keys.release(self._db, freed, now, self._woken)
-        return cancelled
 
     def quarantine(
         self,

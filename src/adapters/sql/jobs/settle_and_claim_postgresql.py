@@ -63,6 +63,10 @@ candidates AS MATERIALIZED (
     SELECT id, priority, fair_tag, mode{columns} FROM workbell_jobs
     WHERE state = 2 AND queue = :queue AND NOT cancel_requested{conditions}
         AND coalesce((SELECT is_active FROM workbell_task_definitions WHERE key = task), true)
+        AND (schedule_id IS NULL OR NOT EXISTS (
+            SELECT 1 FROM workbell_cancellations AS c
+            WHERE c.schedule_id = workbell_jobs.schedule_id AND last_job_id >= workbell_jobs.id
+        ))
         AND NOT EXISTS (
             SELECT 1 FROM workbell_queues AS q WHERE name = :queue AND q.state <> 'running'
         )

@@ -278,6 +278,20 @@ concurrency_keys = Table(
     **KEYED,
 )
 
+cancellations = Table(
+    "workbell_cancellations",
+    metadata,
+    _id(),
+    *long_integers("owner"),
+    *long_integers("schedule_id", null=True),
+    *long_integers("last_job_id"),
+    *texts("reason"),
+    *times("started_at"),
+    *integers("cancelled"),
+    Index("workbell_cancellations_schedule_idx", "schedule_id", "last_job_id"),
+    **NUMBERED,
+)
+
 queues = Table(
     "workbell_queues",
     metadata,

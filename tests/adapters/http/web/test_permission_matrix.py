@@ -64,7 +64,7 @@ ROUTES: Mapping[Action, str] = {
     """,
     Action.READ_JOBS: """
         list_jobs get_job get_job_result list_job_logs list_job_attempts list_job_artifacts
-        download_job_artifact list_job_results get_job_stats
+        download_job_artifact list_job_results get_job_stats list_cancellations
         jobprocessing_list_jobs jobprocessing_get_job jobprocessing_get_job_result jobprocessing_list_job_results
     """,
     Action.MAKE_JOB: "create_job jobprocessing_create_job",

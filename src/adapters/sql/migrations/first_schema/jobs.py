@@ -20,6 +20,13 @@ def tables() -> list[Spec]:
             sqlite_with_rowid=False,
         ),
         table(
+            "workbell_cancellations",
+            *columns("id id!, owner id, schedule_id id?, last_job_id id, reason str:255"),
+            *columns("started_at time, cancelled int"),
+            sa.Index("workbell_cancellations_schedule_idx", "schedule_id", "last_job_id"),
+            sqlite_autoincrement=True,
+        ),
+        table(
             "workbell_jobs",
             *columns("id id!, state small, queue str:128, priority int, fair_tag float"),
             *columns("fair_key str:128, weight float, due_at time, concurrency_key str:191?"),
