@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column, or_
 
 from workbell.adapters.sql.schema.partial_index import partial_index
 from workbell.adapters.sql.schema.tables import jobs, schedules, task_definitions
-from workbell.domain.jobs.job import ENDED, UNFINISHED, JobState
+from workbell.domain.jobs.job import UNFINISHED, JobState
 
 _MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
 
@@ -34,8 +34,10 @@ IS_PENDING = and_(IS_WAITING, jobs.c.attempt == number(0), IS_SHOWN)
 IS_RETRYING = and_(IS_WAITING, jobs.c.attempt > number(0), IS_SHOWN)
 IS_ENDED = jobs.c.state.not_in([number(state) for state in UNFINISHED])
 """Not a comparison, because SQLite would read its range instead of one state."""
-IS_IN_QUEUE = jobs.c.state.not_in([number(state) for state in (JobState.RUNNING, *ENDED)])
-"""The same as `IS_WAITING`, likewise."""
+IS_UNSUCCESSFUL = jobs.c.state.not_in(
+    [number(state) for state in (*UNFINISHED, JobState.SUCCEEDED)]
+)
+"""Failed, cancelled or skipped."""
 IS_UNFINISHED = jobs.c.state < number(JobState.SUCCEEDED)
 IS_UNFINISHED_RUN = and_(jobs.c.schedule_id.is_not(None), IS_UNFINISHED)
 IS_STARTED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.started_at.is_not(None))
@@ -114,26 +116,17 @@ partial_index(
     jobs_c.id,
     plain=(jobs_c.owner, jobs_c.hidden, jobs_c.id),
 )
-partial_index(
-    "workbell_jobs_status_idx",
-    IS_ENDED,
-    jobs_c.state,
-    jobs_c.hidden,
-    jobs_c.id,
-    jobs_c.ended_at,
-)
+partial_index("workbell_jobs_status_idx", IS_ENDED, jobs_c.state, jobs_c.hidden, jobs_c.id)
 partial_index(
     "workbell_jobs_owner_status_idx",
-    IS_ENDED,
+    IS_UNSUCCESSFUL,
     jobs_c.owner,
     jobs_c.state,
     jobs_c.hidden,
     jobs_c.id,
-    jobs_c.ended_at,
 )
 partial_index("workbell_jobs_pending_idx", IS_PENDING, jobs_c.id, plain=None)
 partial_index("workbell_jobs_retrying_idx", IS_RETRYING, jobs_c.id, plain=None)
-partial_index("workbell_jobs_queue_idx", IS_IN_QUEUE, jobs_c.queue, jobs_c.state, jobs_c.queued_at)
 partial_index(
     "workbell_jobs_unfinished_idx",
     IS_UNFINISHED_RUN,

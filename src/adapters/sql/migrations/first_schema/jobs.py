@@ -191,14 +191,14 @@ def create_indexes() -> None:
     create_index(
         "workbell_jobs_status_idx",
         "workbell_jobs",
-        "state, hidden, id, ended_at",
+        "state, hidden, id",
         "(state NOT IN (0, 1, 2, 3))",
     )
     create_index(
         "workbell_jobs_owner_status_idx",
         "workbell_jobs",
-        "owner, state, hidden, id, ended_at",
-        "(state NOT IN (0, 1, 2, 3))",
+        "owner, state, hidden, id",
+        "(state NOT IN (0, 1, 2, 3, 4))",
     )
     create_index(
         "workbell_jobs_pending_idx",
@@ -213,12 +213,6 @@ def create_indexes() -> None:
         "id",
         "state < 3 AND attempt > 0 AND hidden = false",
         plain=None,
-    )
-    create_index(
-        "workbell_jobs_queue_idx",
-        "workbell_jobs",
-        "queue, state, queued_at",
-        "(state NOT IN (3, 4, 5, 6, 7))",
     )
     create_index(
         "workbell_jobs_unstarted_idx",
