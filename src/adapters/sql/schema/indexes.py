@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column, or_
 
 from workbell.adapters.sql.schema.partial_index import partial_index
 from workbell.adapters.sql.schema.tables import jobs, schedules, task_definitions
-from workbell.domain.jobs.job import UNFINISHED, JobState
+from workbell.domain.jobs.job import JobState
 
 _MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
 
@@ -32,11 +32,10 @@ IS_WAITING = jobs.c.state < number(JobState.RUNNING)
 IS_SHOWN = jobs.c.hidden == literal_column("false")
 IS_PENDING = and_(IS_WAITING, jobs.c.attempt == number(0), IS_SHOWN)
 IS_RETRYING = and_(IS_WAITING, jobs.c.attempt > number(0), IS_SHOWN)
-IS_ENDED = jobs.c.state.not_in([number(state) for state in UNFINISHED])
-"""Not a comparison, because SQLite would read its range instead of one state."""
-IS_UNSUCCESSFUL = jobs.c.state.not_in(
-    [number(state) for state in (*UNFINISHED, JobState.SUCCEEDED)]
-)
+_final_state = jobs.c.state + number(0)
+"""With an expression, because SQLite would read a range of the column, not one state."""
+IS_ENDED = _final_state > number(JobState.RUNNING)
+IS_UNSUCCESSFUL = _final_state > number(JobState.SUCCEEDED)
 """Failed, cancelled or skipped."""
 IS_UNFINISHED = jobs.c.state < number(JobState.SUCCEEDED)
 IS_UNFINISHED_RUN = and_(jobs.c.schedule_id.is_not(None), IS_UNFINISHED)

@@ -192,13 +192,13 @@ def create_indexes() -> None:
         "workbell_jobs_status_idx",
         "workbell_jobs",
         "state, hidden, id",
-        "(state NOT IN (0, 1, 2, 3))",
+        "state + 0 > 3",
     )
     create_index(
         "workbell_jobs_owner_status_idx",
         "workbell_jobs",
         "owner, state, hidden, id",
-        "(state NOT IN (0, 1, 2, 3, 4))",
+        "state + 0 > 4",
     )
     create_index(
         "workbell_jobs_pending_idx",
