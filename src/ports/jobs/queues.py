@@ -11,7 +11,12 @@ from workbell.domain.identity.actor import Scope
 
 @frozen(kw_only=True)
 class QueueStats:
-    """A queue: its state, and how many jobs are in which state, up to `COUNT_CAP` each."""
+    """
+    A queue: its state, and how many jobs are in which state, up to `COUNT_CAP` each.
+
+    Scheduled and held jobs are counted, and the oldest ready job is looked for, among
+    the `COUNT_CAP` + 1 waiting jobs of all queues with the lowest ids.
+    """
 
     name: str
     state: str
@@ -89,7 +94,8 @@ class JobStats:
     Hidden jobs are not counted. Finished jobs are those that succeeded or failed.
     Counts stop at `COUNT_CAP`, and those of the last hour are taken from as many of
     the newest jobs of each state; `count_capped` tells whether a status or the
-    schedules exceed it.
+    schedules exceed it. The succeeded jobs of one owner are counted among their
+    newest `SEARCH_WINDOW` jobs.
     """
 
     by_status: Mapping[str, int]

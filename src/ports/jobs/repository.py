@@ -51,15 +51,24 @@ class JobFilter:
 
         The index of a schedule, of the statuses or of the owner selects the rows; the
         other conditions, and orderings by anything but the id, apply to the window.
+        So does the status of an owner's succeeded jobs, which are most of theirs.
         """
         others = (self.task, self.queue, self.origins, self.search)
         times = (self.created_from, self.created_to, self.due_from, self.due_to)
-        of_runs = (self.statuses, self.owner, scope.owner)
+        of_runs = (self.owner, scope.owner)
         return (
             any(value is not None for value in (*others, *times))
             or (self.schedule_id is not None and any(value is not None for value in of_runs))
+            or (self.statuses is not None and not self.is_by_status(scope))
             or tuple(ordering) not in {("-id",), ("id",)}
         )
+
+    def is_by_status(self, scope: Scope) -> bool:
+        """Whether an index selects the rows by status."""
+        if self.statuses is None or self.schedule_id is not None:
+            return False
+        is_owned = scope.owner is not None or self.owner is not None
+        return not (is_owned and Status.SUCCEEDED in self.statuses)
 
 
 @frozen(kw_only=True)

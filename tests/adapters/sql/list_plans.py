@@ -14,6 +14,7 @@ OWN = Scope(owner=HEAVY)
 ALL, MINE = "all", "mine"
 SCOPES = {ALL: ALL_OWNERS, MINE: OWN}
 STATUS = "workbell_jobs_status_idx", "workbell_jobs_owner_status_idx"
+SUCCEEDED = "workbell_jobs_status_idx", "workbell_jobs_owner_idx"
 OWNER = "workbell_jobs_pkey", "workbell_jobs_owner_idx"
 RUNS = "workbell_jobs_started_idx", "workbell_jobs_started_idx"
 
@@ -21,14 +22,14 @@ JOB_LISTS: dict[str, tuple[JobFilter, tuple[str, ...], tuple[str, str]]] = {
     "newest": (JobFilter(), ("-id",), OWNER),
     "oldest": (JobFilter(), ("id",), OWNER),
     "after a cursor": (JobFilter(before_id=900), ("-id",), OWNER),  # type: ignore[arg-type]
-    "succeeded": (JobFilter(statuses=[Status.SUCCEEDED]), ("-id",), STATUS),
+    "succeeded": (JobFilter(statuses=[Status.SUCCEEDED]), ("-id",), SUCCEEDED),
     "failed": (JobFilter(statuses=[Status.FAILED]), ("-id",), STATUS),
     "failed after a cursor": (
         JobFilter(statuses=[Status.FAILED], before_id=900),  # type: ignore[arg-type]
         ("-id",),
         STATUS,
     ),
-    "results": (JobFilter(statuses=[Status.SUCCEEDED, Status.FAILED]), ("-id",), STATUS),
+    "results": (JobFilter(statuses=[Status.SUCCEEDED, Status.FAILED]), ("-id",), SUCCEEDED),
     "pending": (
         JobFilter(statuses=[Status.PENDING]),
         ("-id",),

@@ -138,11 +138,26 @@ def test_lists_by_status_are_complete(store: AnyStore) -> None:
             len(wanted),
             None,
         )
-        assert page(store, JobFilter(statuses=[status]), OWN) == found
+        if status is not Status.SUCCEEDED:
+            assert page(store, JobFilter(statuses=[status]), OWN) == found
     several = page(store, JobFilter(statuses=[Status.FAILED, Status.PENDING, Status.SUCCEEDED]))
     assert (ids(several.jobs), several.count) == (sorted((*lost, *done, *waiting))[::-1], 13)
     rest = page(store, JobFilter(statuses=[Status.FAILED, Status.SUCCEEDED]), offset=2, limit=4)
     assert ids(rest.jobs) == [*done[1::-1], *lost[:2:-1]]
+
+
+def test_the_succeeded_jobs_of_an_owner_are_searched(store: AnyStore) -> None:
+    done = ids(keep(store, *[a_job(state=JobState.SUCCEEDED, ended_at=NOON)] * 2))
+    keep(store, *[a_job()] * 2)
+    succeeded = JobFilter(statuses=[Status.SUCCEEDED])
+    mine, all_ = page(store, succeeded, OWN), page(store, succeeded)
+    assert (ids(mine.jobs), mine.count, mine.next_before) == (done[1:], 1, done[1])
+    assert page(store, JobFilter(statuses=[Status.SUCCEEDED], owner=ALICE)) == mine
+    assert (ids(all_.jobs), all_.count, all_.next_before) == (done[::-1], 2, None)
+    for scope, count in ((OWN, 1), (ALL_OWNERS, 2)):
+        with store.view() as tx:
+            stats = tx.statistics.jobs(scope, NOON)
+        assert (stats.by_status["succeeded"], stats.finished_last_hour) == (count, count)
 
 
 def test_other_conditions_apply_to_the_newest_jobs_of_a_status(store: AnyStore) -> None:

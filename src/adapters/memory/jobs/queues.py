@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from attrs import define
 
@@ -12,6 +13,7 @@ from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job, JobState
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 
+_get_id = attrgetter("id")
 _FINISHED = (JobState.SUCCEEDED, JobState.FAILED)
 
 
@@ -24,9 +26,13 @@ class MemoryQueueRepository:
     def all(self) -> Sequence[QueueStats]:
         """Return every queue with a state or unfinished jobs, by name."""
         rows: dict[str, list[Job]] = {name: [] for name in self._tables.queues.rows}
-        for job in self._tables.jobs:
-            if not job.state.ended:
-                rows.setdefault(job.queue, []).append(job)
+        waiting = sorted((job for job in self._tables.jobs if job.state.waiting), key=_get_id)
+        oldest = waiting[: constraints.COUNT_CAP + 1]
+        ready = [job for job in waiting if job.state is JobState.READY]
+        running = [job for job in self._tables.jobs if job.state is JobState.RUNNING]
+        counted = [job for job in oldest if job.state is not JobState.READY]
+        for job in (*counted, *ready, *running):
+            rows.setdefault(job.queue, []).append(job)
         return [self._stats(name, rows[name]) for name in sorted(rows)]
 
     def set_state(self, name: str, state: str, now: datetime) -> None:  # noqa: ARG002
@@ -97,12 +103,17 @@ class MemoryStatisticsRepository:
 
     def jobs(self, scope: Scope, now: datetime) -> JobStats:
         """Return the statistics of the jobs visible to a scope."""
-        jobs = [job for job in self._tables.jobs if scope.covers(job.owner) and not job.hidden]
+        visible = (job for job in self._tables.jobs if scope.covers(job.owner) and not job.hidden)
+        jobs = sorted(visible, key=_get_id)
+        searched = jobs if scope.owner is None else jobs[-constraints.SEARCH_WINDOW :]
+        counted = [
+            *(job for job in jobs if job.state is not JobState.SUCCEEDED),
+            *(job for job in searched if job.state is JobState.SUCCEEDED),
+        ]
         schedules = [each for each in self._tables.schedules if scope.covers(each.owner)]
-        by_status = Counter(str(job.status) for job in jobs)
-        recent = {
-            state: _count_recent(jobs, state, now - timedelta(hours=1)) for state in _FINISHED
-        }
+        by_status = Counter(str(job.status) for job in counted)
+        hour_ago = now - timedelta(hours=1)
+        recent = {state: _count_recent(counted, state, hour_ago) for state in _FINISHED}
         active = sum(each.is_active and each.deleted_at is None for each in schedules)
         overdue = sum(each.overdue_since is not None for each in schedules)
         return JobStats(
@@ -122,7 +133,7 @@ def _capped(count: int) -> int:
 
 def _count_recent(jobs: Sequence[Job], state: JobState, since: datetime) -> int:
     """Count the jobs that ended lately among the newest ones of a state."""
-    ended = sorted((job for job in jobs if job.state is state), key=lambda job: job.id)
+    ended = [job for job in jobs if job.state is state]
     newest = ended[-constraints.COUNT_CAP - 1 :]
     return sum(job.ended_at is not None and job.ended_at > since for job in newest)
 

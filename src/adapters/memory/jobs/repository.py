@@ -230,7 +230,7 @@ def _is_selected(job: Job, scope: Scope, filters: JobFilter) -> bool:
     return (
         scope.covers(job.owner)
         and (filters.owner is None or job.owner == filters.owner)
-        and (filters.statuses is None or job.status in filters.statuses)
+        and (not filters.is_by_status(scope) or job.status in (filters.statuses or ()))
     )
 
 

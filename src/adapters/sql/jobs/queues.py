@@ -1,49 +1,40 @@
 """Queue states, counts of their jobs and worker processes in SQL."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from attrs import asdict, frozen
-from sqlalchemy import Connection, Select, bindparam, delete, literal_column, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, literal_column, select, update
 
 from workbell.adapters.sql.database.filters import count_limit, count_ordered
 from workbell.adapters.sql.database.statements import row_to_dict, upsert
-from workbell.adapters.sql.schema.indexes import IS_IN_QUEUE, IS_RUNNING, number
+from workbell.adapters.sql.jobs.listing import NEXT_QUEUE
+from workbell.adapters.sql.jobs.rows import STATES
+from workbell.adapters.sql.jobs.selection import JobSelection
+from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING
 from workbell.adapters.sql.schema.tables import jobs, queues, workers
 from workbell.domain import constraints
-from workbell.domain.jobs.job import WAITING, JobState
+from workbell.domain.identity.actor import ALL_OWNERS
+from workbell.domain.jobs.job import UNFINISHED, JobState, Status
 from workbell.ports.jobs.queues import QueueStats, WorkerInfo
+from workbell.ports.jobs.repository import JobFilter
 
 jobs_c = jobs.c
-OLDEST = "oldest_ready_at"
-_NEXT_QUEUE = (
-    select(jobs_c.queue)
-    .where(IS_IN_QUEUE, jobs_c.queue > bindparam("after"))
-    .order_by(jobs_c.queue)
-    .limit(1)
-)
+_FIRST = 100
+"""Ready jobs of a queue, in the order of claims, among which the oldest is looked for."""
 _RUNNING = select(jobs_c.queue).where(IS_RUNNING).order_by(jobs_c.lease_until, jobs_c.id)
-
-
-def _waiting_in_queue(state: JobState) -> Select[Any]:
-    """Return the query of the waiting jobs of a queue, longest waiting first."""
-    in_queue = (IS_IN_QUEUE, jobs_c.queue == bindparam("queue"))
-    # A range of one state: SQLite would replace the column in the index's condition.
-    in_state = jobs_c.state.between(number(state), number(state))
-    rows = select(jobs_c.queued_at).where(*in_queue, in_state)
-    return rows.order_by(jobs_c.queue, jobs_c.state, jobs_c.queued_at)
-
-
-OLDEST_READY = _waiting_in_queue(JobState.READY).limit(1)
-_WAITING_COUNTS = select(
-    *[
-        count_ordered(_waiting_in_queue(state)).scalar_subquery().label(state.name.lower())
-        for state in WAITING
-    ],
-    OLDEST_READY.scalar_subquery().label(OLDEST),
+_CLAIM_ORDER = (jobs_c.queue, jobs_c.priority.desc(), jobs_c.fair_tag, jobs_c.id)
+_READY = (
+    select(jobs_c.queued_at)
+    .where(IS_READY, jobs_c.queue == bindparam("queue"))
+    .order_by(*_CLAIM_ORDER)
 )
+_COUNT_READY = count_ordered(_READY.with_only_columns(jobs_c.id))
+_first = _READY.limit(_FIRST).subquery("first")
+_OLDEST_OF_FIRST = select(func.min(_first.c.queued_at))
+_WAITING = JobFilter(statuses=[Status.PENDING, Status.RETRYING])
 _STATES = select(queues.c.name, queues.c.state)
 _DRAINING: Select[Any] = select(literal_column("1")).where(queues.c.state == "draining").limit(1)
 _FINISH_DRAINS = (
@@ -57,20 +48,45 @@ _FINISH_DRAINS = (
 _WORKERS = select(workers).order_by(workers.c.started_at.desc(), workers.c.id.desc())
 
 
-def waiting_queues(db: Connection) -> Iterator[str]:
-    """Yield the queues that have waiting jobs, each by one index lookup."""
+def ready_queues(db: Connection) -> Iterator[str]:
+    """Yield the queues that have ready jobs, each by one index lookup."""
     name: str | None = ""
-    while (name := db.execute(_NEXT_QUEUE, {"after": name}).scalar()) is not None:
+    while (name := db.execute(NEXT_QUEUE, {"after": name}).scalar()) is not None:
         yield name
 
 
-def read_waiting(db: Connection, queue: str) -> dict[str, Any]:
-    """Return the capped counts of a queue's waiting jobs, and since when one is ready."""
-    row = row_to_dict(db.execute(_WAITING_COUNTS, {"queue": queue}).one())
-    return {
-        name: value if name == OLDEST else min(value, constraints.COUNT_CAP)
-        for name, value in row.items()
+def count_oldest(db: Connection) -> list[tuple[str, JobState, int, datetime | None]]:
+    """
+    Return queues and states of the oldest waiting jobs.
+
+    Each comes with the number of jobs, and the least time at which one became ready.
+    At most `COUNT_CAP` + 1 jobs are read, in the order of ids.
+    """
+    selection = JobSelection(ALL_OWNERS, _WAITING, db.dialect.name)
+    columns = (jobs_c.id, jobs_c.queue, jobs_c.state, jobs_c.queued_at)
+    rows = selection.read(*columns, limit=count_limit(), descending=False).subquery("oldest")
+    groups = select(rows.c.queue, rows.c.state, func.count(), func.min(rows.c.queued_at))
+    found = db.execute(groups.group_by(rows.c.queue, rows.c.state)).all()
+    return [(queue, STATES[state], count, since) for queue, state, count, since in found]
+
+
+def oldest_ready(
+    db: Connection, counts: Iterable[tuple[str, JobState, int, datetime | None]]
+) -> dict[str, datetime]:
+    """
+    Return since when each queue has had a ready job.
+
+    That is the oldest job of `count_oldest`. Queues without any of these have the
+    oldest of their first jobs in the order of claims.
+    """
+    found = {
+        queue: since
+        for queue, state, _, since in counts
+        if state is JobState.READY and since is not None
     }
+    others = (queue for queue in ready_queues(db) if queue not in found)
+    first = {queue: db.execute(_OLDEST_OF_FIRST, {"queue": queue}).scalar() for queue in others}
+    return found | {queue: since for queue, since in first.items() if since is not None}
 
 
 @frozen
@@ -82,16 +98,27 @@ class SqlQueueRepository:
     def all(self) -> Sequence[QueueStats]:
         """Return every queue with a state or unfinished jobs, by name."""
         states: dict[str, str] = {row.name: row.state for row in self._db.execute(_STATES)}
-        running = Counter(self._db.execute(_RUNNING.limit(count_limit())).scalars())
-        waiting = {name: read_waiting(self._db, name) for name in waiting_queues(self._db)}
+        counts: dict[str, Counter[JobState]] = {name: Counter() for name in states}
+        waiting = count_oldest(self._db)
+        for queue, state, count, _ in waiting:
+            counts.setdefault(queue, Counter())[state] = count
+        for queue in ready_queues(self._db):
+            ready = self._db.execute(_COUNT_READY, {"queue": queue}).scalar_one()
+            counts.setdefault(queue, Counter())[JobState.READY] = ready
+        for queue in self._db.execute(_RUNNING.limit(count_limit())).scalars():
+            counts.setdefault(queue, Counter())[JobState.RUNNING] += 1
+        oldest = oldest_ready(self._db, waiting)
         return [
             QueueStats(
                 name=name,
                 state=states.get(name, "running"),
-                running=min(running[name], constraints.COUNT_CAP),
-                **waiting.get(name, {}),
+                oldest_ready_at=oldest.get(name),
+                **{
+                    state.name.lower(): min(counts[name][state], constraints.COUNT_CAP)
+                    for state in UNFINISHED
+                },
             )
-            for name in sorted({*states, *running, *waiting})
+            for name in sorted(counts)
         ]
 
     def set_state(self, name: str, state: str, now: datetime) -> None:

@@ -35,6 +35,7 @@ from workbell.adapters.sql.schema.indexes import (
     IS_SHOWN,
     IS_STARTED_RUN,
     IS_UNSTARTED_RUN,
+    IS_UNSUCCESSFUL,
     IS_WAITING,
     number,
 )
@@ -190,8 +191,8 @@ class JobSelection:
             return
         if self.filters.schedule_id is not None:
             yield from self._runs(self.filters.schedule_id)
-        elif self.filters.statuses is not None:
-            for status in dict.fromkeys(map(Status, self.filters.statuses)):
+        elif self.filters.is_by_status(self.scope):
+            for status in dict.fromkeys(map(Status, self.filters.statuses or ())):
                 yield from self._in_status(status, owner)
         elif owner is not None:
             yield IndexScan("workbell_jobs_owner_idx", jobs_c.owner, owner)
@@ -211,7 +212,8 @@ class JobSelection:
         if status is Status.RUNNING:
             yield _running(owner)
         elif status not in _ATTEMPTS:
-            yield self._in_state(JobState[status.name], owner, IS_ENDED)
+            condition = IS_ENDED if owner is None else IS_UNSUCCESSFUL
+            yield self._in_state(JobState[status.name], owner, condition)
         elif self.dialect == "mysql":
             for state in WAITING:
                 yield self._in_state(state, owner, _ATTEMPTS[status])
@@ -241,7 +243,9 @@ class JobSelection:
         if filters.search is not None:
             yield from _TEXTS
         if filters.schedule_id is not None:
-            yield from ("owner", "state", "attempt")
+            yield "owner"
+        if self._has_other_statuses():
+            yield from ("state", "attempt")
 
     def _conditions(self, rows: Any) -> Iterator[Condition]:
         filters = self.filters
@@ -259,8 +263,12 @@ class JobSelection:
         if filters.schedule_id is not None:
             yield from equals(rows.owner, self.scope.owner)
             yield from equals(rows.owner, filters.owner)
-            if filters.statuses is not None:
-                yield is_in_status(rows, filters.statuses)
+        if filters.statuses is not None and self._has_other_statuses():
+            yield is_in_status(rows, filters.statuses)
+
+    def _has_other_statuses(self) -> bool:
+        """Whether the statuses are conditions on the window."""
+        return self.filters.statuses is not None and not self.filters.is_by_status(self.scope)
 
 
 def _running(owner: int | None) -> IndexScan:

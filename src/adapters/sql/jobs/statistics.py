@@ -1,12 +1,13 @@
 """Bounded counts of jobs by status, in SQL."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from workbell.adapters.sql.database.filters import count_limit, count_ordered, equals
-from workbell.adapters.sql.jobs.queues import OLDEST_READY, waiting_queues
+from workbell.adapters.sql.jobs.queues import count_oldest, oldest_ready
 from workbell.adapters.sql.jobs.selection import IndexScan, JobSelection
 from workbell.adapters.sql.schema.indexes import (
     IS_ACTIVE,
@@ -66,9 +67,8 @@ class SqlStatisticsRepository:
             Status.RETRYING: self._select(ALL_OWNERS, Status.RETRYING).count(),
             Status.RUNNING: _RUNNING,
         }
-        queues = [*waiting_queues(self._db)]
-        oldest = [self._db.execute(OLDEST_READY, {"queue": queue}).scalar() for queue in queues]
-        first = min((each for each in oldest if each is not None), default=None)
+        oldest = oldest_ready(self._db, count_oldest(self._db))
+        first = min(oldest.values(), default=None)
         return {status: self._db.execute(counts[status]).scalar_one() for status in counts}, first
 
     def _of_owner(self, scope: Scope) -> tuple[dict[Status, int], datetime | None]:
@@ -89,10 +89,16 @@ class SqlStatisticsRepository:
 
     def _ended(self, scope: Scope, state: JobState, since: datetime) -> tuple[int, int]:
         """Return the number of jobs in a final state, and how many of them ended lately."""
-        selection = self._select(scope, Status[state.name])
-        rows = selection.read(jobs_c.id, jobs_c.ended_at, limit=count_limit()).subquery("ended")
+        filters = JobFilter(statuses=[Status[state.name]])
+        selection = JobSelection(scope, filters, self._db.dialect.name)
+        conditions: Sequence[ColumnElement[bool]] = ()
+        if filters.is_by_status(scope):
+            rows = selection.read(jobs_c.id, jobs_c.ended_at, limit=count_limit()).subquery("ended")
+        else:
+            rows, conditions = selection.window("ended_at")
         is_recent = case((rows.c.ended_at > since, 1))
-        row = self._db.execute(select(func.count(), func.count(is_recent)).select_from(rows)).one()
+        query = select(func.count(), func.count(is_recent)).select_from(rows).where(*conditions)
+        row = self._db.execute(query).one()
         return row[0], row[1]
 
     def _select(self, scope: Scope, status: Status) -> JobSelection:

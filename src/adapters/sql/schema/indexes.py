@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
 
 from workbell.adapters.sql.schema.partial_index import partial_index
 from workbell.adapters.sql.schema.tables import api_keys, jobs, schedules, sessions
-from workbell.domain.jobs.job import ENDED, UNFINISHED, JobState
+from workbell.domain.jobs.job import JobState
 
 _MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
 
@@ -36,10 +36,11 @@ IS_WAITING = jobs.c.state < number(JobState.RUNNING)
 IS_SHOWN = jobs.c.hidden == literal_column("false")
 IS_PENDING = and_(IS_WAITING, jobs.c.attempt == number(0), IS_SHOWN)
 IS_RETRYING = and_(IS_WAITING, jobs.c.attempt > number(0), IS_SHOWN)
-IS_ENDED = jobs.c.state.not_in([number(state) for state in UNFINISHED])
-"""Not a comparison, because SQLite would read its range instead of one state."""
-IS_IN_QUEUE = jobs.c.state.not_in([number(state) for state in (JobState.RUNNING, *ENDED)])
-"""The same as `IS_WAITING`, likewise."""
+_final_state = jobs.c.state + number(0)
+"""With an expression, because SQLite would read a range of the column, not one state."""
+IS_ENDED = _final_state > number(JobState.RUNNING)
+IS_UNSUCCESSFUL = _final_state > number(JobState.SUCCEEDED)
+"""Failed, cancelled or skipped."""
 IS_UNFINISHED = jobs.c.state < number(JobState.SUCCEEDED)
 IS_UNFINISHED_RUN = and_(jobs.c.schedule_id.is_not(None), IS_UNFINISHED)
 IS_STARTED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.started_at.is_not(None))
@@ -116,26 +117,17 @@ partial_index(
     jobs_c.id,
     plain=(jobs_c.owner, jobs_c.hidden, jobs_c.id),
 )
-partial_index(
-    "workbell_jobs_status_idx",
-    IS_ENDED,
-    jobs_c.state,
-    jobs_c.hidden,
-    jobs_c.id,
-    jobs_c.ended_at,
-)
+partial_index("workbell_jobs_status_idx", IS_ENDED, jobs_c.state, jobs_c.hidden, jobs_c.id)
 partial_index(
     "workbell_jobs_owner_status_idx",
-    IS_ENDED,
+    IS_UNSUCCESSFUL,
     jobs_c.owner,
     jobs_c.state,
     jobs_c.hidden,
     jobs_c.id,
-    jobs_c.ended_at,
 )
 partial_index("workbell_jobs_pending_idx", IS_PENDING, jobs_c.id, plain=None)
 partial_index("workbell_jobs_retrying_idx", IS_RETRYING, jobs_c.id, plain=None)
-partial_index("workbell_jobs_queue_idx", IS_IN_QUEUE, jobs_c.queue, jobs_c.state, jobs_c.queued_at)
 partial_index(
     "workbell_jobs_unfinished_idx",
     IS_UNFINISHED_RUN,

@@ -204,14 +204,14 @@ def create_indexes() -> None:
     create_index(
         "workbell_jobs_status_idx",
         "workbell_jobs",
-        "state, hidden, id, ended_at",
-        "(state NOT IN (0, 1, 2, 3))",
+        "state, hidden, id",
+        "state + 0 > 3",
     )
     create_index(
         "workbell_jobs_owner_status_idx",
         "workbell_jobs",
-        "owner, state, hidden, id, ended_at",
-        "(state NOT IN (0, 1, 2, 3))",
+        "owner, state, hidden, id",
+        "state + 0 > 4",
     )
     create_index(
         "workbell_jobs_pending_idx",
@@ -226,12 +226,6 @@ def create_indexes() -> None:
         "id",
         "state < 3 AND attempt > 0 AND hidden = false",
         plain=None,
-    )
-    create_index(
-        "workbell_jobs_queue_idx",
-        "workbell_jobs",
-        "queue, state, queued_at",
-        "(state NOT IN (3, 4, 5, 6, 7))",
     )
     create_index(
         "workbell_jobs_unstarted_idx",
