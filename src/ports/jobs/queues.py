@@ -92,8 +92,8 @@ class JobStats:
     How many jobs are in each state, and how many finished lately.
 
     Hidden jobs are not counted. Finished jobs are those that succeeded or failed.
-    Counts stop at `COUNT_CAP`, and those of the last hour are taken from as many of
-    the newest jobs of each state; `count_capped` tells whether a status or the
+    Counts stop at `COUNT_CAP`; those of the last hour stop there for the jobs without a
+    schedule of each state, for all runs of schedules, and for each state of one owner; `count_capped` is whether a status or the
     schedules exceed it. The succeeded jobs of one owner are counted among their
     newest `SEARCH_WINDOW` jobs.
     """

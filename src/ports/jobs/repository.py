@@ -26,10 +26,9 @@ JobRef: TypeAlias = tuple[JobId, int]
 @frozen(kw_only=True)
 class JobFilter:
     """
-    Conditions of a list of jobs; None means any.
+    Conditions of a list of jobs; None means any. Time bounds are inclusive.
 
-    Time bounds are inclusive. `search` matches part of name, task and
-    description, case-insensitively.
+    `search` matches part of name, task and description, case-insensitively.
     """
 
     statuses: Sequence[Status] | None = None
@@ -47,18 +46,16 @@ class JobFilter:
 
     def needs_window(self, scope: Scope, ordering: Sequence[str]) -> bool:
         """
-        Whether a list reads the newest `SEARCH_WINDOW` rows instead of following an index.
+        Whether a list reads the newest `SEARCH_WINDOW` rows of its index.
 
-        The index of a schedule, of the statuses or of the owner selects the rows; the
-        other conditions, and orderings by anything but the id, apply to the window.
-        So does the status of an owner's succeeded jobs, which are most of theirs.
+        The index of a schedule, of statuses or of the owner selects the rows; other
+        conditions, orderings, and an owner's status `succeeded` apply to the window.
         """
-        others = (self.task, self.queue, self.origins, self.search)
+        fields = (self.task, self.queue, self.origins, self.search)
         times = (self.created_from, self.created_to, self.due_from, self.due_to)
-        of_runs = (self.owner, scope.owner)
         return (
-            any(value is not None for value in (*others, *times))
-            or (self.schedule_id is not None and any(value is not None for value in of_runs))
+            any(value is not None for value in (*fields, *times))
+            or (self.schedule_id is not None and self._is_owned(scope))
             or (self.statuses is not None and not self.is_by_status(scope))
             or tuple(ordering) not in {("-id",), ("id",)}
         )
@@ -67,8 +64,10 @@ class JobFilter:
         """Whether an index selects the rows by status."""
         if self.statuses is None or self.schedule_id is not None:
             return False
-        is_owned = scope.owner is not None or self.owner is not None
-        return not (is_owned and Status.SUCCEEDED in self.statuses)
+        return not (self._is_owned(scope) and Status.SUCCEEDED in self.statuses)
+
+    def _is_owned(self, scope: Scope) -> bool:
+        return self.owner is not None or scope.owner is not None
 
 
 @frozen(kw_only=True)
@@ -77,7 +76,6 @@ class JobPage:
     A page of a list of jobs.
 
     Attributes:
-        jobs: The jobs of the page.
         count: How many jobs match, counting up to `COUNT_CAP` + 1; 0 if not asked for.
         next_before: The `before_id` of the next window, if only the newest
             `SEARCH_WINDOW` jobs were searched and there are older ones.
@@ -167,9 +165,8 @@ class JobRepository(Protocol):
         Return one page of jobs, without hidden ones.
 
         `ordering` holds `id`, `created_at`, `scheduled_time`, `status`, `priority`,
-        `task`, `name` or `queue`, with a leading minus for descending; ties are
-        ordered by id, descending if the first name is. Lists that need a window
-        contain only jobs of it, see `JobFilter.needs_window`.
+        `task`, `name` or `queue`, with a leading minus for descending; ties are ordered
+        by id, descending if the first name is. See `JobFilter.needs_window`.
         """
 
     def list_page(
@@ -182,7 +179,7 @@ class JobRepository(Protocol):
         limit: int = 20,
         is_counted: bool = True,
     ) -> JobPage:
-        """Return one page as `find`, with the count and the end of the window."""
+        """Return one page as `find`, with the count and the end of its window."""
 
     def count(self, scope: Scope, filters: JobFilter) -> int:
         """Return how many jobs match, counting up to `COUNT_CAP` + 1."""

@@ -163,8 +163,8 @@ class SchedulePage(NamedTuple):
     """
     A page of a list of schedules.
 
-    `total` is how many match, up to `COUNT_CAP` + 1. `is_cut` tells that only the newest
-    `SEARCH_WINDOW` schedules were searched, and there are older ones.
+    `total` is how many match, up to `COUNT_CAP` + 1. `is_cut` is whether only the
+    newest `SEARCH_WINDOW` schedules were searched, and there are older ones.
     """
 
     schedules: Sequence[ListedSchedule]

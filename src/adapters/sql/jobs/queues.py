@@ -55,16 +55,16 @@ def ready_queues(db: Connection) -> Iterator[str]:
         yield name
 
 
-def count_oldest(db: Connection) -> list[tuple[str, JobState, int, datetime | None]]:
+def count_oldest(db: Connection, limit: int) -> list[tuple[str, JobState, int, datetime | None]]:
     """
     Return queues and states of the oldest waiting jobs.
 
     Each comes with the number of jobs, and the least time at which one became ready.
-    At most `COUNT_CAP` + 1 jobs are read, in the order of ids.
+    At most `limit` jobs are read, in the order of ids.
     """
     selection = JobSelection(ALL_OWNERS, _WAITING, db.dialect.name)
     columns = (jobs_c.id, jobs_c.queue, jobs_c.state, jobs_c.queued_at)
-    rows = selection.read(*columns, limit=count_limit(), descending=False).subquery("oldest")
+    rows = selection.read(*columns, limit=limit, descending=False).subquery("oldest")
     groups = select(rows.c.queue, rows.c.state, func.count(), func.min(rows.c.queued_at))
     found = db.execute(groups.group_by(rows.c.queue, rows.c.state)).all()
     return [(queue, STATES[state], count, since) for queue, state, count, since in found]
@@ -99,7 +99,7 @@ class SqlQueueRepository:
         """Return every queue with a state or unfinished jobs, by name."""
         states: dict[str, str] = {row.name: row.state for row in self._db.execute(_STATES)}
         counts: dict[str, Counter[JobState]] = {name: Counter() for name in states}
-        waiting = count_oldest(self._db)
+        waiting = count_oldest(self._db, count_limit())
         for queue, state, count, _ in waiting:
             counts.setdefault(queue, Counter())[state] = count
         for queue in ready_queues(self._db):

@@ -1,4 +1,4 @@
-"""The rows that a list of jobs reads: by an index, and at most a window of them."""
+"""The rows of a list of jobs: by an index, and at most a window."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
