@@ -83,7 +83,7 @@ def bench_jobs(
 def bench_deadlines(
     count: int, database: str | None, redis: str | None, results: Path, as_json: bool
 ) -> None:
-    """Time until a cancelled body stops, and until a late attempt is closed."""
+    """Latency of cancellations and of time limits."""
     from workbell.entrypoints.bench.deadlines import measure
     from workbell.entrypoints.bench.targets import Target
 

@@ -192,6 +192,10 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
 }
 
 
+ON_MARIADB = {"workbell_jobs_waiting_idx": "workbell_jobs_owner_status_idx"}
+"""MariaDB has no partial indexes: one serves all states of an owner."""
+
+
 def test_a_scan_of_a_whole_table_is_recognised(store: SqlStore, database: Server) -> None:
     """Otherwise the tests below would accept every plan."""
     query = select(jobs.c.id).where(jobs.c.description == "none")
@@ -205,6 +209,8 @@ def test_a_query_uses_its_index_without_a_sort(
     store: SqlStore, database: Server, question: str
 ) -> None:
     ask, index = QUESTIONS[question]
+    if database.kind == "mariadb":
+        index = ON_MARIADB.get(index, index)
     plan = plans_of(store, ask, database.kind)[0]
     assert index in plan or question in OF_FEW, plan
     assert not SCANS.search(plan), plan

@@ -102,9 +102,9 @@ def test_a_receiver_without_tls_is_an_error(trusting: Urllib3WebhookClient) -> N
 def test_a_handshake_that_does_not_end_is_cut_off(trusting: Urllib3WebhookClient) -> None:
     with receiving(lambda connection: connection.wait()) as receiver:
         url = receiver.url(host=NAME).replace("http:", "https:")
-        result = trusting.send(post(url, seconds=0.3))
+        result = trusting.send(post(url, seconds=1.0))
     assert (result.error, result.detail) == ("timeout", "the TLS handshake did not end in time")
-    assert result.timings["total"] < 800
+    assert result.timings["total"] < 2_000
 
 
 def test_a_connection_that_is_closed_in_the_handshake_is_an_error(

@@ -51,8 +51,13 @@ def service(
 
 
 def a_cancellation(**fields: Any) -> Cancellation:
-    values: dict[str, Any] = {"owner": ALICE, "last_job_id": JobId(9_999), "reason": "paused"}
-    return Cancellation(**(values | {"started_at": NOON} | fields))
+    values: dict[str, Any] = {
+        "owner": ALICE,
+        "last_job_id": JobId(9_999),
+        "reason": "paused",
+        "started_at": NOON,
+    }
+    return Cancellation(**values | fields)
 
 
 def add(store: AnyStore, **fields: Any) -> Cancellation:

@@ -108,6 +108,15 @@ def test_the_same_idempotency_key_returns_the_first_job(client: workbell.Client)
         client.jobs.enqueue("test.any", {"n": 2}, idempotency_key="k")
 
 
+@pytest.fixture
+def _interruptible() -> Generator[None]:
+    """Handle SIGINT as Python does: a shell that starts the tests in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("database", ["memory://", "sqlite:///{}/jobs.db"])
 def test_ctrl_c_returns_the_job_to_its_queue(database: str, tmp_path: Path) -> None:
     """It uses up no attempt, and the next call runs it."""

@@ -132,7 +132,7 @@ class SqlCancellationRepository:
 
 def _query(
     cancellation: Cancellation, excluded_tasks: Collection[str], limit: int
-) -> tuple[Select[Any], dict[str, Any]]:
+) -> tuple[Select[Any, Any], dict[str, Any]]:
     values: dict[str, Any] = {
         "last_job_id": cancellation.last_job_id,
         "excluded": list(excluded_tasks),
