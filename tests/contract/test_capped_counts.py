@@ -22,7 +22,7 @@ from workbell.domain.identity.user import UserId
 from workbell.ports.delivery.repository import DeliveryFilter
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
 from workbell.ports.identity.users import UserFilter
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 
 _WAITING = [DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.FAILED]

@@ -23,7 +23,7 @@ from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.projects.sla.clock import ClockId, Pins
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.audit.sealing import AuditSealer
 from workbell.services.notifications.dispatch import Notifier
 from workbell.services.projects.sla.recording import ClockRecorder

@@ -32,7 +32,7 @@ from workbell.domain.errors import LimitReached, NotFound, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobId
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 
 

@@ -12,7 +12,7 @@ from workbell.domain.jobs.job import JobOrigin
 from workbell.entrypoints.bench.summaries import _fill
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.goals.reminders import PAGE
 
 USERS = 6 * PAGE

@@ -15,7 +15,7 @@ from workbell.domain.goals.reminder import ReminderPreferences
 from workbell.domain.identity.actor import SYSTEM, Actor, ClientInfo
 from workbell.domain.identity.registration import Registration
 from workbell.entrypoints.library.client import Client
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.goals.commands import NewGoal
 from workbell.services.goals.preferences import Preferences

@@ -27,7 +27,7 @@ from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobOrigin, JobState
 from workbell.domain.rate_limits.policy import Policy, Rate, RateLimitKey, Subject
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.jobs.requests import NewJob
 from workbell.services.schedules.requests import NewSchedule
 

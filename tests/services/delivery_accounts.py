@@ -16,7 +16,7 @@ from workbell.domain.delivery.destination import Destination, DestinationId
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import ALL_OWNERS, Actor
 from workbell.domain.jobs.job import Job
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.webhook_client import OutgoingRequest
 from workbell.services.delivery.accounts import AccountService, AccountView
 from workbell.services.delivery.destinations import DestinationService, DestinationView

@@ -18,7 +18,7 @@ from workbell.domain.jobs.attempt import Claim, Outcome, TaskResult, settle
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task, TaskContext, Tasks
 from workbell.domain.schedules.schedule import Schedule
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.execution import ExecutionService
 from workbell.services.jobs.requests import NewJob

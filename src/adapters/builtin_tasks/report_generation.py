@@ -12,7 +12,7 @@ from workbell.domain.constraints import Constraints
 from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, TaskContext
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.schedules.views import ScheduleFilter, ScheduleView
 from workbell.ports.store import Store

@@ -42,10 +42,10 @@ from workbell.adapters.sql.jobs.cancellations import SqlCancellationRepository
 from workbell.adapters.sql.jobs.logs import SqlJobLogRepository
 from workbell.adapters.sql.jobs.queues import (
     SqlQueueRepository,
+    SqlStatisticsRepository,
     SqlWorkerRepository,
 )
 from workbell.adapters.sql.jobs.repository import SqlJobRepository
-from workbell.adapters.sql.jobs.statistics import SqlStatisticsRepository
 from workbell.adapters.sql.jobs.task_definitions import (
     SqlStoreMetadata,
     SqlTaskDefinitionRepository,

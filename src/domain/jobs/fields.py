@@ -1,4 +1,4 @@
-"""Types of fields that jobs, schedules and tasks share, with their constraints."""
+"""Types of fields that jobs, schedules and tasks share."""
 
 from typing import Annotated
 

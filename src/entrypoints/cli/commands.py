@@ -14,7 +14,7 @@ from workbell.domain.schedules.schedule import ScheduleId
 from workbell.entrypoints.cli.attempts import attempt_row, show_attempt
 from workbell.entrypoints.cli.context import CliContext
 from workbell.entrypoints.terminal import json_option, show, show_one
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter
 from workbell.services.jobs.requests import NewJob
 

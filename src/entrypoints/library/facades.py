@@ -24,7 +24,7 @@ from workbell.entrypoints.library.arguments import (
     to_schedule_fields,
     to_statuses,
 )
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.jobs.requests import NewJob
 from workbell.services.schedules.commands import BackfillPlan

@@ -17,7 +17,8 @@ from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.validation import check_request
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
-from workbell.ports.jobs.repository import JobFilter, JobPage, JobsTx
+from workbell.ports.jobs.repository import JobsTx
+from workbell.ports.jobs.views import JobFilter, JobPage
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.audit.entries import audit_command, changed_values, created_values

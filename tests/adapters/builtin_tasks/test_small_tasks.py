@@ -30,7 +30,7 @@ from workbell.domain.jobs.task import Cancelled, Task, TaskDefinition
 from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.delivery.repository import DeliveryFilter
 from workbell.ports.files import StoredFile
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.mail import Email
 
 pytestmark = pytest.mark.unit

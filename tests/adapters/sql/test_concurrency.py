@@ -32,7 +32,7 @@ from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import Claim, Outcome, Settlement, TaskResult, settle
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Tasks
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.ticker import Ticker
 from workbell.services.transaction_retry import retry_on_contention

@@ -31,7 +31,7 @@ from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.notifications.notice import NotificationId
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.goals.repository import EntryFilter
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 
 pytestmark = pytest.mark.unit

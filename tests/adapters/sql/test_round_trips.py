@@ -32,7 +32,7 @@ from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.schedules.ticks import fast_path_step
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.commands import ScheduleService
 from workbell.services.schedules.requests import NewSchedule

@@ -24,7 +24,7 @@ from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.domain.schedules.ticks import fast_path_step
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 
 pytestmark = pytest.mark.integration
 

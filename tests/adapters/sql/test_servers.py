@@ -34,7 +34,7 @@ from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 
 pytestmark = pytest.mark.integration

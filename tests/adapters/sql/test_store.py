@@ -16,7 +16,7 @@ from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Conflict, NotFound, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import JobId
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 
 pytestmark = pytest.mark.unit
 

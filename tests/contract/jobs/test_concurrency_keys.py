@@ -34,7 +34,7 @@ from tests.contract.factories import (
 from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobState
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])

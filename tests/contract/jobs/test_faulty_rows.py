@@ -41,7 +41,7 @@ from workbell.domain.jobs.attempt import Claim, LogLine, Outcome, Settlement
 from workbell.domain.jobs.job import ClaimMode, Job, JobId, Progress
 from workbell.domain.jobs.task import Tasks
 from workbell.ports.jobs.queues import WorkerInfo
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.jobs.execution import ExecutionService
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 

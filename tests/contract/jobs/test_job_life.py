@@ -35,7 +35,7 @@ from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt, Claim, Outcome
 from workbell.domain.jobs.job import ClaimMode, Job, JobId, JobState
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 
 FULL = os.environ.get("WORKBELL_TEST_FULL") == "1"
 LIMITS = {"one": 1, "two": 2}

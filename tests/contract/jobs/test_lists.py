@@ -23,7 +23,7 @@ from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.jobs.attempt import Artifact, LogLine, Outcome
 from workbell.domain.jobs.job import ENDED, Job, JobId, JobOrigin, JobState, Status
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 
 
 def found(store: AnyStore, filters: JobFilter | None = None, **ask: Any) -> list[int]:

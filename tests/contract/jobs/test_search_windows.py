@@ -22,7 +22,7 @@ from workbell.domain import constraints
 from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobId, JobState, Status
-from workbell.ports.jobs.repository import JobFilter, JobPage
+from workbell.ports.jobs.views import JobFilter, JobPage
 
 OWN = Scope(owner=ALICE)
 

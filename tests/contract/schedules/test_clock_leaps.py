@@ -22,7 +22,7 @@ from workbell.domain.jobs.attempt import Outcome, TaskResult, settle
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.schedules.clock_moves import ClockMoves
 from workbell.services.schedules.ticker import Ticker
 

@@ -22,7 +22,7 @@ from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.schedules.schedule import OverlapPolicy, Schedule
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules import owner_changes
 from workbell.services.schedules.owner_changes import OwnerChanges

@@ -46,7 +46,7 @@ from workbell.domain.schedules.ticks import (
     fast_path_step,
     plan,
 )
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 
 SHORT = ("memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.integration))
 

@@ -17,7 +17,7 @@ from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.notifications.notice import NoticeKind, Notification
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.goals.preferences import Preferences, PreferenceService
 from workbell.services.goals.reminders import MAX_GOALS, PAGE, ReminderService
 from workbell.services.notifications.dispatch import Notifier

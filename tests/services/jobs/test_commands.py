@@ -18,7 +18,7 @@ from workbell.domain.jobs.attempt import LogLine, Outcome
 from workbell.domain.jobs.job import ClaimMode, JobId, JobOrigin, JobState, Status
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.ports.jobs.queues import WorkerInfo
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.jobs.capacity import WaitingCapacity
 from workbell.services.jobs.requests import NewJob
 

@@ -15,7 +15,7 @@ from workbell.domain.projects.board import Board
 from workbell.domain.projects.project import Project, ProjectRole
 from workbell.domain.projects.work_item import WorkItem, WorkItemId
 from workbell.entrypoints.bootstrap.projects import ProjectServices, make_projects
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.ports.projects.repository import WorkItemView
 from workbell.services.notifications.dispatch import Notifier
 from workbell.services.projects.activity import ActivityService

@@ -18,7 +18,7 @@ from workbell.adapters.http.web.pagination import (
 from workbell.domain import constraints
 from workbell.domain.errors import NotFound
 from workbell.domain.jobs.job import Job, JobId
-from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.jobs.views import JobFilter
 from workbell.services.jobs.commands import JobService
 
 

@@ -20,7 +20,7 @@ from workbell.domain.jobs.job import Job, JobId, JobState, initial_state
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import Schedule
 from workbell.domain.schedules.ticks import FastPathStep
-from workbell.ports.jobs.repository import JobFilter, JobPage
+from workbell.ports.jobs.views import JobFilter, JobPage
 
 _UPDATED_FIELDS = (
     *("state", "due_at", "token", "max_attempts", "cancel_requested", "reason", "progress"),

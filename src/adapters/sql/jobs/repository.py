@@ -13,9 +13,10 @@ from workbell.adapters.sql.jobs import concurrency_keys, quarantine
 from workbell.adapters.sql.jobs.claims import JobClaims
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, held_back_tasks, tag_single
 from workbell.adapters.sql.jobs.held_jobs import HELD_OF_TASK, HeldJobs, lock_free
-from workbell.adapters.sql.jobs.listing import VISIBLE, JobLists
+from workbell.adapters.sql.jobs.listing import VISIBLE, JobQueries
 from workbell.adapters.sql.jobs.retention import JobRetention
 from workbell.adapters.sql.jobs.rows import job_from_row, progress_value
+from workbell.adapters.sql.jobs.selection import JobLists
 from workbell.adapters.sql.schema.indexes import IS_READY, IS_SCHEDULED
 from workbell.adapters.sql.schema.tables import attempts
 from workbell.adapters.sql.schema.tables import jobs as table
@@ -76,7 +77,7 @@ FIRST_OF_TASKS = (
 
 
 @frozen
-class SqlJobRepository(JobClaims, JobLists, HeldJobs, JobRetention):
+class SqlJobRepository(JobClaims, JobLists, JobQueries, HeldJobs, JobRetention):
     """Jobs of the current transaction."""
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:

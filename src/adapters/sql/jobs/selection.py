@@ -1,6 +1,6 @@
-"""The rows of a list of jobs: by an index, and at most a window."""
+"""Lists of jobs, by an index or from a window of the newest rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,9 @@ from workbell.adapters.sql.database.filters import (
     equals_number,
     force_index,
     in_range,
+    order_by,
 )
+from workbell.adapters.sql.jobs.rows import JOB, JobStaging, job_from_row
 from workbell.adapters.sql.schema.indexes import (
     IS_ENDED,
     IS_PENDING,
@@ -42,11 +44,18 @@ from workbell.adapters.sql.schema.indexes import (
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.domain import constraints
 from workbell.domain.identity.actor import Scope
-from workbell.domain.jobs.job import WAITING, JobState, Status
-from workbell.ports.jobs.repository import JobFilter
+from workbell.domain.jobs.job import WAITING, Job, JobId, JobState, Status
+from workbell.ports.jobs.views import JobFilter, JobPage
 
 Condition = ColumnElement[bool]
 jobs_c = jobs.c
+ORDERINGS: Mapping[str, str] = {
+    **{name: name for name in ("id", "created_at", "priority", "task", "name", "queue")},
+    "scheduled_time": "due_at",
+    "status": "state",
+}
+"""The columns of orderings."""
+_BY_IDS = JOB.where(jobs_c.id.in_(bindparam("ids", expanding=True)))
 _ATTEMPTS = {
     Status.PENDING: jobs_c.attempt < number(1),
     Status.RETRYING: jobs_c.attempt > number(0),
@@ -300,3 +309,103 @@ def _joined(rows: Any) -> ColumnElement[str]:
     for other in others:
         first = first.concat(literal(_SEPARATOR)).concat(other)
     return first  # type: ignore[no-any-return]
+
+
+@frozen
+class JobLists(JobStaging):
+    """Pages and counts of jobs."""
+
+    def find(
+        self,
+        scope: Scope,
+        filters: JobFilter,
+        *,
+        ordering: Sequence[str] = ("-id",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[Job]:
+        """Return a page of the jobs visible to the scope, without hidden jobs."""
+        selection = self._select(scope, filters)
+        if filters.needs_window(scope, ordering):
+            return self._search(selection, ordering, offset, limit)[0]
+        return self._follow(selection, ordering, offset, limit)
+
+    def list_page(
+        self,
+        scope: Scope,
+        filters: JobFilter,
+        *,
+        ordering: Sequence[str] = ("-id",),
+        offset: int = 0,
+        limit: int = 20,
+        is_counted: bool = True,
+    ) -> JobPage:
+        """Return a page as `find`, with the count and the end of the window."""
+        selection = self._select(scope, filters)
+        if not filters.needs_window(scope, ordering):
+            page = self._follow(selection, ordering, offset, limit)
+            return JobPage(jobs=page, count=self._count(selection) if is_counted else 0)
+        page, count = self._search(selection, ordering, offset, limit)
+        if is_counted and offset and not page:
+            count = self._count_window(selection)
+        return JobPage(jobs=page, count=count, next_before=self._end_of_window(selection))
+
+    def count(self, scope: Scope, filters: JobFilter) -> int:
+        """Return the number of matching jobs, at most `COUNT_CAP` + 1."""
+        selection = self._select(scope, filters)
+        if filters.needs_window(scope, ("-id",)):
+            return self._count_window(selection)
+        return self._count(selection)
+
+    def _select(self, scope: Scope, filters: JobFilter) -> JobSelection:
+        return JobSelection(scope, filters, self._db.dialect.name)
+
+    def _follow(
+        self, selection: JobSelection, ordering: Sequence[str], offset: int, limit: int
+    ) -> Sequence[Job]:
+        """Return a page of a list in the order of ids."""
+        if not selection.branches:
+            return []
+        descending = ordering[0].startswith("-")
+        query = selection.page(limit=limit, offset=offset, descending=descending)
+        return [job_from_row(row) for row in self._db.execute(query)]
+
+    def _search(
+        self, selection: JobSelection, ordering: Sequence[str], offset: int, limit: int
+    ) -> tuple[Sequence[Job], int]:
+        """Return a page of the matching jobs of the window; if it has any, their number."""
+        if not selection.branches:
+            return [], 0
+        names = [ORDERINGS[name.removeprefix("-")] for name in ordering]
+        window, conditions = selection.window(*names)
+        columns = {
+            name: window.c[ORDERINGS[name]] for name in ORDERINGS if ORDERINGS[name] in window.c
+        }
+        query = (
+            select(window.c.id, func.count().over())
+            .where(*conditions)
+            .order_by(*order_by(ordering, columns))
+            .offset(offset)
+            .limit(limit)
+        )
+        found = self._db.execute(query).all()
+        rows = self._db.execute(_BY_IDS, {"ids": [job_id for job_id, _ in found]}) if found else ()
+        by_id = {row.id: job_from_row(row) for row in rows}
+        page = [by_id[job_id] for job_id, _ in found if job_id in by_id]
+        return page, found[0][1] if found else 0
+
+    def _count(self, selection: JobSelection) -> int:
+        return self._db.execute(selection.count()).scalar_one() if selection.branches else 0
+
+    def _count_window(self, selection: JobSelection) -> int:
+        if not selection.branches:
+            return 0
+        window, conditions = selection.window()
+        query = select(func.count()).select_from(window).where(*conditions)
+        return min(self._db.execute(query).scalar_one(), count_limit())
+
+    def _end_of_window(self, selection: JobSelection) -> JobId | None:
+        if not selection.branches:
+            return None
+        beyond = self._db.execute(selection.first_beyond_window()).scalar()
+        return None if beyond is None else JobId(beyond + 1)

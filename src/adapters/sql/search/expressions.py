@@ -17,7 +17,7 @@ BLOCK = 100
 PAIR_TOKENS = 65_536
 """Tokens of pairs of adjacent words: few, so that the index stays small."""
 _DIGITS = 17
-_WEIGHT_LETTERS = {"title": "A", "labels": "B", "body": "C", "comments": "D"}
+_WEIGHT_CLASSES = {"title": "A", "labels": "B", "body": "C", "comments": "D"}
 
 
 def fts5_query(query: SearchQuery) -> str:
@@ -40,11 +40,11 @@ def tsvector(document: IndexedDocument) -> str:
     """
     places: dict[str, list[str]] = {}
     pairs, place = set[str](), 1
-    for name, letter in _WEIGHT_LETTERS.items():
+    for name, weight in _WEIGHT_CLASSES.items():
         words = document.fields[name].split()
         pairs.update(map(_pair_token, pairwise(words)))
         for index, word in enumerate(words, place):
-            places.setdefault(word, []).append(f"{index}{letter}")
+            places.setdefault(word, []).append(f"{index}{weight}")
         place += len(words)
     parts = [f"{word}:{','.join(found)}" for word, found in places.items()]
     return " ".join([*parts, *pairs, f"n{document.id // BLOCK:0{_DIGITS}}"])

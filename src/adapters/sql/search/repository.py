@@ -51,11 +51,8 @@ class SqlSearchRepository:
             indexed = [IndexedDocument.of(document) for document in part]
             ids = [document.id for document in indexed]
             self._remove_from_index(search_documents.c.id.in_(ids))
-            if self._db.dialect.name == "postgresql":
-                rows = [{**_to_row(each), "vector": tsvector(each)} for each in indexed]
-                upsert_all(self._db, vector_documents, rows)
-            else:
-                upsert_all(self._db, search_documents, [*map(_to_row, indexed)])
+            table, to_row = _STORED.get(self._db.dialect.name, (search_documents, _to_row))
+            upsert_all(self._db, table, [*map(to_row, indexed)])
             self._add_to_index(search_documents.c.id.in_(ids))
 
     def delete(self, document_id: int) -> None:
@@ -105,3 +102,11 @@ class SqlSearchRepository:
 
 def _to_row(document: IndexedDocument) -> dict[str, Any]:
     return {"id": document.id, "project_id": document.project_id, **document.fields}
+
+
+def _to_vector_row(document: IndexedDocument) -> dict[str, Any]:
+    return {**_to_row(document), "vector": tsvector(document)}
+
+
+_STORED = {"postgresql": (vector_documents, _to_vector_row)}
+"""Tables and rows of databases with a table of their own."""
