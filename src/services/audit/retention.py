@@ -1,4 +1,4 @@
-"""Retention of audit entries: the oldest sealed ones are deleted by their age."""
+"""Retention of audit entries: deletes the oldest sealed ones by age."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

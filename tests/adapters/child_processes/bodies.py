@@ -47,9 +47,14 @@ def describe(context: workbell.TaskContext, _: Parameters) -> Parameters:
         "group": os.getpgid(0),
         "nice": os.nice(0),
         "threads": len([*Path("/proc/self/task").iterdir()]),
-        "database": sorted(DATABASE_MODULES & {name.partition(".")[0] for name in sys.modules}),
+        "database": sorted(_database_modules()),
         "files": _open_files(),
     }
+
+
+def _database_modules() -> set[str]:
+    found = DATABASE_MODULES & {name.partition(".")[0] for name in sys.modules}
+    return found - {"sqlite3"} if "coverage" in sys.modules else found  # coverage stores in SQLite
 
 
 def _open_files() -> list[str]:

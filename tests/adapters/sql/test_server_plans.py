@@ -213,7 +213,8 @@ def test_a_query_uses_its_index_without_a_sort(
         index = ON_MARIADB.get(index, index)
     plan = plans_of(store, ask, database.kind)[0]
     assert index in plan or question in OF_FEW, plan
-    assert not SCANS.search(plan), plan
+    joins_users = question == "schedules due" and database.kind == "postgresql"  # a small table
+    assert not (LARGE_SCANS if joins_users else SCANS).search(plan), plan
     assert question in OF_FEW or not sorts(plan), plan
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from attrs import evolve, frozen
@@ -52,7 +53,7 @@ _is_plain = and_(
     schedules_c.max_runs.is_(None),
     schedules_c.jitter_seconds == literal_column("0"),
 )
-DUE = prepare(
+_due = (
     select(
         schedules_c.id,
         schedules_c.version,
@@ -63,13 +64,19 @@ DUE = prepare(
         schedules_c.zone,
         schedules_c.dst_gap,
         schedules_c.dst_overlap,
-        or_(users.c.id.is_(None), users.c.is_active).label("owner_active"),
-        or_(users.c.id.is_(None), users.c.is_email_verified).label("owner_verified"),
+        schedules_c.owner,
     )
-    .select_from(schedules.outerjoin(users, users.c.id == schedules_c.owner))
     .where(IS_ACTIVE, schedules_c.next_at <= bindparam("now"))
     .order_by(schedules_c.next_at, schedules_c.id)
-    .limit(bindparam("limit")),
+    .limit(bindparam("limit"))
+    .subquery("due")  # a join with few users would read and sort all due schedules
+)
+DUE = prepare(
+    select(
+        *[column for column in _due.c if column.name != "owner"],
+        or_(users.c.id.is_(None), users.c.is_active).label("owner_active"),
+        or_(users.c.id.is_(None), users.c.is_email_verified).label("owner_verified"),
+    ).select_from(_due.outerjoin(users, users.c.id == _due.c.owner)),
     "now",
     "limit",
 )
@@ -184,7 +191,7 @@ class SqlScheduleRepository(ScheduleLists, ScheduleFaults):
         dialect = self._db.dialect
         read_time = cache(instant_reader(dialect))
         rows = DUE.fetch_all(self._db, (instant_writer(dialect)(now), limit))
-        return [
+        due = [
             Due(
                 id_,
                 version,
@@ -197,6 +204,7 @@ class SqlScheduleRepository(ScheduleLists, ScheduleFaults):
             )
             for id_, version, task, next_at, is_plain, *rule, owner_active, owner_verified in rows
         ]
+        return sorted(due, key=attrgetter("tick", "id"))
 
     def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
         """Return the active schedules among ids, in the given order, without locking them."""

@@ -10,6 +10,7 @@ from workbell.adapters.http.audit.routes import CheckpointQuery
 from workbell.adapters.http.web.operations import AnyOperation, ListOf
 from workbell.domain import constraints
 from workbell.domain.jobs.attempt import LogLine
+from workbell.domain.jobs.cancellation import Cancellation
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.notifications.notice import Notice, NoticeKind
 from workbell.ports.jobs.queues import WorkerInfo
@@ -67,8 +68,12 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> ApiFixture:
         with api.store.begin() as tx:
             Notifier(clock=api.clock).notify(tx, notice)
         api.store_artifact(1, f"{number}.txt", b"text", "text/plain")
+        cancelling = Cancellation(
+            owner=api.users["root"].id, last_job_id=JobId(9), reason="paused", started_at=NOON
+        )
         with api.store.begin() as tx:
             tx.workers.heartbeat(a_worker(f"worker{number}"))
+            tx.cancellations.add(cancelling)
     api.member(1, "ada", caller="root")
     api.post("/api/v1/jobs/1/retry", "root")
     api.end(1)
