@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import coverage
 import pytest
 import structlog
 from hypothesis import settings
@@ -32,3 +33,9 @@ def _uncached_loggers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(structlog, "configure", configure_uncached)
         yield
+
+
+def pytest_sessionfinish() -> None:
+    """Store the coverage of this process: a worker of pytest-xdist is killed if it ends slowly."""
+    if (measured := coverage.Coverage.current()) is not None:
+        measured.save()
